@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Models with attention layers: any number of ranks evaluates alike, what attention does not support
-# is refused by the key, retnet-ckpt diff compares their keys, and --plan, retnet-bench and presets
-# take such models.
+# Checks models with attention layers. Evaluation gives the same loss on any number of ranks, options
+# that attention does not support are refused with their key, retnet-ckpt diff compares the keys of
+# attention, and --plan, retnet-bench and presets accept such models.
 set -euo pipefail
 bin=$1
 # shellcheck source-path=SCRIPTDIR
@@ -15,7 +15,7 @@ YAML
 for i in $(seq 400); do echo "line $i of a text to learn"; done >text
 "$bin/retnet-data" build --out data text >/dev/null 2>&1
 
-loss() { # loss RANKS DIR: retnet-eval by default settings, without the clock and the number of ranks
+loss() { # loss RANKS DIR: writes the loss that retnet-eval prints to loss.RANKS
   mpirun -n "$1" --oversubscribe --bind-to none "$bin/retnet-eval" --checkpoint "$2" --data data \
     --json 2>/dev/null | grep -oE '"loss": [^,}]*' >"loss.$1"
 }

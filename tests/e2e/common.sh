@@ -1,5 +1,5 @@
-# What every end-to-end test has: a folder of its own, a tally of failures, and ways to run programs.
-# Sourced, not run; `bin` is set before.
+# Functions for all end-to-end tests: create a temporary folder, count failures, run programs.
+# This file is sourced, not run; the test sets `bin` before.
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
@@ -13,33 +13,34 @@ fail() {
   failures=$((failures + 1))
 }
 
-# Ends a test that this machine cannot run; ctest counts it as skipped. Never hides a failure.
+# Ends a test that this machine cannot run; ctest reports it as skipped. Fails if a check has failed
+# before.
 skip() { # skip REASON
   echo "skipped: $*"
   [ "$failures" = 0 ] || exit 1
   exit 77
 }
 
-# A run with train.precision=bf16 whose products fell back to fp32 shows nothing of bf16.
+# Skips the rest if matrix products of a bf16 run fell back to fp32, since nothing would be tested.
 need_bf16() { # need_bf16 DIR
   grep -q '"products": "[a-z]* bf16"' "$1/summary.json" ||
     skip "$(grep -o 'bf16: .*' "$1.log" || echo 'this machine computes bf16 in fp32')"
 }
 
-# To be called at the end.
+# Must be called at the end of each test.
 finish() {
   echo "${0##*/}${case:+ $case}: $failures failures"
   exit "$((failures > 0))"
 }
 
-# key_options KEY=VALUE...: `keys` is then what the programs take.
+# key_options KEY=VALUE...: sets the array `keys` to the command-line options for these keys.
 key_options() {
   local key
   keys=()
   for key in "$@"; do keys+=(-s "$key"); done
 }
 
-train() { # train NP DIR KEY=VALUE...: run.yaml on NP ranks, told in DIR.log
+train() { # train NP DIR KEY=VALUE...: trains run.yaml on NP ranks; output in DIR.log
   local np=$1 dir=$2 keys
   shift 2
   key_options "$@"
@@ -51,8 +52,8 @@ must_train() { # must_train NP DIR KEY=VALUE...
   train "$@" || fail "$2: $(tail -n 3 "$2.log")"
 }
 
-# start DIR KEY=VALUE...: run.yaml in the background, by the words of `launch` if the test sets it;
-# the process that was started is $pid.
+# start DIR KEY=VALUE...: trains run.yaml in the background, with the command in the array `launch` in
+# front if the test sets it. $pid is the started process.
 launch=()
 start() {
   local dir=$1 keys
@@ -62,7 +63,7 @@ start() {
   pid=$!
 }
 
-ended() { # ended CODE DIR [WHAT]: waits for $pid, which writes DIR.log
+ended() { # ended CODE DIR [WHAT]: waits for $pid, which must end with CODE; its output is DIR.log
   local got=0
   wait "$pid" || got=$?
   [ "$got" = "$1" ] || fail "${3:-$2} ended with $got, not $1: $(tail -n 4 "$2.log")"
@@ -72,7 +73,7 @@ steps_of() { if [ -e "$1/metrics.jsonl" ]; then wc -l <"$1/metrics.jsonl"; else 
 has_steps() { [ "$(steps_of "$1")" -ge "$2" ]; }
 has_words() { grep -q "$2" "$1.log"; }
 
-reach() { # reach DIR steps|words WHAT: until so many steps are done, or DIR.log says so
+reach() { # reach DIR steps|words WHAT: waits for WHAT steps, or until DIR.log contains WHAT
   for _ in $(seq 1200); do
     if "has_$2" "$1" "$3"; then return; fi
     sleep 0.1
@@ -80,16 +81,16 @@ reach() { # reach DIR steps|words WHAT: until so many steps are done, or DIR.log
   fail "$1 does not reach $2 $3: $(tail -n 3 "$1.log")"
 }
 
-# mpirun ends the ranks that outlive a failed one at once, and not after two seconds of grace. Not for
-# tests of what a rank does in that time.
+# If a rank fails, lets mpirun end the others at once instead of after two seconds. Not for tests of
+# what a rank does during these seconds.
 end_at_once() { export OMPI_MCA_odls_base_sigkill_timeout=0; }
 
-# Two ranks with a command each: "${mpmd[@]}" COMMAND... + COMMAND...
+# Runs a different command on each of two ranks: "${mpmd[@]}" COMMAND... + COMMAND...
 # shellcheck disable=SC2034
 mpmd=(mpirun -n 2 --oversubscribe --bind-to none bash
   "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/mpmd.sh")
 
-refuse() { # refuse CODE WORD COMMAND...
+refuse() { # refuse CODE WORD COMMAND...: it must end with CODE and print WORD
   local code=$1 word=$2 got=0
   shift 2
   timeout 60 "$@" >refused.log 2>&1 || got=$?
@@ -97,10 +98,11 @@ refuse() { # refuse CODE WORD COMMAND...
   grep -qF -- "$word" refused.log || fail "$* does not name $word: $(head -c 300 refused.log)"
 }
 
-# numbers NAME FILE: the values of a JSON field, one a line; a line without it gives none.
+# numbers NAME FILE: prints the values of a JSON field, one per line; omits lines without it.
 numbers() { sed -nE "s/.*\"$1\": ([^,}]*).*/\1/p" "$2"; }
 
-# Two files hold COUNT lines, each of one finite number, which agree to a relative tolerance.
+# Checks that two files have COUNT lines of one finite number each, which agree to a relative
+# tolerance.
 close_to() { # close_to COUNT TOLERANCE A B
   paste -d' ' "$3" "$4" | awk -v count="$1" -v tolerance="$2" '
     function is(x) {return x ~ /^-?[0-9]+(\.[0-9]*)?(e[-+]?[0-9]+)?$/}
@@ -109,10 +111,11 @@ close_to() { # close_to COUNT TOLERANCE A B
     END {exit bad || NR != count}'
 }
 
-# What a run tells of its steps, without what the clock says.
+# Prints metrics.jsonl without the fields that depend on time.
 told() { sed -E 's/, "(step_s|tokens_per_s|model_flops_per_s|scan_wait_s)": [^,}]*//g' "$1"; }
 
-# The same losses, norms, skipped steps and evaluations; and checkpoints of the same content.
+# Checks that two runs have the same losses, norms, skipped steps and evaluations, and checkpoints of
+# the same content.
 same_run() { # same_run A B
   told "$1/metrics.jsonl" >told.a
   told "$2/metrics.jsonl" >told.b

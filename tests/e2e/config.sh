@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A configuration is read once, means the same in every form, and a run knows its own.
+# Checks that a configuration can be read from any kind of file, that equal values give equal runs
+# however they are written, and that a run can be started from the config.yaml that it wrote.
 # usage: config.sh BIN SOURCE CASE
 set -euo pipefail
 bin=$1 source=$2 case=$3
@@ -21,7 +22,7 @@ two=(mpirun -n 2 --oversubscribe --bind-to none)
 case $case in
   source)
     must_train 1 plain
-    # Pipes of every kind, whose bytes come once.
+    # Pipes of all kinds, which can be read only once.
     "$bin/retnet-train" <(cat run.yaml) -s run.dir=substituted >log 2>&1 || fail "<(): $(cat log)"
     same_run plain substituted
     "$bin/retnet-train" /dev/stdin -s run.dir=stdin <run.yaml >log 2>&1 || fail "stdin: $(cat log)"
@@ -33,14 +34,14 @@ case $case in
       -s run.dir=named -s parallel.data=2 >log 2>&1 || fail "a named pipe: $(cat log)"
     wait
     same_run two named
-    # mpirun hands standard input to rank 0 only.
+    # mpirun passes standard input only to rank 0.
     "${two[@]}" "$bin/retnet-train" /dev/stdin -s run.dir=stdin2 -s parallel.data=2 <run.yaml \
       >log 2>&1 || fail "stdin of two ranks: $(cat log)"
     same_run two stdin2
     refuse 2 'use a file' "${two[@]}" "$bin/retnet-train" /dev/fd/77
     refuse 2 'nowhere.yaml' "${two[@]}" "$bin/retnet-train" nowhere.yaml
     refuse 2 'Is a directory' "$bin/retnet-train" data
-    # Ranks that were started with other files or keys are caught, whatever the files are.
+    # Ranks that were started with different keys must be refused, but a copy of the file is accepted.
     sed 's/steps: 4/steps: 5/' run.yaml >other.yaml
     cp run.yaml copy.yaml
     refuse 1 'differs from that of rank 0' "${mpmd[@]}" "$bin/retnet-train" run.yaml + \
@@ -49,7 +50,7 @@ case $case in
       "$bin/retnet-train" run.yaml -s train.steps=5
     "${mpmd[@]}" "$bin/retnet-train" run.yaml -s run.dir=copy + \
       "$bin/retnet-train" copy.yaml -s run.dir=copy >log 2>&1 || fail "a copy: $(cat log)"
-    # What has no name or no sense is refused by its key.
+    # A value that is empty or invalid must be refused with its key.
     new=("$bin/retnet-train" run.yaml -s run.dir=new)
     refuse 2 run.dir "$bin/retnet-train" run.yaml -s run.dir=
     refuse 2 data.dir "${new[@]}" -s data.dir=
@@ -64,8 +65,8 @@ case $case in
     [ ! -e null ] || fail "null became a folder"
     ;;
   own)
-    # A run is started, continued and extended from its own config.yaml, a preset and the data's
-    # vocabulary included, and ends in the bits of one that was never interrupted.
+    # A run can be started, continued and extended with its own config.yaml, also with a preset and
+    # with the vocabulary of the data, and must end with the bits of an uninterrupted run.
     small=(model.preset=retnet_base model.layers=1 model.dim=32 model.value_dim=64 model.ffn_dim=48
       model.heads=2)
     for keys in "" "${small[*]}" "${small[*]} run.reproducible=true"; do
@@ -82,7 +83,7 @@ case $case in
       [ ! -e parts/effective.yaml ] || fail "effective.yaml beside a config.yaml of our own"
       rm -r whole parts again
     done
-    # A preset given over a file that gives the keys itself changes none of them, and says so.
+    # A preset changes no key that the file sets; a warning must name these keys.
     must_train 1 whole
     "$bin/retnet-train" whole/config.yaml -s run.dir=again -s model.preset=retnet_1b3 >log 2>&1 ||
       fail "preset: $(cat log)"
@@ -90,11 +91,12 @@ case $case in
     grep -q 'warning: -s model.preset=retnet_1b3 does not change .*config.yaml.*model.layers, model.dim' \
       log || fail "a preset without effect is not named: $(cat log)"
     rm -r whole again
-    # Another number of ranks finds its own layout by the same file.
+    # With another number of ranks, the same file must give another layout.
     must_train 2 pair
     grep -q '  data: 0  # default; by rule: 2' pair/config.yaml || fail "$(cat pair/config.yaml)"
     "$bin/retnet-train" pair/config.yaml -s train.steps=6 >log 2>&1 || fail "one rank: $(cat log)"
-    # One that is edited by hand, or was put there, is read and stays as it is.
+    # A config.yaml that was edited, or not written by retnet-train, is read and must not be
+    # overwritten.
     sed -i 's/steps: 6 .*/steps: 8/' pair/config.yaml
     cp pair/config.yaml edited
     "$bin/retnet-train" pair/config.yaml >log 2>&1 || fail "edited: $(cat log)"
@@ -109,7 +111,7 @@ case $case in
     cmp -s linked.yaml linked/config.yaml || fail "a linked config.yaml was overwritten"
     [ -s linked/effective.yaml ] || fail "nothing beside a linked config.yaml"
     grep -q 'linked/config.yaml was not written by this version' log || fail "linked: $(cat log)"
-    # Where keys come from is shown before any training.
+    # --plan must show the origin of each key.
     "$bin/retnet-train" run.yaml --plan -s model.preset=retnet_base -s train.steps=5 >plan 2>&1
     for line in 'model.layers +1 +run.yaml:2' 'model.scale_embedding +true +preset retnet_base' \
       'model.vocab +257 +data' 'train.steps +5 +-s' 'parallel.data +0 +default; by rule: 1'; do
@@ -117,7 +119,7 @@ case $case in
     done
     ;;
   values)
-    # On resume values are compared, whatever words they came from.
+    # A resume must compare values, not how they are written.
     preset=(model.preset=retnet_base model.layers=1 model.dim=32 model.value_dim=64 model.ffn_dim=48
       model.heads=2)
     must_train 1 run "${preset[@]}"
@@ -129,7 +131,8 @@ case $case in
     refuse 2 'run.seed was 1' "${again[@]}" "${preset[@]/#/-s}" -s run.seed=2
     refuse 2 'data.sequence_length was 64' "${again[@]}" "${preset[@]/#/-s}" -s data.sequence_length=32
     refuse 2 model.vocab "${again[@]}" "${preset[@]/#/-s}" -s model.vocab=300
-    # The run continues from its own checkpoint: what else is named is ignored, and that is told.
+    # The run continues from its own checkpoint. If resume names another one, this is ignored with a
+    # warning.
     must_train 1 other "${preset[@]}"
     cp -r run copy
     in_copy=("$bin/retnet-train" run.yaml -s run.dir=copy -s train.steps=5 "${preset[@]/#/-s}")
@@ -139,7 +142,7 @@ case $case in
       [ "$(grep -c "^warning: ${key%=*} ${key#*=} is ignored: copy has checkpoints" log)" = 1 ] ||
         fail "$key is not reported as ignored: $(cat log)"
     done
-    # Its first weights came from elsewhere: that stays in its file, and is no reason for a warning.
+    # init_from remains in the file after the first launch and must not cause a warning.
     "${in_copy[@]}" -s checkpoint.init_from=other >log 2>&1 || fail "init_from: $(cat log)"
     grep -q '^checkpoint.init_from other is for new runs: copy has checkpoints' log ||
       fail "init_from is not told: $(cat log)"
@@ -148,7 +151,7 @@ case $case in
       "${in_copy[@]}" -s "checkpoint.resume=$own" >log 2>&1 || fail "$(cat log)"
       if grep -q 'is ignored' log; then fail "its own checkpoint $own is not used: $(cat log)"; fi
     done
-    # The same values by other words are the same run; what may change is told.
+    # Equal values that are written differently are accepted; keys that may change are reported.
     "${again[@]}" -s model.scale_embedding=true -s model.vocab=257 -s optimizer.lr=1e-3 \
       -s model.chunk=32 >log 2>&1 || fail "by other words: $(cat log)"
     for line in 'optimizer.lr was 0.002, is now 0.001' 'train.steps was 4, is now 6' \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# retnet-data takes text as its users have it, in the promised order, and names what it cannot take.
+# Checks that retnet-data accepts text in all common forms, reads it in the documented order, and
+# names inputs that it cannot read.
 # usage: data.sh BIN
 set -euo pipefail
 bin=$1
@@ -7,7 +8,7 @@ bin=$1
 source "$(dirname "$(realpath "$0")")/common.sh"
 data="$bin/retnet-data"
 
-holds() { # holds TEXT ARGUMENTS...: what is built from them reads so
+holds() { # holds TEXT ARGUMENTS...: data built from these arguments must contain TEXT
   local want=$1 n=$((++built))
   shift
   "$data" build --out "out$n" --val-fraction 0 "$@" >build.log || fail "$*: not built"
@@ -15,7 +16,8 @@ holds() { # holds TEXT ARGUMENTS...: what is built from them reads so
 }
 built=0
 
-# Byte order of whole paths, a link to a folder above not followed, names with or without .zst.
+# Files are read in byte order of their paths. A link to a parent folder is not followed. Names may
+# end with .zst.
 mkdir -p in/a in/deep
 printf 1 >in/a.txt
 printf 2 >in/a/b.txt
@@ -41,7 +43,7 @@ printf 'from a pipe' | "$data" build --out piped/ --val-fraction 0 - >/dev/null
 [ "$("$data" cat piped --text --range 8:)" = pipe ] || fail '--range A:'
 [ "$("$data" cat piped --text --range :5)" = from ] || fail '--range :B'
 
-# A pattern that the shell left alone: byte order, folders walked, empty files passed by.
+# Patterns that the shell did not expand: byte order, folders are searched, empty files are skipped.
 holds 213 'in/[ab]*'
 holds 34 --include '*.txt' 'in/[!a]*'
 grep -q '1 empty' build.log || fail 'empty files that a pattern matches are not counted'
@@ -50,21 +52,22 @@ holds 5 'in/a*.txt'
 rm 'in/a*.txt'
 refuse 1 'in/none*' "$data" build --out x 'in/none*'
 
-# Equal input gives equal bytes; what is there is not overwritten.
+# Equal input must give equal bytes; existing data must not be overwritten.
 "$data" build --out same --val-fraction 0 in >/dev/null
 cmp -s same/train/00000.rtd out4/train/00000.rtd || fail 'equal input, other bytes'
 refuse 2 same "$data" build --out same in
 "$data" stat same | grep -q ' 4 documents' || fail "stat: $("$data" stat same)"
 zstd -dcq same/train/00000.rtd >/dev/null || fail 'zstd does not read a shard'
 
-# Few documents: the end of each is val.
+# With few documents, val is the end of each.
 yes word | head -c 1000 >long.txt || true
 "$data" build --out split --val-fraction 0.1 long.txt >/dev/null
 [ "$("$data" cat split | wc -l)" = 902 ] || fail 'the last tenth of a document is not val'
 
-# 20 and more: whole ones go there, each to one split and to no other, whatever stands beside it.
+# With 20 or more documents, each belongs to exactly one split, which does not depend on the other
+# documents.
 for i in $(seq 60); do printf 'document %d and its text\n' "$i" >"numbered.$(printf %02d "$i")"; done
-split() { # split OUT DOCUMENTS: train and val, a line a document, in OUT.train and OUT.val
+split() { # split OUT DOCUMENTS: writes train and val to OUT.train and OUT.val, one line per document
   # shellcheck disable=SC2046
   "$data" build --out "$1" --val-fraction 0.25 $(seq -f 'numbered.%02.0f' "$2") >/dev/null
   "$data" cat "$1/train" --text >"$1.train"
@@ -89,7 +92,7 @@ split few 19
 [ "$(cat few.train few.val | tr -d '\n' | wc -c)" = "$(cat numbered.0? numbered.1? | tr -d '\n' | wc -c)" ] ||
   fail 'with 19 documents, text is lost or doubled'
 
-# Several shards are one text, in the order of their names; each is looked at.
+# Several shards are one text, in the order of their names; verify checks each of them.
 mkdir -p both/train
 cp piped/train/00000.rtd both/train/00001.rtd
 cp lines/train/00000.rtd both/train/00000.rtd
@@ -105,7 +108,7 @@ done
 printf x | dd of=both/train/00001.rtd bs=1 seek=1030 conv=notrunc status=none
 refuse 1 both/train/00001.rtd "$data" verify both
 
-# What cannot be taken.
+# Inputs that must be refused.
 : >none.txt
 zstd -q none.txt
 refuse 1 none.txt "$data" build --out x none.txt
@@ -126,7 +129,7 @@ refuse 2 'of 13' "$data" cat piped --range 0:99
 if "$data" cat piped --text >/dev/full 2>full.log; then fail 'a full disk is not noticed'; fi
 grep -q 'cannot write' full.log || fail 'a full disk is not named'
 
-# A damaged shard is found, and its whole blocks are saved.
+# A damaged shard must be found, and its undamaged blocks recovered.
 printf x | dd of=same/train/00000.rtd bs=1 seek=1030 conv=notrunc status=none
 refuse 1 same/train/00000.rtd "$data" verify same
 head -c 1100 same/train/00000.rtd >none.rtd

@@ -20,7 +20,7 @@ behind() {
   shift
   env "LD_PRELOAD=$library" "RETNET_IO_UNDER=$here" "${given[@]}" "$@"
 }
-# The ranks of mpirun, not mpirun itself.
+# Runs the ranks of mpirun with the library, but not mpirun itself.
 # shellcheck disable=SC2016
 ranks() { # ranks NP VARIABLE=VALUE... -- COMMAND...
   local np=$1
@@ -32,8 +32,8 @@ ranks() { # ranks NP VARIABLE=VALUE... -- COMMAND...
     exec "$@"' ranks "$library" "$here" "$@"
 }
 
-# ordered LOG NAME...: each name was given, by a rename, after all it stands for was synced, and the
-# folder that holds it was synced next. What was written stays dirty until it is synced.
+# ordered LOG NAME...: checks that each NAME was given by a rename after everything below it had been
+# synced, and that its parent folder was synced next. A written file is unsynced until its fsync.
 ordered() {
   local log=$1
   shift
@@ -61,8 +61,8 @@ ordered() {
     }
     $1 == "rename" || $1 == "exchange" {
       settle($3)
-      if ($3 ~ /shared-memory/) next # which does not outlive the machine
-      if ($3 ~ /\.tmp$|\.bad$/ && $1 == "rename") next # away, to be removed
+      if ($3 ~ /shared-memory/) next # need not survive a crash
+      if ($3 ~ /\.tmp$|\.bad$/ && $1 == "rename") next # renamed to be removed
       for (p in dirty) if (below(p, $2)) bad(p " is not synced before " $2 " becomes " $3)
       for (p in names) if (p != $2 && below(p, $2)) {
         bad("the name " p " is not synced before " $2 " becomes " $3)
@@ -103,7 +103,7 @@ case $case in
     parts=$(grep -oE '^fsync .*/part-[0-9]+.zst' train.log | wc -l)
     [ "$parts" -ge 6 ] || fail "$parts parts were synced, by two ranks in three saves"
     grep -qE '^unlink .*step-00000004' train.log || fail 'the first checkpoint was not removed'
-    # A damaged one is put aside and saved again.
+    # A damaged checkpoint is renamed, and the step is saved again.
     printf x | dd of=run/checkpoints/step-00000012/part-00000.zst bs=1 seek=50 conv=notrunc status=none
     ranks 2 "RETNET_IO_LOG=$here/again.log" -- "${trained[@]}" >out 2>&1 || fail "$(tail -n 3 out)"
     ordered again.log step-00000012 latest

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A model leaves in the format of another program, comes back, computes the same and trains on.
+# Checks that a model exported to another program's format and imported again has the same bytes,
+# gives the same results, and can be trained further.
 set -euo pipefail
 bin=$1 case=$2 tokenizers=$3
 # shellcheck source-path=SCRIPTDIR
@@ -26,7 +27,7 @@ case $case in
     loss() { "$bin/retnet-eval" --checkpoint "$1" --data data --json 2>/dev/null; }
     [ "$(loss run)" = "$(loss imported)" ] || fail "$(loss run) is not $(loss imported)"
     "$bin/retnet-generate" --checkpoint imported --prompt line --tokens 4 >/dev/null
-    # What import prints is the section that training needs.
+    # import must print the section `model` that training needs.
     sed -n '/^data\|^train/p' run.yaml >>model.yaml
     "$bin/retnet-train" model.yaml -s run.dir=tuned -s checkpoint.init_from=imported \
       -s train.steps=1 >tuned.log 2>&1 || fail "$(tail -n 3 tuned.log)"
@@ -48,7 +49,7 @@ case $case in
     refuse 2 imported "$ckpt" import --out imported hf
     if [ -e x ] || [ -e x.safetensors ]; then fail 'a refused export left files'; fi
     ;;
-  tokenizer) # goes along, byte for byte, and generates the same text
+  tokenizer) # must be exported and imported unchanged, and give the same generated text
     few=(-s model.layers=1 -s train.steps=1)
     zstd -qdc "$tokenizers/llama3_10k.tokenizer.json.zst" >tokenizer.json ||
       skip 'zstd cannot unpack the tokenizer of this test'
@@ -69,7 +70,7 @@ case $case in
       cmp told.text back.text || fail "$kind: other text"
     done
     ;;
-  pypi) # the package that everyone reads these files with, where it can be had
+  pypi) # compares with the safetensors package of PyPI, if it can be installed
     command -v python3 >/dev/null || skip 'there is no python3'
     { python3 -m venv venv && venv/bin/pip install -q --retries 0 --timeout 5 safetensors numpy; } \
       >pip.log 2>&1 || skip "safetensors cannot be installed from PyPI: $(tail -n 1 pip.log)"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What a program ends with is what batch scripts go by: 0 done or stopped in order, 1 a named
-# failure, 2 wrong usage, 4 the numerics guard, 75 to be queued again. (3 is e2e/watchdog_*'s.)
+# Checks the exit codes on which batch scripts rely: 0 finished or stopped as requested, 1 failure
+# with a message, 2 wrong usage, 4 too many bad steps, 75 to be requeued. (e2e/watchdog_* tests code
+# 3.)
 # usage: exits.sh BIN SOURCE
 set -euo pipefail
 bin=$1 source=$2
@@ -16,7 +17,7 @@ data: {dir: data, sequence_length: 64, batch_sequences: 4}
 train: {steps: 4, eval_every: 0}
 checkpoint: {every: 100}
 YAML
-soon=run.max_hours=1e-7 # after the first step
+soon=run.max_hours=1e-7 # stops after the first step
 
 ends() { # ends CODE NP DIR KEY=VALUE...
   local code=$1 got=0
@@ -24,13 +25,13 @@ ends() { # ends CODE NP DIR KEY=VALUE...
   train "$@" || got=$?
   [ "$got" = "$code" ] || fail "$* ended with $got, not $code: $(tail -n 3 "$2.log")"
 }
-at_step() { # at_step DIR STEP: and no further
+at_step() { # at_step DIR STEP: the last step must be STEP, and it must be saved
   [ "$(numbers step "$1/metrics.jsonl" | tail -n 1)" = "$2" ] || fail "$1 is not at step $2"
   [ -e "$1/checkpoints/step-$(printf %08d "$2")/manifest.pb" ] || fail "$1: step $2 is not saved"
 }
 
 for ranks in 1 2; do
-  # In order: stopped, queued again until done; what is done is not queued again.
+  # A stopped run is requeued until it is finished; a finished run is not requeued.
   ends 0 "$ranks" "stopped$ranks" "$soon"
   at_step "stopped$ranks" 1
   ends 75 "$ranks" "queue$ranks" "$soon" run.requeue_exit=true
@@ -41,7 +42,7 @@ for ranks in 1 2; do
   grep -q 'already at step 4' "queue$ranks.log" || fail "a finished run: $(cat "queue$ranks.log")"
   ends 0 "$ranks" "last$ranks" "$soon" run.requeue_exit=true train.steps=1
 done
-# What fails is not queued again.
+# A failed run is not requeued.
 ends 1 1 bad run.requeue_exit=true data.dir=nowhere
 ends 2 1 bad run.requeue_exit=true model.heads=3
 ends 2 1 bad run.requeue_exit=true model.hedas=3
@@ -49,11 +50,11 @@ ends 2 1 queue1 run.requeue_exit=true run.seed=2 train.steps=9
 ends 4 2 wild run.requeue_exit=true train.max_bad_steps=2 train.steps=50 optimizer.lr=1e30 \
   optimizer.clip=0 optimizer.warmup_steps=0
 
-# A save at the stop that fails: not done, and not to be taken for it.
+# If the save at a stop fails, the exit code must not be that of a stopped run.
 RETNET_FAULT=ckpt.rename:1 ends 1 2 lost "$soon" run.requeue_exit=true
 if [ -e lost/checkpoints/step-00000001 ]; then fail 'the fault did not strike'; fi
 
-# The other programs.
+# Exit codes of all other programs.
 for program in train data eval generate ckpt bench; do
   "$bin/retnet-$program" --help >out || fail "retnet-$program --help: $?"
   [ -s out ] || fail "retnet-$program --help says nothing"

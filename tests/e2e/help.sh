@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# --help explains every command and option: what it does, its usage and an example that works.
-# `PROGRAM help COMMAND` and `PROGRAM COMMAND --help` are the same, and every option in the help is
-# accepted by the program. usage: help.sh BIN
+# Checks that --help explains every command and option: what it does, its usage and an example that
+# works. `PROGRAM help COMMAND` and `PROGRAM COMMAND --help` must be the same, and the program must
+# accept every option in the help.
+# usage: help.sh BIN
 set -euo pipefail
 bin=$1
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
 
-# options: those in the list of options of a help text on stdin, "--name VALUE" or "--name".
+# Prints the options in the help text on stdin, as "--name VALUE" or "--name".
 options() { sed -nE 's/^  +(-s|--[a-z-]+)( [A-Z][^ ]*| [a-z0-9]+[.|=][^ ]*| none)?( .*|$)/\1\2/p'; }
 
-# explained HELP WORD...: the file HELP, which WORD... --help printed, is complete.
+# explained HELP WORD...: checks that HELP, the output of WORD... --help, is complete.
 explained() {
   local help=$1 usage option value
   shift
@@ -21,7 +22,8 @@ explained() {
   while read -r option value; do
     case $option in --help | --version | --generate) continue ;; esac
     [[ "$usage" == *"$option${value:+ }"* ]] || fail "$*: $option is not in the usage: $usage"
-    # A value that is missing, or one too many, is what the program complains of: it knows the option.
+    # The program must complain about a missing value, or about one too many; so it accepts the
+    # option.
     if [ -n "$value" ]; then
       refuse 2 'requires a value' "$@" "$option"
     else
@@ -51,7 +53,7 @@ for program in data ckpt bench; do
     "$bin/$name" "$command" --help >help
     "$bin/$name" help "$command" | cmp -s - help || fail "$name help $command differs"
     explained help "$bin/$name" "$command"
-    # The program's own help has all of it.
+    # The help of the program must contain the help of each command.
     for word in "$name $command" "example: .*$name $command" $(options <help | sed 's/ .*//'); do
       grep -q -e "$word" all || fail "$name --help has no $word"
     done

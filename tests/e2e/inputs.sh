@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# retnet-data reads whatever can be read, once, never its own output, and keeps an empty --out the
-# folder that it is.
+# Checks that retnet-data reads each readable input once, never reads its own output, and does not
+# replace an empty output folder.
 # usage: inputs.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -8,7 +8,7 @@ bin=$1 case=$2
 source "$(dirname "$(realpath "$0")")/common.sh"
 data="$bin/retnet-data"
 
-# holds TEXT OUT ARGUMENTS...: what is built from them into OUT reads so.
+# holds TEXT OUT ARGUMENTS...: data built into OUT from these arguments must contain TEXT.
 holds() {
   local want=$1 out=$2
   shift 2
@@ -20,7 +20,8 @@ told() { grep -qF -- "$1" build.log || fail "\"$1\" is not told: $(cat build.log
 
 case $case in
   out)
-    # The output folder lies in the input: absent, empty, by a pattern, behind a link, as both.
+    # The output folder is inside the input: absent, empty, matched by a pattern, below a link, or the
+    # same folder.
     mkdir -p in/empty around/more
     printf a >in/a.txt
     printf m >around/more/m.txt
@@ -39,7 +40,7 @@ case $case in
     refuse 1 'the inputs contain no text' "$data" build --out in/empty in/empty
     [ -z "$(ls in/empty)" ] || fail "a refused build leaves $(ls in/empty) in its folder"
 
-    # An empty folder stays what it is.
+    # An empty output folder must not be replaced: a link, its mode and a mount point are kept.
     mkdir real shared new-disk
     ln -s real link
     holds a link in
@@ -56,7 +57,7 @@ case $case in
     holds a absent/. in
     [ -z "$(find . -name '.building*' -o -name '*.building*')" ] || fail 'a work folder is left'
 
-    # What cannot be the output is refused before anything is read.
+    # An invalid output must be refused before anything is read.
     ln -s nowhere dangling
     refuse 2 'it contains train' "$data" build --out real in
     refuse 2 'is not a folder' "$data" build --out in/a.txt in
@@ -78,7 +79,8 @@ case $case in
     mountpoint -q volume || fail 'the mount point is gone'
     ;;
   folders)
-    # Folders by links are read once, loops end, what is no file is left out, and all this is told.
+    # Folders behind links are read once, loops end, and special files are left out; all of these are
+    # reported.
     mkdir -p in/b other/deep twice
     printf 1 >in/a.txt
     printf 2 >in/b/b.txt
@@ -86,7 +88,7 @@ case $case in
     printf 4 >other/deep/d.txt
     holds 12 plain in
     ln -s ../other in/c      # followed
-    ln -s ../../other in/b/z # its second name, the first in byte order: read under this one
+    ln -s ../../other in/b/z # a second link to `other`, first in byte order: read under this name
     ln -s ../in other/up     # a loop
     ln -s . in/self
     ln -s ../../twice in/b/twice
@@ -96,7 +98,7 @@ case $case in
     holds 12534 linked in
     told '5 entries skipped (folders already read, broken links, special files)'
     holds 12534 pattern 'i[n]'
-    ln -s ../in/a.txt other/file.txt # links to files are files
+    ln -s ../in/a.txt other/file.txt # a link to a file is read like a file
     holds 3411 files other/c.txt other/deep other/file.txt in/a.txt
     ;;
   lines)
@@ -114,7 +116,7 @@ case $case in
     holds plain plain --include '*.TXT' .
     printf '\n \n' >nothing.jsonl
     refuse 1 'only blank lines' "$data" build --out x nothing.jsonl
-    line() { # line WORDS CONTENT: the second line of a file is refused with these words
+    line() { # line WORDS CONTENT: a second line CONTENT must be refused with WORDS
       printf '{"text":"a"}\n%b\n' "$2" >bad.jsonl
       refuse 1 'bad.jsonl:2' "$data" build --out x bad.jsonl
       grep -qF -- "$1" refused.log || fail "$2: not told that it is $1: $(cat refused.log)"
@@ -128,7 +130,7 @@ case $case in
     line 'invalid JSON' '{"text":"a"'
     line 'invalid JSON' '{"text":"\xff"}'
     line 'invalid JSON' '{"text":"a"}{"text":"b"}'
-    # Compressed files are not packed as if they were text.
+    # Compressed files must not be packed as text.
     printf '{"text":"a"}\n' | gzip >z.jsonl.gz
     for name in z.jsonl.gz Z.TXT.GZ; do
       [ -e "$name" ] || cp z.jsonl.gz "$name"
@@ -145,7 +147,8 @@ case $case in
     [ ! -e x ] || fail 'a refused build left something behind'
     ;;
   pipes)
-    # A process substitution, a named pipe, a pipe in pieces; a read that fails is no end of text.
+    # A process substitution, a named pipe, and a pipe that is written in pieces. A failed read must
+    # not be taken for the end of the text.
     holds 'by a pipe' one <(printf 'by a pipe')
     mkfifo named
     printf 'by name' >named &
@@ -155,7 +158,7 @@ case $case in
     [ "$("$data" cat --text three)" = 'one two three' ] || fail "pieces: $("$data" cat --text three)"
     holds 'a file' four - < <(printf 'a file')
     refuse 1 'cannot read /proc/self/mem' "$data" build --out x /proc/self/mem
-    exec 5</proc/self/mem # of this shell: its byte 0 cannot be read
+    exec 5</proc/self/mem # memory of this shell, whose byte 0 cannot be read
     "$data" build --out x - <&5 >build.log 2>&1 && fail 'a read error ends the text'
     told 'cannot read standard input'
     "$data" build --out x - <. >build.log 2>&1 && fail 'a folder as standard input'
@@ -165,7 +168,7 @@ case $case in
     [ ! -e x ] || fail 'a refused build left something behind'
     ;;
   split)
-    # From 20 documents on, each goes to one split as a whole, by its number alone.
+    # With 20 or more documents, each is in one split, which depends only on its number.
     texts() { seq -f '{"text":"<%g>"}' 1 "$1" >"$1.jsonl"; }
     documents() { "$data" cat --text "$1" | grep -o '<[0-9]*>' || true; }
     for count in 20 60 400; do
@@ -182,7 +185,7 @@ case $case in
     if [ "$share" -lt 50 ] || [ "$share" -gt 110 ]; then
       fail "$share of 400 documents are val, not about 80"
     fi
-    # Below 20, val is the end of each document.
+    # With fewer than 20 documents, val is the end of each.
     texts 19
     "$data" build --out few --val-fraction 0.5 19.jsonl >/dev/null
     # Val is the last byte of the 3 bytes of "<1>", and the last 2 of the 4 bytes of "<10>".

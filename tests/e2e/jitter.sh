@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# jobs/jitter.sh prints a whole table, in which slow messages are waited for, and nothing if a
-# measurement fails.
+# Checks that jobs/jitter.sh prints a complete table that shows the wait for slow messages, and no
+# rows if a measurement fails.
 # usage: jitter.sh BIN
 set -euo pipefail
 bin=$1
@@ -11,7 +11,7 @@ jitter=$here/../../jobs/jitter.sh
 export RN_BIN=$bin
 small=(-s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32 -s model.heads=2)
 
-# The work of a step is far shorter than the delay of its messages, so that both directions wait.
+# The delay of messages is much longer than the work of a step, so that ranks wait in both directions.
 bash "$jitter" --layers 1 --tokens 32 --steps 1 --late 200 -- "${small[@]}" >result.md 2>errors ||
   fail "jobs/jitter.sh ended with $?: $(tail -n 3 errors)"
 awk -F' *[|] *' '/^\| / && ++row > 2 {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Manual pages and completions that the programs print have the commands, options and keys of --help,
-# and no others; groff finds no fault in the pages. usage: manual.sh BIN CASE
+# Checks that the manual pages and shell completions that the programs print have exactly the
+# commands, options and keys of --help, and that groff finds no error in the pages.
+# usage: manual.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
 # shellcheck source=tests/e2e/common.sh
@@ -10,7 +11,7 @@ programs=()
 for path in "$bin"/retnet-*; do programs+=("${path##*/}"); done
 [ "${#programs[@]}" -ge 7 ] || fail "programs: ${programs[*]}"
 
-# The options that a text explains, one a line; of a help text, and of a manual page.
+# Print the options that a help text or a manual page explains, one per line.
 help_options() { sed -nE 's/^ +(-[a-z])?(, )?(--[a-z][a-z-]*)?( .*)?$/\1 \3/p' "$1" | tr ' ' '\n' | grep -e - | sort -u; }
 man_options() {
   grep -A1 '^\.TP$' "$1" | grep -oE '^\\fB\\-.*' | sed 's/\\fI.*//; s/\\f[BR]//g; s/\\-/-/g; s/,//' |
@@ -22,7 +23,7 @@ man_keys() { sed -nE 's/^\\fB([a-z]+\.[a-z0-9_]+)\\fR: .*/\1/p' "$1" | sort; }
 
 same() { diff "$1" "$2" >difference || fail "$3: $(head -n 5 difference)"; }
 
-# complete WORD...: what the shell offers for the last word.
+# complete WORD...: prints what the shell offers for the last word.
 complete_words() {
   COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
   # shellcheck disable=SC2317 # the completion calls it

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one command on rank 0 and another on all other ranks, as mpirun's own `A : B` does; that one
-# crashes the mpirun of some Open MPI 5 packages, Debian 13's among them.
+# Runs one command on rank 0 and another on all other ranks, like `A : B` of mpirun, which crashes
+# mpirun in some packages of Open MPI 5 (among others Debian 13).
 # usage: mpirun -n 2 ... bash mpmd.sh COMMAND... + COMMAND...
 set -euo pipefail
 rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:?no rank in the environment}}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What fails on one rank of two ends the job with exit code 1 and one message that names it; no rank
-# is left waiting.
+# Checks that a failure on one of two ranks ends the job with exit code 1 and one message that names
+# the rank, and that no rank waits forever.
 # usage: one_rank.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -19,18 +19,19 @@ train: {steps: 8, eval_every: 4}
 checkpoint: {every: 4}
 YAML
 
-# Rank 1 works in a folder of its own, with what rank1.sh sets there; a deadlock ends by timeout.
+# Rank 1 runs rank1.sh first, which may change the folder and the environment. A deadlock ends by
+# timeout.
 cat >launch.sh <<'EOF'
 if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then source ./rank1.sh; fi
 exec "$@"
 EOF
-on_two() { # on_two COMMAND...: its exit code is $code, what it says is in two.log
+on_two() { # on_two COMMAND...: runs it on two ranks; $code is the exit code, two.log the output
   code=0
   timeout -k 5 60 mpirun -n 2 --oversubscribe --bind-to none bash launch.sh "$@" \
     >two.log 2>&1 || code=$?
 }
 
-must_name() { # must_name WHAT WORD...: on_two ended with 1 and one error line that has all words
+must_name() { # must_name WHAT WORD...: on_two must have ended with 1 and one error line with all words
   local what=$1 word
   shift
   [ "$code" = 1 ] || fail "$what ended with $code, not 1: $(tail -n 4 two.log)"
@@ -42,8 +43,8 @@ must_name() { # must_name WHAT WORD...: on_two ended with 1 and one error line t
 
 case $case in
   val)
-    header_bytes=1024 # of a shard: its first block follows
-    # Rank 1 sees another copy of the data, whose only val block has one byte changed.
+    header_bytes=1024 # size of the header of a shard; the first block follows
+    # Rank 1 has a copy of the data in which one byte of the only val block is changed.
     mkdir other
     cp -r data run.yaml other/
     shard=$(find other/data/val -name '*.rtd')
@@ -67,7 +68,7 @@ case $case in
     done
     ;;
   differ)
-    # Rank 1 sees other validation data, or none: what ranks do would follow from it.
+    # Rank 1 has other validation data, or none. Ranks would then differ in what they do.
     mkdir other
     cp run.yaml other/
     ln -s ../RUN other/RUN
@@ -92,7 +93,7 @@ case $case in
       keys=()
       for key in ${grid% reproducible}; do keys+=(-s "parallel.$key"); done
       if [ "$grid" != "${grid% reproducible}" ]; then keys+=(-s run.reproducible=true); fi
-      n=5 step=23 # the first ones are a look ahead, which may fail
+      n=5 step=23 # the first allocations read the configuration early, which may fail
       [ "$grid" = data=2 ] || step=61
       while [ $n -lt 2000 ]; do
         rm -rf RUN
@@ -100,7 +101,7 @@ case $case in
         echo "export RETNET_FAULT=alloc:$n" >rank1.sh
         on_two "$bin/retnet-train" run.yaml "${keys[@]}"
         if [ "$code" = 0 ] && ! grep -q 'out of memory' two.log; then break; fi
-        # A save that fails is reported, and the run goes on.
+        # A failed save is reported, and the run continues.
         if ! { [ "$code" = 0 ] && grep -q 'not saved.*out of memory' two.log; }; then
           must_name "allocation $n of rank 1 with $grid" 'rank 1 on' 'out of memory'
         fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A run in operation: signals, time limits, kills, a full disk, bad numbers and wrong launches end
-# in the promised way, and nothing that was saved is lost.
+# Checks that signals, time limits, kills, a full disk, numbers that are not finite and wrong launches
+# end a run in the documented way, and that no saved data is lost.
 # usage: operations.sh BIN SOURCE CASE
 set -euo pipefail
 bin=$1 source=$2 case=$3
@@ -24,18 +24,18 @@ refuse_once() { # refuse_once CODE WORD COMMAND...
   [ "$(grep -cF -- "$2" refused.log)" = 1 ] || fail "$2 is said more than once: ${*:3}"
 }
 
-# A run that is disturbed makes slow steps, so that few are enough.
+# Runs that are disturbed have slow steps, so that a few steps take long enough.
 slow='read data:1-:slow=20' short=train.steps=250
 
 case $case in
   signals)
-    # Runs that last until they are stopped; how far they come decides how long the whole run is, so
-    # their steps are slow.
+    # These runs last until they are stopped. Their steps are slow, because the number of steps
+    # reached is the length of the uninterrupted run below.
     lasting=train.steps=1000000
     export RETNET_FAULT=$slow
     start stopped $lasting
     reach stopped steps 10
-    kill -USR1 "$pid" # mpirun hands it to its ranks
+    kill -USR1 "$pid" # mpirun forwards it to its ranks
     ended 0 stopped 'after USR1'
     [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'nothing saved'
     start stopped $lasting run.requeue_exit=true
@@ -44,12 +44,12 @@ case $case in
     ended 75 stopped 'USR1 with requeue_exit'
     start stopped $lasting
     reach stopped steps $(($(steps_of stopped) + 10))
-    kill -TERM "$pid" # mpirun ends with a code of its own
+    kill -TERM "$pid" # mpirun ends with its own exit code
     wait "$pid" || true
     [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'TERM: not saved'
     start stopped $lasting
     reach stopped steps $(($(steps_of stopped) + 10))
-    kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" # one rank alone
+    kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" # only one rank
     ended 0 stopped 'TERM to one rank'
     start stopped $lasting run.max_hours=0.00003 run.requeue_exit=true
     ended 75 stopped max_hours
@@ -124,13 +124,13 @@ case $case in
     small=(train.steps=60 run.seed=3 checkpoint.every=0)
     must_train 2 bf16 "${small[@]}" train.precision=bf16
     grep -q 'bf16' bf16.log || fail 'neither bf16 nor its lack is named'
-    # A plan tells of the lack as well, once; here every CPU lacks it.
+    # A plan must report once that bf16 is not supported; here no CPU supports it.
     ONEDNN_MAX_CPU_ISA=AVX2 "$bin/retnet-train" run.yaml --plan -s train.precision=bf16 >plan 2>&1 ||
       fail "a plan without bf16: $(cat plan)"
     [ "$(grep -c 'train.precision bf16: .*matrix products use fp32' plan)" = 1 ] ||
       fail "a plan does not tell of missing bf16 once: $(cat plan)"
     grep -q '^compute .*GEMM backend .*, kernels ' plan || fail "what a plan computes with: $(cat plan)"
-    # Where another backend is much faster than the one chosen by rule, the run says so, once.
+    # If another backend is much faster than the one chosen by rule, the run must report it once.
     RETNET_FAULT=gemm.sample:1 must_train 2 sampled "${small[@]}" train.steps=2
     warning=$(grep 'model.products auto: .* times as fast' sampled.log) || true
     chosen=$(sed -nE 's/.*"products": "([^"]*)".*/\1/p' sampled/summary.json)
@@ -149,18 +149,18 @@ case $case in
         *) fail "not another backend than $chosen: $warning" ;;
       esac
     fi
-    # With an OpenBLAS slower than any rival, the chosen backend would be its own fastest one.
+    # With a very slow OpenBLAS, the chosen backend itself is the fastest and must not be reported.
     OPENBLAS_CORETYPE=Prescott RETNET_FAULT=gemm.sample:1 must_train 1 rival "${small[@]}" train.steps=2
     if grep -E 'machine ([^ ]+) is .* the chosen \1 for' rival.log; then
       fail "the chosen backend is its own rival: $(cat rival.log)"
     fi
-    # In bf16 there is one backend only.
+    # bf16 has only one backend.
     RETNET_FAULT=gemm.sample:1 must_train 1 alone "${small[@]}" train.steps=2 train.precision=bf16
     if grep -q '"products": "[a-z]* bf16"' alone/summary.json && grep -q 'times as fast' alone.log; then
       fail "products in bf16 are compared with those in fp32: $(cat alone.log)"
     fi
     need_bf16 bf16
-    # All ranks multiply in bf16, or none: one of two lacks it here.
+    # Either all ranks use bf16 or none; here one of two does not support it.
     mixed=("$bin/retnet-train" run.yaml -s run.dir=mixed -s train.precision=bf16 -s train.steps=2)
     "${mpmd[@]}" "${mixed[@]}" + env ONEDNN_MAX_CPU_ISA=AVX2 "${mixed[@]}" >mixed.log 2>&1 ||
       fail "bf16 on one rank of two: $(tail -n 3 mixed.log)"
@@ -168,7 +168,7 @@ case $case in
       fail "the rank without bf16 is not named once: $(cat mixed.log)"
     if grep -q '"products": "[a-z+]* bf16"' mixed/summary.json; then fail 'ranks mix bf16 and fp32'; fi
     must_train 1 fp32 "${small[@]}"
-    # The mean over the last 20 steps: single steps differ by up to 3 %, with the text that is read.
+    # Mean over the last 20 steps: the loss of single steps varies by up to 3 % with the text.
     loss_of() {
       tail -n 20 "$1/metrics.jsonl" | sed 's/.*"loss": \([0-9.]*\).*/\1/' |
         awk '{ sum += $1 } END { print sum / NR }'
@@ -181,31 +181,32 @@ case $case in
     one=("$bin/retnet-train" run.yaml -s run.dir=new)
     refuse_once 2 'wrong launch' env OMPI_COMM_WORLD_SIZE=4 "${one[@]}"
     refuse_once 2 'wrong launch' env SLURM_STEP_NUM_TASKS=4 "${one[@]}"
-    # OpenBLAS on a CPU that it does not know: kernels are chosen, once, and told.
+    # If OpenBLAS does not know the CPU, kernels must be chosen, and this must be reported once.
     RETNET_FAULT=blas.core:1 must_train 2 anew train.steps=3
     [ "$(grep -c 'OpenBLAS uses .* kernels instead of the .* kernels' anew.log)" = 1 ] || fail "not told once: $(cat anew.log)"
-    # One rank sends nothing: it starts no thread for messages, though it be asked for one.
+    # A single rank sends no messages and must not start a communication thread, even if asked to.
     must_train 1 alone train.steps=1 parallel.comm_thread=on
     grep -q ', no communication, MPI_' alone.log || fail "messages of one rank: $(cat alone.log)"
     OPENBLAS_CORETYPE=Prescott must_train 1 slow train.steps=3
     grep -q 'unset OPENBLAS_CORETYPE' slow.log || fail "a slow core type is not named: $(cat slow.log)"
     OMPI_COMM_WORLD_SIZE=4 "${one[0]}" --help >/dev/null || fail '--help minds the launch'
-    # What all ranks would say is said by one of them, also before MPI starts.
+    # A message of all ranks must be printed by only one of them, also before MPI is started.
     two=(mpirun -n 2 --oversubscribe --bind-to none)
     for program in train data eval generate ckpt bench; do
       refuse_once 2 --nonsense "${two[@]}" "$bin/retnet-$program" --nonsense
     done
     "${two[@]}" "$bin/retnet-train" --help >help 2>&1 || fail "--help of two ranks: $(tail -n 3 help)"
     [ "$(grep -c '^usage: ' help)" = 1 ] || fail '--help is printed more than once'
-    # srun lets the others live when a rank ends: one rank of a node tells what rank 0 may not know.
+    # srun does not end the other ranks when one ends: one rank of each node must print an error that
+    # rank 0 may not have.
     for rank in 1 2 3; do
       env SLURM_JOB_ID=$$ SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=$rank "${one[0]}" \
         --nonsense >>srun.log 2>&1 &
     done
-    refuse 2 --nonsense "${mpmd[@]}" "${one[@]}" + "${one[0]}" --nonsense # by rank 1 alone
+    refuse 2 --nonsense "${mpmd[@]}" "${one[@]}" + "${one[0]}" --nonsense # only rank 1 has the error
     wait
     [ "$(grep -c 'rank [123]: .*--nonsense' srun.log)" = 1 ] || fail "not told once: $(cat srun.log)"
-    # Programs that are one process: a rank works, or none.
+    # Programs with one process: only one rank works, or none.
     refuse_once 0 'only rank 0 does the work' "${two[@]}" "$bin/retnet-data" build --out twice \
       --val-fraction 0 run.yaml
     [ "$(grep -c '^twice: 1 documents' refused.log)" = 1 ] || fail "built by two ranks: $(cat refused.log)"
@@ -216,16 +217,17 @@ case $case in
     refuse_once 1 'configuration' "${mpmd[@]}" "${one[@]}" + "${one[@]}" -s run.seed=2
     ;;
   binding)
-    # Threads that mpirun binds to one core: told, with the mend; what it was told to leave alone is not.
+    # If mpirun binds two threads to one core, a warning must name the option that fixes it; without
+    # such a binding there must be none.
     must_train 1 unbound train.steps=1 parallel.threads=1
     if grep -q -- '--bind-to' unbound.log; then fail "a binding where there is none: $(cat unbound.log)"; fi
     [ "$(env -u OMP_NUM_THREADS nproc)" -gt 1 ] || skip 'two threads cannot be bound to one core where there is only one'
     mpirun -n 1 --bind-to core "$bin/retnet-train" run.yaml -s run.dir=bound -s train.steps=1 \
       -s parallel.threads=2 >bound.log 2>&1 || fail "bound: $(tail -n 3 bound.log)"
     grep -q -- '--bind-to none' bound.log || fail "a binding is not named: $(cat bound.log)"
-    # Two threads have a core each: by default, and where OpenMP binds them, although the kernels of
-    # OpenBLAS had to be chosen anew.
-    spread() { # spread NAME VARIABLE=VALUE...: a run of two threads, and the cores they are bound to
+    # Two threads must have a core each: by default, and if OpenMP binds them, even if the kernels of
+    # OpenBLAS had to be chosen for an unknown CPU.
+    spread() { # spread NAME VARIABLE=VALUE...: runs two threads, which must be bound to two cores
       env "${@:2}" "$bin/retnet-train" run.yaml -s run.dir="$1" -s parallel.threads=2 >"$1.log" 2>&1 &
       pid=$!
       reach "$1" steps 3

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What goes out is what it claims to be: JSON is JSON, text is bytes that the model can write, a
-# model that has diverged says so, and sizes beyond the data cost nothing.
+# Checks that JSON output is valid JSON, that generated text has only tokens of the tokenizer, that a
+# diverged model is reported, and that sizes larger than the data need no memory.
 # usage: outputs.sh BIN JSON_CHECK CASE
 set -euo pipefail
 bin=$1 json_check=$2 case=$3
@@ -18,7 +18,7 @@ train: {steps: 2, eval_every: 1}
 parallel: {threads: 1}
 EOC
 
-# is_json COMMAND...: it ends well, and standard output is one object.
+# is_json COMMAND...: must succeed, and standard output must be one JSON object.
 is_json() {
   "$@" >out.json 2>err.log || fail "$*: $(tail -n 1 err.log)"
   "$json_check" <out.json >why.log || fail "$*: no JSON: $(cat why.log)"
@@ -29,7 +29,7 @@ case $case in
   json)
     must_train 1 RUN run.profile=true
     is_json "$bin/retnet-eval" --checkpoint RUN --data data --json
-    # Every byte there is, as prompt: control characters, quotes, what is no UTF-8.
+    # A prompt of all byte values: control characters, quotes, invalid UTF-8.
     for byte in $(seq 0 255); do printf %b "\\x$(printf %02x "$byte")"; done >bytes
     is_json "$bin/retnet-generate" --checkpoint RUN --prompt-file bytes --tokens 200 --ignore-end --json
     has '"prompt_hex":"000102' out.json
@@ -47,7 +47,7 @@ case $case in
     "$json_check" --lines <RUN/metrics.jsonl >why.log || fail "metrics.jsonl: $(cat why.log)"
     ;;
   diverged)
-    # One step of a huge size: infinite weights; then a large one: finite weights, infinite sums.
+    # After one step with a huge learning rate weights are infinite; with a large one only sums are.
     for lr in 1e39 1e30; do
       must_train 1 "wild$lr" "optimizer.lr=$lr" optimizer.clip=0 train.steps=1
       wild=(--checkpoint "wild$lr")
@@ -63,13 +63,14 @@ case $case in
     done
     ;;
   vocabulary)
-    # The model has 20 000 tokens, its tokenizer 257: the others are never drawn.
+    # The model has 20 000 tokens, its tokenizer 257: tokens from 257 on must not be drawn.
     must_train 1 RUN model.vocab=20000 train.steps=1
     generate() { "$bin/retnet-generate" --checkpoint RUN --prompt '' --tokens 60 --ignore-end "$@"; }
     for seed in 1 2; do
       is_json generate --seed "$seed" --json
       has '"tokens":60' out.json
-      # 60 tokens are 60 bytes, but for document tokens: one in 257, so 50 is far below.
+      # Each token is a byte, except one in 257 that is a document token. 60 tokens give at least 50
+      # bytes.
       generate --seed "$seed" >text
       [ "$(wc -c <text)" -ge 50 ] || fail "$(wc -c <text) bytes from 60 tokens"
       generate --seed "$seed" --top-k 257 | cmp -s - text || fail 'the 257 of the tokenizer are not all'
@@ -85,7 +86,7 @@ case $case in
       has "\"tokens\": $((tokens - 1)), \"sequences\": 1" out.json
       cmp -s "$((tokens - 1)).json" "$length.json" || fail "another result by --sequence-length $length"
     done
-    # Ranks share what is there.
+    # Two ranks must evaluate the same tokens.
     is_json mpirun -n 2 --oversubscribe "$bin/retnet-eval" --checkpoint RUN --data data --json \
       --sequence-length 1073741824
     has "\"tokens\": $((tokens - 1)), \"sequences\": 1" out.json

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# One job at a time writes in a run.dir: a second one is refused with who holds it, readers work
-# beside it, a killed owner is succeeded at once, and who lost the lock stops without writing.
-# A job that waits for an owner can be stopped.
+# Checks that only one job at a time writes to a run.dir. A second job is refused with a message that
+# names the owner, readers are not disturbed, a killed owner is replaced at once, and a job that has
+# lost the lock stops without writing. A job that waits for an owner can be stopped.
 # usage: owner.sh BIN
 set -euo pipefail
 bin=$1
@@ -20,7 +20,7 @@ checkpoint: {every: 5}
 YAML
 one=("$bin/retnet-train" run.yaml)
 
-# A run that lasts until it is stopped, in the background, as $owner: from step 6 on a step takes
+# Starts a run that lasts until it is stopped; its process is $owner. From step 6 on each step takes
 # half a second longer.
 start_owner() {
   RETNET_FAULT='read data:6-:slow=500' "${one[@]}" -s train.steps=1000000 >owner.log 2>&1 &
@@ -52,7 +52,8 @@ must_train 1 whole "train.steps=$steps"
 same_run whole RUN
 [ -z "$(find RUN -name 'lock*')" ] || fail "a lock is left: $(find RUN -name 'lock*')"
 
-# Verified while its owner removes one: what is left is good, and nothing is called damaged.
+# Verifies a run while its owner removes a checkpoint: the others must be valid, and none may be
+# called damaged.
 cp -r whole pruned
 newest=$(find pruned/checkpoints -maxdepth 1 -name 'step-*' | sort | tail -n 1)
 [ "$newest" != "$(find pruned/checkpoints -maxdepth 1 -name 'step-*' | sort | head -n 1)" ] ||
@@ -65,8 +66,8 @@ wait "$verifier" || fail "verify beside a prune: $(cat verify.log)"
 grep -q ': ok' verify.log || fail "verify beside a prune: $(cat verify.log)"
 if grep -q "damaged\|$newest" verify.log; then fail "verify beside a prune: $(cat verify.log)"; fi
 
-# Killed: the next start has it at once (not after the 60 s that another host would wait), and it
-# goes on to the next checkpoint.
+# After a kill, the next job must get the lock at once, not after the 60 s that a job on another host
+# waits. It trains to the next checkpoint.
 rm -r RUN
 start_owner
 kill -KILL "$owner"
@@ -77,7 +78,8 @@ timeout 50 "${one[@]}" -s "train.steps=$steps" >next.log 2>&1 || fail "after a k
 must_train 1 unkilled "train.steps=$steps"
 same_run unkilled RUN
 
-# The lock is removed, or another's: the job ends with exit code 1 and saves no more.
+# If the lock was removed or belongs to another job, the job must end with exit code 1 and save no
+# more.
 for how in removed taken; do
   rm -r RUN
   start_owner
@@ -96,8 +98,8 @@ done
 grep -q 'on far, since' owner.log || fail "the new owner is not named: $(tail -n 3 owner.log)"
 [ -e RUN/lock ] || fail "another's lock was removed"
 
-# A job that waits for a silent owner of another host stops as soon as any rank is asked to: nothing
-# is trained, and the owner keeps the lock.
+# A job that waits for a silent owner on another host must stop as soon as any rank is asked to. It
+# trains nothing, and the owner keeps the lock.
 rm -r RUN/metrics.jsonl RUN/checkpoints
 cp RUN/lock silent
 for how in 'USR1 0' 'TERM 75' 'rank 0'; do
@@ -116,7 +118,7 @@ for how in 'USR1 0' 'TERM 75' 'rank 0'; do
   cmp -s silent RUN/lock || fail "$how: the lock has changed"
 done
 
-# A finished run on a disk that cannot be written says so, as before.
+# A finished run must say so when it is started again.
 rm -r RUN
 "${one[@]}" >whole.log 2>&1
 "${one[@]}" >again.log 2>&1 || fail "a finished run: $(tail -n 3 again.log)"

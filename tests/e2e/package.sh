@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What is installed can be used from elsewhere: by pkg-config and by CMake's find_package, after the
-# installed files were moved. usage: package.sh BIN
+# Checks that the installed library can be used by pkg-config and by CMake's find_package, also after
+# the installed files were moved.
+# usage: package.sh BIN
 set -euo pipefail
 bin=$1
 # shellcheck source=tests/e2e/common.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A path that is absent, empty, a file for a folder or a folder for a file is named with what is
-# wrong with it, by every program and for every argument that is a path.
+# Checks that every program names a path that is absent or empty, or that is a file instead of a
+# folder or vice versa, and says what is wrong, for each argument that is a path.
 # usage: paths.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -21,8 +21,8 @@ touch file
 mkdir empty
 step=RUN/checkpoints/step-00000002
 
-# names CODE PATH WORDS COMMAND...: the message has the path and what is wrong with it, and a bug
-# report's reader sees no empty name.
+# names CODE PATH WORDS COMMAND...: there must be one message, which names the path and what is wrong
+# with it.
 names() {
   local code=$1 path=$2 words=$3
   shift 3

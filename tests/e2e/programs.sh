@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The programs as users run them: layouts agree, runs resume bit for bit, bad input is named.
+# Checks the programs as users run them: layouts agree, runs resume bit for bit, and invalid input is
+# named.
 # usage: programs.sh BIN SOURCE CASE
 set -euo pipefail
 bin=$1 source=$2 case=$3
@@ -16,7 +17,8 @@ train: {steps: 20, eval_every: 0}
 checkpoint: {every: 10}
 EOF
 
-# Losses (or another number) of the first N lines of two runs agree to a relative tolerance.
+# Checks that losses (or another number) of the first LINES steps of two runs agree to a relative
+# tolerance.
 agree() { # agree NAME LINES TOLERANCE A B
   numbers "$1" "$4/metrics.jsonl" | head -n "$2" >agree.a
   numbers "$1" "$5/metrics.jsonl" | head -n "$2" >agree.b
@@ -43,8 +45,8 @@ case $case in
     done
     ;;
   weights)
-    # Who holds the weights, and how they pass between nodes, changes no bit; nor over a resume.
-    # Open MPI 5's own messages need more than that: they go by files elsewhere.
+    # Sharing weights within nodes and sending them between nodes must not change a bit, also after a
+    # resume. The messages of Open MPI 5 need shared memory too; they use files elsewhere.
     export OMPI_MCA_btl_sm_backing_directory=$work
     keys=(parallel.data=3 parallel.sequence=2 train.eval_every=7)
     must_train 6 off "${keys[@]}" parallel.share_weights=off
@@ -60,8 +62,8 @@ case $case in
       -s parallel.share_weights=on
     ;;
   gradients)
-    # How gradients pass between the ranks of a node, and as partial sums between nodes, changes no
-    # bit; nor does a rank whose memory cannot be shared, which one line tells, or a slow one.
+    # The way in which gradients pass within and between nodes must not change a bit. Nor must a rank
+    # whose memory cannot be shared, which one line reports, or a slow rank.
     export OMPI_MCA_btl_sm_backing_directory=$work
     short=(train.steps=6 checkpoint.every=6)
     keys=("${short[@]}" parallel.data=3 parallel.sequence=2)
@@ -73,7 +75,7 @@ case $case in
       RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}"
       same_run off "node$ranks"
     done
-    # One of two ranks with a fault.
+    # One of two ranks has a fault.
     must_train 2 two "${short[@]}"
     for fault in peer_memory.create:1 peer_memory.open:1 reduce_scatter.sum:1-:slow=3; do
       dir=${fault%%:*}
@@ -102,11 +104,11 @@ case $case in
     same_run half-off half-on
     ;;
   weights_small_shm)
-    # A command behind this runs where /dev/shm is too small for anything.
+    # Runs a command with a /dev/shm that is too small for weights.
     # shellcheck disable=SC2016
     small=(unshare --mount sh -c 'mount -t tmpfs -o size=8m tmpfs /dev/shm && "$@"' small)
     "${small[@]}" true 2>/dev/null || skip 'mounting a small /dev/shm needs root'
-    # Open MPI 5's own messages need more than that: they go by files elsewhere.
+    # The messages of Open MPI 5 need shared memory too; they use files elsewhere.
     export OMPI_MCA_btl_sm_backing_directory=$work
     keys=(parallel.data=3 parallel.sequence=2 train.eval_every=7)
     must_train 6 off "${keys[@]}" parallel.share_weights=off
@@ -123,7 +125,7 @@ case $case in
     must_train 2 parts "${sequence[@]}"
     must_train 2 parts "${sequence[@]}" train.steps=40
     same_run whole parts
-    # Saves that are due faster than they are written wait for each other: none is dropped.
+    # If saves are due faster than they can be written, training waits; none may be dropped.
     often=("${sequence[@]}" train.steps=12 checkpoint.every=1 checkpoint.keep_last=0)
     must_train 2 beside "${often[@]}"
     must_train 2 between "${often[@]}" checkpoint.async=false
@@ -157,8 +159,8 @@ case $case in
     ;;
   use)
     must_train 2 run parallel.sequence=2 train.eval_every=10
-    # A plan needs no ranks; what it foretells of memory is near what runs take (small ones, where
-    # libraries weigh most, are the hardest).
+    # A plan needs no ranks. Its estimate of memory must be near what runs use; small runs are the
+    # hardest, since libraries dominate.
     OMPI_COMM_WORLD_SIZE=9 "$bin/retnet-train" run.yaml --plan --ranks 64 -s parallel.sequence=32 >plan
     grep -q 'data 2 x pipeline 1 x sequence 32' plan || fail "the plan's grid: $(cat plan)"
     big=(model.dim=256 model.value_dim=512 model.ffn_dim=512 train.steps=2)
@@ -192,7 +194,7 @@ case $case in
     must_train 2 run parallel.sequence=2
     [ "$("$bin/retnet-generate" --checkpoint run --prompt 'int ' --tokens 50 --ignore-end |
       wc -c)" -ge 40 ] || fail "no text"
-    # Prefill and decoding are one: what greedy text goes on with does not depend on where it began.
+    # The greedy continuation of a text must not depend on where the prompt ends.
     greedy() {
       "$bin/retnet-generate" --checkpoint run --prompt-file "$1" --tokens "$2" --temperature 0 \
         --ignore-end "${@:3}"
@@ -203,11 +205,12 @@ case $case in
       head -c $((length + 11)) whole >longer
       greedy longer 19 | cmp -s - whole || fail "after $length bytes, text depends on the prefill"
     done
-    # So it is with weights in bf16: prefill and decoding round the same model.
+    # The same must hold with weights in bf16, in prefill and in decoding.
     greedy prompt 30 --precision bf16 >whole
     head -c 211 whole >longer
     greedy longer 19 --precision bf16 | cmp -s - whole || fail "in bf16, text depends on the prefill"
-    # Prompts that are continued together go on as each does alone, whatever the threads.
+    # Prompts that are continued together must give the same text as single ones, for any number of
+    # threads.
     printf 'static void\n\n#include <\r\nint n = \377\n' >lines
     printf 'int n = \377' >last.line
     alone=("--prompt=" "--prompt=return " "--prompt-file=prompt" "--prompt=static void"
@@ -225,14 +228,14 @@ case $case in
     generate --json "${given[@]}" >together.json
     printf '{"results":[%s,' "$(generate --json "${alone[0]}")" >first
     head -c "$(wc -c <first)" together.json | cmp -s - first || fail "results: $(cat together.json)"
-    # JSON is text: bytes that are none are replaced, and given in hex beside it.
+    # JSON must be text: invalid bytes are replaced, and also given in hex.
     grep -qF '"prompt":"int n = �","prompt_hex":"696e74206e203d20ff"' together.json ||
       fail "bytes in JSON: $(cat together.json)"
     grep -q '"prompt":"return ","text":' together.json || fail "$(cat together.json)"
     refuse 1 nowhere "$bin/retnet-generate" --checkpoint run --prompt-lines nowhere
     : >empty.lines
     refuse 2 empty "$bin/retnet-generate" --checkpoint run --prompt-lines empty.lines
-    peak() { # KiB of memory for N tokens
+    peak() { # peak N: prints the memory in KiB for N tokens
       "$bin/retnet-generate" --checkpoint run --prompt x --tokens "$1" --ignore-end --seed 3 \
         >/dev/null 2>&1 &
       local most=0 now
@@ -258,7 +261,7 @@ case $case in
     refuse 2 model.dim "${here[@]}" -s model.dim=36 -s model.heads=12 -s model.value_dim=60
     refuse 2 model.value_dim "${here[@]}" -s model.value_dim=66
     refuse 2 data.sequence_length "${here[@]}" -s data.sequence_length=100000000
-    # The advice says on how many nodes: ranks that share one would not help.
+    # The advice must count nodes, since ranks that share a node share its memory.
     refuse 2 ' ranks, 1 on each node, with parallel.data' "${here[@]}" -s model.layers=200 \
       -s model.dim=8192 -s model.value_dim=8192 -s model.ffn_dim=8192
     refuse 2 parallel.sequence mpirun -n 3 --oversubscribe "${here[@]}" -s parallel.sequence=2 \
@@ -304,7 +307,7 @@ case $case in
     grep -q '"precision": "bf16"' half.json || fail "$(cat half.json)"
     bytes() { sed -E 's/.*"sequences": 1,[^}]*"weight_bytes": ([0-9]+).*/\1/' "$1"; }
     [ "$(bytes half.json)" -lt $(($(bytes decode.json) * 51 / 100)) ] || fail "bf16 weights are not half"
-    # A preset is measured, not the reference model under its name.
+    # A preset must be measured, not the reference model under its name.
     "$bin/retnet-bench" decode --json --rounds 1 -s model.preset=retnet_medium -s model.layers=1 \
       >preset.json
     "$bin/retnet-bench" decode --json --rounds 1 -s model.layers=1 >reference.json

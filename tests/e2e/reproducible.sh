@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Reproducible mode: the checkpoint after 10 steps, and the loss of the whole validation split by it,
-# have the same bits on any layout, also when the layout changes twice by resuming, and in bf16;
-# without the mode, layouts differ in the last digits.
-# A thread for messages changes no bits in either mode.
+# Checks reproducible mode. The checkpoint after 10 steps, and its loss on the whole validation split,
+# must have the same bits on any layout, also if the layout changes twice by resumes, and in bf16.
+# Without the mode, layouts differ in the last digits. A communication thread must not change a bit in
+# either mode.
 # usage: reproducible.sh BIN SOURCE layouts|moved|bf16
 set -euo pipefail
 bin=$1 source=$2 case=$3
@@ -21,7 +21,7 @@ YAML
 
 val_loss_of() { tail -n 1 "$1/metrics.jsonl" | grep -o '"val_loss": [0-9.]*'; }
 
-same_bits() { # same_bits A B: content, and what the last step's evaluation gave
+same_bits() { # same_bits A B: checkpoints, and the evaluation after the last step
   same_content "$1" "$2"
   [ -n "$(val_loss_of "$1")" ] || fail "$1 was not evaluated"
   [ "$(val_loss_of "$1")" = "$(val_loss_of "$2")" ] ||
@@ -76,7 +76,7 @@ same_run plain4 threaded
 if "$bin/retnet-ckpt" diff plain plain4 >/dev/null; then
   fail 'layouts agree without the mode: this test sees nothing'
 fi
-# The same weights on other layouts: the sum over the split is what differs without the mode.
+# With equal weights on different layouts, only the order of the sum over the split differs.
 for np in 1 2 3; do
   must_train "$np" "sum$np" run.reproducible=false optimizer.lr=0 train.steps=1 "parallel.data=$np"
 done

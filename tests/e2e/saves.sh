@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is reported of a save is true: nothing is saved or pruned while steps are skipped, a stop ends
-# with success only if its state is on disk, and a save that fails ends nothing else.
+# Checks that saves are reported correctly. While steps are skipped, nothing is saved or pruned. A
+# stop succeeds only if its state is on disk. A failed save does not end the run.
 # usage: saves.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -18,7 +18,7 @@ train: {steps: 8, eval_every: 0, max_bad_steps: 4}
 checkpoint: {every: 4}
 YAML
 
-# ends CODE FAULT DIR KEY=VALUE...: one rank with RETNET_FAULT, told in DIR.log.
+# ends CODE FAULT DIR KEY=VALUE...: one rank with RETNET_FAULT must end with CODE; output in DIR.log.
 ends() {
   local code=$1 order=$2 dir=$3 got=0 keys
   shift 3
@@ -28,7 +28,7 @@ ends() {
   [ "$got" = "$code" ] || fail "$dir with $order ended with $got, not $code: $(tail -n 3 "$dir.log")"
 }
 
-says() { # says DIR WORD...: each is in the log
+says() { # says DIR WORD...: DIR.log must contain each word
   local dir=$1 word
   shift
   for word in "$@"; do
@@ -36,7 +36,7 @@ says() { # says DIR WORD...: each is in the log
   done
 }
 
-has() { # has DIR "STEP STEP ...": exactly these checkpoints, all of them whole
+has() { # has DIR "STEP STEP ...": DIR must have exactly these checkpoints, all of them valid
   local dir=$1 got
   got=$(find "$dir/checkpoints" -name 'step-????????' -printf '%f\n' | sort |
     sed 's/step-0*//' | tr '\n' ' ')
@@ -44,10 +44,10 @@ has() { # has DIR "STEP STEP ...": exactly these checkpoints, all of them whole
   [ -z "$2" ] || "$bin/retnet-ckpt" verify "$dir" >verify.log 2>&1 || fail "$dir: $(cat verify.log)"
 }
 
-# A run that lasts until it is stopped.
+# Keys of a run that lasts until it is stopped.
 lasting=(train.steps=1000000 train.log_every=100 run.requeue_exit=true)
 
-block() { # block DIR: a file takes the place of its checkpoints, also where a save is quicker
+block() { # block DIR: replaces the checkpoints folder by a file, even while saves recreate it
   local count=0
   touch blocked
   until [ -f "$1/checkpoints" ]; do
@@ -64,14 +64,14 @@ stop() { # stop CODE DIR
 
 case $case in
   skipped)
-    # Without a writer beside the training it is certain which step removes an older checkpoint.
+    # Without asynchronous writes it is certain which step removes an older checkpoint.
     every2=(train.steps=100 checkpoint.every=2 checkpoint.keep_last=1 checkpoint.async=false)
-    # Step 8 is the first bad one: 6 is good, for step 7 was.
+    # Step 8 is the first bad one. The checkpoint of step 6 is good, because step 7 was.
     ends 4 step.loss:8- guard "${every2[@]}"
     says guard 'max_bad_steps' 'the last good checkpoint is guard/checkpoints/step-00000006'
     has guard 6
     ends 0 none guard "${every2[@]}" train.steps=12 optimizer.lr=1e-4
-    # Step 9 is: the weights of step 8 gave its numbers, so that they are no checkpoint.
+    # Step 9 is the first bad one. It used the weights of step 8, so that these must not be saved.
     for async in true false; do
       dir=held$async
       ends 4 step.loss:9- "$dir" "${every2[@]}" "checkpoint.async=$async"
@@ -91,16 +91,18 @@ case $case in
     ends 0 none stopped "${every2[@]}" train.steps=12
     ends 4 step.loss:1- none "${every2[@]}"
     says none 'no checkpoint in none is known to be good'
-    # A save that is due while steps are skipped is made after the next good one.
+    # A save that is due while steps are skipped is made after the next good step.
     ends 0 step.loss:4-5 later
     has later '6 8'
-    # A run that ends among skipped steps has not saved its state; carried states go on as they were.
+    # A run that ends with skipped steps has not saved its state. A resume must continue the carried
+    # states.
     carried=(data.carry_state=true data.reset_at_documents=false train.steps=12)
     ends 0 none straight "${carried[@]}"
     ends 1 step.loss:10- cut "${carried[@]}"
     says cut 'step 12 is not saved; the newest checkpoint on disk is cut/checkpoints/step-00000008'
     has cut '4 8'
-    # A stop that falls on a skipped step waits for the next good one, or for the guard.
+    # A stop during a skipped step waits for the next good step, or until there are too many bad
+    # steps.
     cp -r cut waits && cp -r cut guarded
     stop=(run.max_hours=1e-7 run.requeue_exit=true)
     ends 75 step.loss:1-2 waits "${carried[@]}" "${stop[@]}"
@@ -109,7 +111,7 @@ case $case in
     has guarded '4 8'
     ends 0 none cut "${carried[@]}"
     same_run straight cut
-    # A save that no good step followed gets no name at such an end.
+    # A save that no good step has followed must be dropped at such an end.
     for async in true false; do
       dir=unproven$async
       ends 1 step.loss:9- "$dir" train.steps=12 train.max_bad_steps=9 "checkpoint.async=$async"
@@ -122,7 +124,7 @@ case $case in
     stop=(checkpoint.every=1 run.max_hours=1e-7 run.requeue_exit=true)
     for async in true false; do
       for site in write fsync manifest rename; do
-        # The save of the step at which it stops has failed: there is one more try.
+        # If the save of the step at which the run stops fails, it is tried once more.
         dir=again$site$async
         ends 75 "ckpt.$site:1" "$dir" "${stop[@]}" "checkpoint.async=$async"
         has "$dir" 1
@@ -135,7 +137,8 @@ case $case in
     says nothing 'step 1 is not saved, and nothing has no checkpoint' 'free some space'
     ends 1 ckpt.write:1- end train.steps=2
     says end 'step 2 is not saved, and end has no checkpoint'
-    # On disk, although what is old could not be removed: success, and a warning.
+    # If the state is on disk but older checkpoints cannot be removed, the run succeeds with a
+    # warning.
     for site in latest prune; do
       ends 75 "ckpt.$site:1-" "$site" "${stop[@]}"
       says "$site" 'warning: step 1 is saved, but older checkpoints could not be pruned'
@@ -160,7 +163,7 @@ case $case in
     has prune '12 13 14'
     ;;
   limits)
-    # Files of 16 MB at most (ulimit -f), a checkpoint of 32 MB: failed saves, not the end by SIGXFSZ.
+    # ulimit -f limits files to 16 MB, but a checkpoint has 32 MB: saves must fail, without SIGXFSZ.
     large=(model.dim=512 model.value_dim=512 model.ffn_dim=1024 data.sequence_length=16)
     key_options run.dir=limited "${large[@]}" train.steps=6 checkpoint.every=2
     got=0
@@ -169,9 +172,9 @@ case $case in
     says limited 'step 2 is not saved: cannot write limited/checkpoints/step-00000002.tmp/part' \
       'File too large' 'ulimit -f' 'step 6 is not saved, and limited has no checkpoint'
     has limited ''
-    # What a failed save wrote would take the space that the next one needs.
+    # Files of a failed save would use the space that the next save needs.
     [ -z "$(ls limited/checkpoints)" ] || fail "files of failed saves are left: $(ls limited/checkpoints)"
-    # Nothing can be made in the checkpoints folder for a while; then it can.
+    # The checkpoints folder cannot be written for a while.
     start lost "${lasting[@]}" checkpoint.every=5
     reach lost words 'step 5 saved'
     block lost
@@ -190,7 +193,8 @@ case $case in
       'cannot make directory'
     ;;
   metrics)
-    # A line that is not ours costs itself at most: every step is there once, and so are all remarks.
+    # A foreign line must cost at most itself: after a resume each step appears once, and remarks are
+    # kept.
     ends 0 none run
     sed -i '3i {"note": "moved to the new queue here"}' run/metrics.jsonl
     rm -r run/checkpoints/step-00000008
@@ -199,7 +203,7 @@ case $case in
     ends 0 none run train.steps=12
     got=$(sed 's/^{"step": \([0-9]*\),.*/\1/; s/^{"note.*/note/; s/^a .*/remark/' run/metrics.jsonl | tr '\n' ' ')
     [ "$got" = '1 2 note 3 4 remark 5 6 7 8 9 10 11 12 ' ] || fail "lines after a resume: $got"
-    # Evaluations send states too, which are no part of a step.
+    # Evaluations send states too, which must not be counted for steps.
     "$bin/retnet-data" build --out valued --val-fraction 0.1 text.txt >/dev/null
     for every in 0 2; do
       must_train 2 "eval$every" parallel.sequence=2 data.dir=valued "train.eval_every=$every"

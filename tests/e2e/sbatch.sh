@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What jobs/train.sbatch decides after a piece, by stand-ins for SLURM's commands: a controller that
-# does not answer ends no chain of pieces, and keys that the script sets itself are refused.
+# Checks what jobs/train.sbatch does after a job has ended, with substitutes for SLURM's commands: it
+# must requeue even if the controller does not answer, and refuse keys that the script itself sets.
 # usage: sbatch.sh BIN
 set -euo pipefail
 bin=$1
@@ -9,7 +9,8 @@ here=$(dirname "$(realpath "$0")")
 source "$here/common.sh"
 
 mkdir stub
-# NAME.answers holds a line for each call: its exit code and its output; the last one stays.
+# NAME.answers has a line for each call: exit code and output; the last line is used for all further
+# calls.
 for name in squeue scontrol; do
   cat >"stub/$name" <<EOF
 #!/bin/sh
@@ -28,8 +29,9 @@ EOF
 printf '#!/bin/sh\n' >stub/sleep
 chmod +x stub/*
 
-# piece NAME CODE SQUEUE SCONTROL WANT REQUEUES [ARGUMENT ...]: the script with a program that ends
-# with CODE and commands that answer so; it ends with WANT after so many calls of scontrol requeue.
+# piece NAME CODE SQUEUE SCONTROL WANT REQUEUES [ARGUMENT ...]: runs the script with a program that
+# ends with CODE, and with these answers of squeue and scontrol. It must end with WANT after REQUEUES
+# calls of scontrol requeue.
 piece() {
   local name=$1 want=$5 requeues=$6 got=0
   echo "$2" >srun.code

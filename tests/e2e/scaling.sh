@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# jobs/scaling.sh prints whole tables of threads, phases and ranks, and nothing if a measurement
-# fails; retnet-bench step --threads measures every number of threads by itself.
+# Checks that jobs/scaling.sh prints complete tables of threads, phases and ranks, and no table if a
+# measurement fails, and that retnet-bench step --threads measures each number of threads separately.
 # usage: scaling.sh BIN
 set -euo pipefail
 bin=$1
@@ -12,7 +12,7 @@ export RN_BIN=$bin
 small=(-s model.layers=1 -s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32 -s model.heads=2)
 tiny=(--rounds 2 --steps 1 --tokens 32)
 
-# table HEADING: the cells of its rows, from result.md, one row a line.
+# table HEADING: prints the cells of a table in result.md, one line per row.
 table() {
   awk -F' *[|] *' -v heading="### $1" '$0 == heading {inside = 1; next} /^#/ {inside = 0}
     inside && /^\|/ && !/^\| ---/ && ++row > 1 {
@@ -20,7 +20,8 @@ table() {
     result.md
 }
 
-# rows COLUMNS FIRST...: stdin has a row of so many numbers for each first cell, in this order.
+# rows COLUMNS FIRST...: stdin must have one row of COLUMNS numbers for each first cell, in this
+# order.
 rows() {
   local columns=$1
   shift
@@ -35,12 +36,12 @@ bash "$scaling" "${tiny[@]}" --threads 2,1 --ranks 1,2 -- "${small[@]}" >result.
   fail "jobs/scaling.sh ended with $?: $(tail -n 3 errors)"
 table 'Threads of one rank' | rows 13 2 1 || fail "threads: $(cat result.md)"
 table 'Ranks of one thread' | rows 9 1 2 || fail "ranks: $(cat result.md)"
-# Of a rank alone nothing waits or is sent; shares of a step add up; the first row is the measure.
+# A single rank does not wait or send. The shares of a step must add up. The first row must be 100 %.
 table 'Threads of one rank' | awk '{sum = 0; for (i = 9; i <= 13; i++) sum += $i}
   sum < 85 || sum > 100.5 {exit 1}' || fail "shares: $(cat result.md)"
 table 'Threads of one rank' | awk '$1 == 1 && ($3 != 1 || $4 != 100 || $5 != 100 || $6 != 100) {exit 1}' ||
   fail "one thread is not the measure: $(cat result.md)"
-# Phases that have tasks keep threads busy, and no thread is busy for longer than the phase takes.
+# Phases with tasks must keep threads busy, but no longer than the phase takes.
 table 'Phases of a step with 2 threads' | awk '{
     if ($(NF - 2) > 0 && ($(NF - 1) <= 0 || $NF > 101)) exit 1
     if ($(NF - 3) < 1) exit 1
@@ -73,7 +74,7 @@ step=("$bin/retnet-bench" step --json --steps 1 "${small[@]}" -s data.sequence_l
 for name in tokens_per_s step_s products_s gemm_flops_per_s speedup product_efficiency efficiency \
   modelled_efficiency \
   products_share gemm_share forward backward_input weight optimizer tasks busy longest_task; do
-  # In every row, and of those that stand beside the rows once more.
+  # The number must be in each row, and once in the entries beside the rows.
   found=$(grep -oE "\"$name\": ([1-9][0-9.e+-]*|0\.[0-9e-]*[1-9])[,}]" step.json | wc -l)
   [ "$found" -ge 3 ] || fail "$found of 3 rows have $name: $(cat step.json)"
 done

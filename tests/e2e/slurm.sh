@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# jobs/train.sbatch on a real SLURM cluster: pieces cut by the time limit end in the bits of one
-# uninterrupted run; a job that is cancelled, fails, or does not get on is not started again.
+# Checks jobs/train.sbatch on a real SLURM cluster. A run that the time limit divides into several
+# jobs must end with the bits of an uninterrupted run. A job that is cancelled, fails, or makes no
+# progress must not be started again.
 # usage: slurm.sh BIN SOURCE
 # shellcheck disable=SC2317 # functions that `await` calls
 set -euo pipefail
@@ -16,7 +17,7 @@ if [ -z "${SLURM_CONF:-}" ] || [ "${RN_SLURM_INSIDE:-}" != 1 ]; then
   exit "$code"
 fi
 
-# Two hosts that share this machine's cores and its loopback.
+# The two hosts share the cores and the loopback interface of this machine.
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
 export OMPI_MCA_odls_base_sigkill_timeout=5 PRTE_MCA_odls_base_sigkill_timeout=5
 
@@ -32,8 +33,9 @@ checkpoint: {every: 0, keep_last: 2}
 YAML
 }
 
-# submit DIR 'SED SCRIPT' [OPTION of sbatch or -s KEY=VALUE ...]: a job of two nodes that trains in
-# DIR, with what a user would change in the script; its number is $job, its log DIR.log.
+# submit DIR 'SED SCRIPT' [OPTION of sbatch or -s KEY=VALUE ...]: submits a job of two nodes that
+# trains in DIR, after the changes to the script that a user would make. $job is its number, DIR.log
+# its output.
 submit() {
   local dir=$1 changes=$2 options=()
   shift 2
@@ -47,19 +49,19 @@ submit() {
     "${options[@]}" "$dir.sbatch" "$@")
 }
 
-# state: of $job.
+# state: prints the state of $job.
 state() { squeue -h -t all -j "$job" -o %T; }
-# log_end DIR: the end of its log.
+# log_end DIR: prints the end of its log.
 log_end() { tail -n 15 "$1.log"; }
-# starts DIR: how many pieces have begun.
+# starts DIR: prints how many times the job has started.
 starts() { if [ -e "$1.log" ]; then grep -c 'cores per rank, from step' "$1.log" || true; else echo 0; fi; }
-# has_lines DIR COUNT: whether so many steps are logged.
+# has_lines DIR COUNT: succeeds if at least COUNT steps are logged.
 has_lines() { [ -e "$1/metrics.jsonl" ] && [ "$(wc -l <"$1/metrics.jsonl")" -ge "$2" ]; }
-# newest DIR: the step of the newest checkpoint.
+# newest DIR: prints the step of the newest checkpoint.
 newest() { find "$1/checkpoints" -name 'step-*[0-9]' | sort | tail -n 1 | sed 's/.*step-0*//'; }
-is_requeued() { [ "$(state)" = PENDING ] && [ "$(starts "$1")" -ge "$2" ]; } # is_requeued DIR PIECES
+is_requeued() { [ "$(state)" = PENDING ] && [ "$(starts "$1")" -ge "$2" ]; } # is_requeued DIR STARTS
 
-await() { # await DIR WHAT COMMAND...: until the command succeeds
+await() { # await DIR WHAT COMMAND...: waits until the command succeeds
   local dir=$1 what=$2
   shift 2
   for _ in $(seq 600); do
@@ -69,10 +71,10 @@ await() { # await DIR WHAT COMMAND...: until the command succeeds
   fail "$dir: not $what, but $(state): $(log_end "$dir")"
 }
 
-# SLURM holds a requeued job for two minutes, until every node has forgotten the piece before. Here a
-# second is enough, and nodes refuse a job that starts in the same one.
+# SLURM holds a requeued job for two minutes, so that every node forgets the previous start. Here a
+# second is enough; nodes refuse a job that starts within the same second.
 released=''
-release() { # release DIR: once for a piece that ended
+release() { # release DIR: once for each start that has ended
   [ "$released" = "$job $(starts "$1")" ] && return
   released="$job $(starts "$1")"
   sleep 2
@@ -95,8 +97,9 @@ ended() { # ended DIR STATE WORDS
   grep -qF -- "$3" "$1.log" || fail "$1 does not say '$3': $(log_end "$1")"
 }
 
-# The first piece ends by its time limit alone; how far it comes decides how long the run is. A step of
-# the pieces takes 0.2 s longer: the uninterrupted run repeats 300 steps at most.
+# The first start ends only by its time limit, and the steps reached decide the length of the run.
+# Steps of the first start are 0.2 s slower, so that the uninterrupted run has at most 300 steps to
+# repeat.
 write_config 1000000
 RETNET_FAULT='read data:1-:slow=200' submit pieces 's|--cpu-bind=cores|--cpu-bind=verbose,cores|' --time=1 --signal=USR1@20
 await pieces requeued is_requeued pieces 1
@@ -112,8 +115,8 @@ mpirun -n 4 --oversubscribe --bind-to none "$bin/retnet-train" run.yaml -s run.d
   fail "whole: $(log_end whole)"
 same_run whole pieces
 
-# By mpirun on one node, where USR1 reaches the script alone. What scancel ends is saved and is not
-# started again.
+# With mpirun on one node, USR1 reaches only the script. A job that scancel ends must save, and must
+# not be started again.
 write_config 1000000
 submit hand 's/^launcher=srun/launcher=mpirun/' --nodes=1 -s parallel.sequence=1
 await hand 'at work' has_lines hand 1
@@ -126,7 +129,8 @@ scancel "$job"
 ended hand CANCELLED 'this script does not requeue it'
 [ "$(newest hand)" -gt "$first" ] || fail "a cancelled job saved nothing: $(log_end hand)"
 
-# Programs that only end: without progress as often as the script allows, and for good.
+# Programs that only end: without progress the job is started as often as the script allows; after a
+# failure it is not.
 mkdir stub
 printf '#!/bin/sh\nexit %s\n' 75 >stub/retnet-train
 chmod +x stub/retnet-train

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lost output is exit 1 and a message in every program; no standard stream is needed, and none that
-# was closed becomes a data file; a size limit (ulimit -f) is an error like a full disk.
+# Checks that lost output gives exit code 1 and a message in every program. No standard stream is
+# needed, and none that was closed may become a data file. A size limit (ulimit -f) is an error like a
+# full disk.
 # usage: streams.sh BIN
 set -euo pipefail
 bin=$1
@@ -20,12 +21,12 @@ EOC
 must_train 1 RUN
 small=(-s model.layers=1 -s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32)
 
-# A pipe without a reader.
+# File descriptor 4 is a pipe without a reader.
 mkfifo fifo
 exec 3<>fifo
 exec 4>fifo 3<&-
 
-lost() { # lost COMMAND...: exit 1 and a message, wherever the output is lost
+lost() { # lost COMMAND...: must end with 1 and a message, wherever the output is lost
   local got where
   for where in '/dev/full' '&4' '&-'; do
     got=0
@@ -57,9 +58,9 @@ for json in '' --json; do
 done
 lost "$bin/retnet-generate" --checkpoint RUN --prompt a --prompt b --tokens 3
 lost "$bin/retnet-train" run.yaml --plan
-lost "$bin/retnet-train" run.yaml # already at its last step
+lost "$bin/retnet-train" run.yaml # has already reached its last step
 
-# Training goes on without its reader, to the end.
+# If nobody reads its output, training must continue to the end.
 for where in full pipe closed; do
   got=0
   train_alone=("$bin/retnet-train" run.yaml -s "run.dir=$where")
@@ -72,7 +73,7 @@ for where in full pipe closed; do
   same_run RUN "$where"
 done
 
-# Without any stream: the same files, and nothing of the program's words in them.
+# Without any standard stream, the files must be the same and contain no messages.
 "$bin/retnet-data" build --out closed-data --val-fraction 0.1 text.txt <&- >&- 2>&- || true
 cmp data/train/00000.rtd closed-data/train/00000.rtd || fail 'closed streams: another shard'
 cmp data/val/00000.rtd closed-data/val/00000.rtd || fail 'closed streams: another shard of val'
@@ -84,7 +85,7 @@ got=0
 grep -q 'standard input' build.log || fail "standard input is closed: $(cat build.log)"
 [ ! -e x ] || fail 'standard input is closed: something was built'
 
-# A size limit is a failed write that names its file; what was begun is gone.
+# A size limit is a failed write that must name its file; incomplete files must be removed.
 head -c 300000 /dev/urandom >random
 got=0
 (ulimit -f 100 && "$bin/retnet-data" build --out limited --val-fraction 0 random >build.log 2>&1) ||

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Carried states: four sequences that go on from each other have the losses of one four times as
-# long, on every layout and across a save and a resume on another; a stream that ends starts over.
+# Checks carried states. Four consecutive sequences must have the losses of one that is four times as
+# long, on every layout, and after a save and a resume with another layout. A stream that ends starts
+# again.
 # usage: tbptt.sh BIN
 set -euo pipefail
 bin=$1
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
 
-# Three documents of 960 tokens in all, and the last target: two streams of 480.
+# Three documents with 960 tokens in all, and the last target: two streams of 480 tokens.
 for i in 1 2 3; do
   yes "state $i goes on and on, $i" | head -c $((i == 3 ? 357 : 300)) >"text$i" || true
 done
@@ -23,7 +24,7 @@ YAML
 
 losses() { numbers loss "$1/metrics.jsonl"; }
 means() { losses "$1" | awk '{sum += $1; if (NR % 4 == 0) {printf "%.15g\n", sum / 4; sum = 0}}'; }
-agree() { close_to 3 1e-6 "$@"; } # agree A B: the numbers of two files
+agree() { close_to 3 1e-6 "$@"; } # agree A B: numbers of two files
 
 must_train 1 long data.sequence_length=240 train.steps=3
 losses long >want
@@ -50,7 +51,7 @@ must_train 4 moved parallel.sequence=4 train.steps=3
 must_train 2 moved parallel.pipeline=2 train.steps=6
 check 2 moved parallel.data=2 train.steps=12
 
-# The same bits with the mode for it, states included.
+# In reproducible mode the bits must be the same, including states.
 exact=(run.reproducible=true optimizer.lr=1e-3 optimizer.decay_steps=9)
 must_train 1 bits "${exact[@]}" train.steps=7
 must_train 3 bits3 "${exact[@]}" parallel.sequence=3 train.steps=2
@@ -62,7 +63,7 @@ for line in 'streams  *2' 'layers  *2, 1' "build  *$(cat version), " "saved  *$(
   grep -q "^$line" shown || fail "retnet-ckpt show has no line $line: $(cat shown)"
 done
 
-# Other streams only when asked for.
+# The streams may change only if this is requested.
 train 1 bits "${exact[@]}" data.batch_sequences=1 train.steps=8 && fail "a changed batch is taken"
 grep -q 'data.batch_sequences was 2' bits.log || fail "a changed batch is not named"
 must_train 1 bits "${exact[@]}" data.batch_sequences=1 checkpoint.reset_lanes=true train.steps=8

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A tokenizer travels with the data into the checkpoint: generation and evaluation need no path to it,
-# bits per byte count the bytes of the text, and data of another tokenizer are refused.
+# Checks that the tokenizer is stored with the data and in the checkpoint, so that generation and
+# evaluation need no path. Bits per byte must use the bytes of the text, and data of another tokenizer
+# must be refused.
 # usage: tokenizers.sh BIN GOLDEN
 set -euo pipefail
 bin=$1 golden=$2
@@ -8,7 +9,7 @@ bin=$1 golden=$2
 source "$(dirname "$(realpath "$0")")/common.sh"
 data=$bin/retnet-data
 
-# refused CODE WORDS COMMAND...: it ends with the code, and names all words.
+# refused CODE WORDS COMMAND...: must end with CODE and print all words.
 refused() {
   local want=$1 words=$2 word code=0
   shift 2
@@ -19,7 +20,7 @@ refused() {
   done
 }
 
-# 300 KB in one document: more than one segment for each thread. Then bytes that are no UTF-8.
+# 300 KB in one document, more than one segment per thread; then bytes that are not UTF-8.
 for ((i = 1; i <= 6000; i++)); do echo "line $i of some text, naïve and déjà vu"; done >text.txt
 printf 'a\xff\xfe\0b\xc3' >>text.txt
 cp "$golden"/synthetic.tiktoken "$golden"/synthetic.json .

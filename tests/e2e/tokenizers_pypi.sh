@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Ids equal those of the packages tokenizers, tiktoken and sentencepiece of PyPI, in whatever version it
-# has today. Needs the network. usage: tokenizers_pypi.sh BIN GOLDEN
+# Checks that token ids equal those of the current PyPI packages tokenizers, tiktoken and
+# sentencepiece. Needs the network.
+# usage: tokenizers_pypi.sh BIN GOLDEN
 set -euo pipefail
 bin=$1 golden=$2
 # shellcheck source=tests/e2e/common.sh
@@ -34,7 +35,7 @@ for number, (name, encode) in enumerate(reference.items()):
     subprocess.run([data, "build", "--out", out, "--val-fraction", "0", "--tokenizer", name,
                     "texts.jsonl"], check=True, stdout=subprocess.DEVNULL)
     got = list(map(int, subprocess.check_output([data, "cat", out]).split()))
-    # Added tokens are text for retnet; tokenizers recognises them always.
+    # retnet treats added tokens as text; tokenizers always recognises them.
     chosen = [i for i, t in enumerate(texts) if not name.startswith("hf:") or "<|" not in t]
     documents, document = [], got[0]
     for token in got[:-1]:

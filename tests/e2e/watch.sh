@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a user watches a run with: the progress line on a terminal, and TensorBoard's event files.
+# Checks the progress line on a terminal and TensorBoard's event files.
 # usage: watch.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -17,11 +17,11 @@ train: {steps: 12, eval_every: 6, eval_sequences: 2}
 checkpoint: {every: 6}
 YAML
 
-# on_terminal COLUMNS OUT COMMAND: runs it on a terminal of that width; OUT has what it wrote there.
+# on_terminal COLUMNS OUT COMMAND: runs it on a terminal of that width; OUT is the output.
 on_terminal() { TERM=xterm script -qec "stty cols $1; $3" /dev/null </dev/null >"$2"; }
 
 case $case in
-  # One line, rewritten, narrower than the terminal; nothing of it where the output is no terminal.
+  # One line that is rewritten and narrower than the terminal; absent if the output is not a terminal.
   terminal)
     command -v script >/dev/null || skip 'script (of util-linux) is not installed'
     on_terminal 50 seen "mpirun -n 2 --oversubscribe --bind-to none '$bin/retnet-train' run.yaml"
@@ -33,7 +33,7 @@ case $case in
     if grep -q $'\r\|\x1b' plain.log; then fail 'a batch log has control characters'; fi
     [ "$(grep -c '^step .* norm ' plain.log)" = 12 ] || fail 'a batch log does not have all steps'
     ;;
-  # TensorBoard itself reads every number of metrics.jsonl, also after a resume that goes back.
+  # TensorBoard must read every number of metrics.jsonl, also after a resume from an earlier step.
   tensorboard)
     command -v python3 >/dev/null || skip 'python3 is not installed'
     python=python3

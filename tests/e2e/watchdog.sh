@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# run.watchdog_s bounds how long a job may stand, not how long a step, an evaluation, a save or a
-# load may take: slow ones end in order, one that stands ends with exit code 3 and is named.
+# Checks that run.watchdog_s limits how long a job may make no progress, not the duration of a step,
+# an evaluation, a save or a load. Slow ones must complete; a job without progress must end with exit
+# code 3 and a message that names the operation.
 # usage: watchdog.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -20,7 +21,8 @@ train: {steps: 8, eval_every: 4, eval_sequences: 8}
 checkpoint: {every: 4}
 YAML
 
-# stands SITE PROGRAM...: two ranks, one of which stops or loops at the fault site.
+# stands SITE PROGRAM...: runs two ranks, one of which stops or loops at the fault site; the job must
+# end with exit code 3.
 stands() {
   local fault=$1 name=${1%%:*} code=0 log
   log=${name// /-}-$BASHPID.log
@@ -38,7 +40,7 @@ EOF
     fail "$fault: rank 1 is not named: $(grep -A3 'no progress' "$log")"
 }
 
-# beside COMMAND...: in the background, until `join`.
+# beside COMMAND...: runs it in the background; `join` waits for it.
 beside() {
   (
     "$@"
@@ -48,7 +50,7 @@ beside() {
 }
 join() { wait "$other" || failures=$((failures + 1)); }
 
-both() { # both SITE SITE: training that stands at each
+both() { # both SITE SITE: two training runs, each without progress at one of the sites
   beside stands "$1" "${train[@]}" -s run.dir=one
   stands "$2" "${train[@]}" -s run.dir=other
   join
@@ -57,7 +59,7 @@ both() { # both SITE SITE: training that stands at each
 
 case $case in
   slow)
-    # A step of 30 s (18 micro-batches of 1.7 s) and, at the same time, an evaluation of 60 s.
+    # A step of 30 s (18 micro-batches of 1.7 s), and at the same time an evaluation of 60 s.
     slow=(train.steps=1 train.eval_every=1 train.eval_sequences=30 run.watchdog_s=5 checkpoint.every=0)
     RETNET_FAULT=forward:1-:slow=1700 start step "${slow[@]}" train.eval_every=0 \
       data.batch_sequences=18
@@ -72,7 +74,7 @@ case $case in
     done
     ;;
   chunks)
-    # A save and a load whose files take longer than the limit; a rank that waits for them.
+    # A save and a load take longer than the limit, with one rank waiting for the other.
     slow=(run.watchdog_s=4 train.steps=2 checkpoint.every=2 train.eval_every=0)
     RETNET_FAULT=file.write:1-:slow=150 must_train 2 saved "${slow[@]}"
     [ -d saved/checkpoints/step-00000002 ] || fail 'the slow save is missing'
@@ -82,7 +84,7 @@ case $case in
       fail "retnet-eval: $(tail -n 3 eval.log)"
     ;;
   stands)
-    # Two at a time: they wait.
+    # Two at a time, since they only wait.
     train=("$bin/retnet-train" run.yaml -s run.watchdog_s=3)
     must_train 1 whole train.eval_every=0
     both 'initial weights:1:loop' 'read data:3:stop'

@@ -128,8 +128,8 @@ rn_status golden_load(rn_err *err, golden_case *c, const char *name, golden_shap
   golden_shape found;
   RN_TRY(err, golden_shape_of(err, c, name, shape.dims, &found));
   if (!golden_is_shape(rn_safetensors_find(c->file, name), shape)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: %s has another shape than its config and inputs tell",
-                   c->path, name);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: %s does not have the shape that config and inputs imply", c->path, name);
   }
   double *values = NULL;
   RN_TRY(err, golden_take(err, c, golden_count(shape), sizeof *values, &values));

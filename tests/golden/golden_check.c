@@ -98,7 +98,7 @@ static bool check_file(const char *path) {
 int main(int argc, char **argv) {
   if (argc < 2 || strcmp(argv[1], "--help") == 0) {
     fprintf(argc < 2 ? stderr : stdout,
-            "usage: golden_check FILE...\nHolds the numerics against golden vectors "
+            "usage: golden_check FILE...\nCompares the numerics with golden vectors "
             "(.safetensors), in float and in double.\n");
     return argc < 2 ? 2 : 0;
   }

@@ -7,7 +7,7 @@ cmake_minimum_required(VERSION 3.25)
 set(faults "")
 set(functions_seen 0)
 
-# Checks one function, given the doc comment in front of it.
+# Checks one function; `doc` is the doc comment above it.
 function(check_function file name doc)
   if(NOT doc MATCHES "[Cc]ollective")
     string(APPEND faults "  ${file}: ${name} lacks Collective\n")
@@ -21,7 +21,7 @@ endfunction()
 file(GLOB_RECURSE headers RELATIVE ${ROOT} ${ROOT}/comm/*.h)
 foreach(header ${headers})
   file(READ ${ROOT}/${header} text)
-  # Semicolons and brackets would separate or join the elements of a CMake list.
+  # In a CMake list, semicolons would separate elements, and brackets would join them.
   string(REPLACE ";" "@" text "${text}")
   string(REPLACE "[" "(" text "${text}")
   string(REPLACE "]" ")" text "${text}")

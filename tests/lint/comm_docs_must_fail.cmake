@@ -1,5 +1,5 @@
-# The lint of the documentation of comm/ passes a header that follows the rule and names each
-# function that does not.
+# Tests comm_docs.cmake: it accepts a header that follows the rule and reports each function that does
+# not.
 # cmake -DLINT=comm_docs.cmake -DWORK=<scratch folder> -P comm_docs_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

@@ -1,11 +1,11 @@
-# Fails on a function that a header declares without a comment: one stands directly above it, or
-# above the group of declarations that it belongs to (no blank line between them).
+# Fails if a header declares a function without a comment directly above it, or above the group of
+# declarations to which it belongs (without blank lines between them).
 # cmake -DROOT=<source tree> -P comments.cmake
 cmake_minimum_required(VERSION 3.25)
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/proto/*.h ${ROOT}/model/*.h ${ROOT}/comm/*.h
      ${ROOT}/data/*.h ${ROOT}/trainer/*.h)
-# A declaration begins in column 0 with its type; a typedef of a function type is none.
+# A declaration begins in column 0 with its type. A typedef of a function type is not a declaration.
 set(declaration "^[A-Za-z_][A-Za-z0-9_ ]*[ *]rn_[a-z0-9_]+\\(")
 
 set(faults "")

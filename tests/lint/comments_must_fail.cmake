@@ -1,4 +1,4 @@
-# The lint of comments passes a header that keeps the rule and names each kind of breach.
+# Tests comments.cmake: it accepts a header that follows the rule and reports each kind of violation.
 # cmake -DLINT=comments.cmake -DWORK=<scratch folder> -P comments_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

@@ -1,5 +1,5 @@
-# Every path that README.md and ARCHITECTURE.md name exists: links, and names that begin with a
-# folder of the source tree. A `*` in a name is a pattern that must match a file.
+# Fails if README.md or ARCHITECTURE.md names a path that does not exist. Paths are links, and names
+# that begin with a folder of the source tree. A `*` in a name is a pattern that must match a file.
 # cmake -DROOT=<source folder> -P document_paths.cmake
 cmake_minimum_required(VERSION 3.25)
 foreach(document README.md ARCHITECTURE.md)
@@ -9,7 +9,7 @@ foreach(document README.md ARCHITECTURE.md)
   endif()
   file(READ ${ROOT}/${document} text)
   string(REGEX REPLACE "https?://[^ )]*" "" text "${text}")
-  # Brackets and semicolons would group or split the elements of a list.
+  # In a CMake list, brackets would group elements, and semicolons would separate them.
   string(REPLACE "](" "@(" text "${text}")
   string(REGEX REPLACE "[][;]" " " text "${text}")
   string(REGEX MATCHALL "(^|[^A-Za-z0-9_./-])(proto|model|comm|data|trainer|tests|jobs)/[A-Za-z0-9_./*-]+"

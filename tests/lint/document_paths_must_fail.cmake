@@ -1,4 +1,4 @@
-# The lint of paths in documents passes names that exist and reports each kind that does not.
+# Tests document_paths.cmake: it accepts names that exist and reports each kind of name that does not.
 # cmake -DLINT=document_paths.cmake -DWORK=<scratch folder> -P document_paths_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

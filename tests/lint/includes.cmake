@@ -1,19 +1,19 @@
-# Fails on an include that crosses an arrow which rooms.cmake does not declare, on one that is not
+# Fails on an include between folders that rooms.cmake does not allow, on an include that is not
 # written from the root, and on <mpi.h> outside comm/.
 # cmake -DROOT=<source tree> [-DROOMS=<declarations>] -P includes.cmake
 cmake_minimum_required(VERSION 3.25)
 
 set(folders proto model comm data trainer jobs tests)
-# Besides comm/, the tests that run on several ranks may call MPI themselves.
+# Besides comm/, tests that run on several ranks may call MPI.
 set(mpi_places "^(comm|tests/mpi|tests/e2e|tests/support)/")
-# Headers that the build makes in a folder of its own.
+# Headers that are generated in the build folder.
 set(generated "^google/protobuf/")
 
 set(faults "")
 set(lines_seen 0)
 set(rooms "")
 
-# room(<room> [MAY <room> ...]): all of MAY are declared before.
+# room(<folder> [MAY <folder> ...]): the folders after MAY must have been declared before.
 macro(room name)
   cmake_parse_arguments(ROOM "" "" "MAY" ${ARGN})
   foreach(other ${ROOM_MAY})
@@ -30,7 +30,7 @@ if(NOT ROOMS)
 endif()
 include(${ROOMS})
 
-# The room of a file or of an include: its folder and the folder in it, or the folder alone.
+# Returns the folder of a file or include, as in rooms.cmake: two levels, or one if there is only one.
 function(room_of path out)
   if(path MATCHES "^([^/]+/[^/]+)/")
     set(${out} ${CMAKE_MATCH_1} PARENT_SCOPE)

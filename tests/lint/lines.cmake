@@ -1,8 +1,8 @@
-# For lints that look for lines in files.
+# Function for lints that search for lines in files.
 
 # find_lines(<out> PATTERN <regex> [EXEMPT <regex>] [SKIP <regex>] [KEEP <regex>] FILES <file>...):
-# <out> is then the lines of the files below ROOT that match PATTERN, "  file: line\n" each. Leaves
-# out files that match EXEMPT, and lines that match SKIP but not KEEP. Fails if there is no file.
+# sets <out> to the lines of the files below ROOT that match PATTERN, each as "  file: line\n". Omits
+# files that match EXEMPT, and lines that match SKIP but not KEEP. Fails if no file is given.
 function(find_lines out)
   cmake_parse_arguments(L "" "PATTERN;EXEMPT;SKIP;KEEP" "FILES" ${ARGN})
   if(NOT L_FILES)

@@ -1,5 +1,5 @@
-# Fails on an MPI call in comm/ that waits for other ranks and is not marked for the watchdog:
-# outside RN_MPI_WAIT and RN_MPI_WAIT_STATUS, a rank that waits looks like the one that hangs.
+# Fails on an MPI call in comm/ that waits for other ranks outside RN_MPI_WAIT and RN_MPI_WAIT_STATUS:
+# without these marks the watchdog cannot distinguish a waiting rank from the one that hangs.
 # cmake -DROOT=<source tree> -P mpi_waits.cmake
 cmake_minimum_required(VERSION 3.25)
 
@@ -7,7 +7,7 @@ set(blocking "Barrier|Bcast|Allreduce|Reduce|Gather|Gatherv|Allgather|Allgatherv
 string(APPEND blocking "|Scan|Exscan|Send|Ssend|Recv|Sendrecv|Wait|Waitall|Waitany|Waitsome|Probe")
 string(APPEND blocking "|Comm_split|Comm_split_type|Comm_dup|Comm_free|Win_allocate_shared|Win_free")
 string(APPEND blocking "|Win_fence")
-# The first defines the marked forms; the second marks a whole measurement.
+# The first file defines the marks; the second marks a whole measurement.
 set(exempt "^comm/(world/mpi_check|scan/scan_cost)\\.c$")
 
 set(faults "")

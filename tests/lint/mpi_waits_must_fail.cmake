@@ -1,4 +1,4 @@
-# The lint of waits passes marked calls and names a call that is not.
+# Tests mpi_waits.cmake: it accepts marked calls and reports a call without a mark.
 # cmake -DLINT=mpi_waits.cmake -DWORK=<scratch folder> -P mpi_waits_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

@@ -1,6 +1,6 @@
-# For tests of a lint: must_pass and must_fail run it on a tree that has one file.
-# The caller is given LINT, the script, and WORK, a scratch folder. It may set BEFORE and AFTER, the
-# text around the line in question; BESIDE and BESIDE_TEXT, a second file; EMPTY, further files.
+# Functions for tests of a lint: must_pass and must_fail run it on a tree with one file. The caller
+# defines LINT, the script, and WORK, a scratch folder. It may set BEFORE and AFTER, the text around
+# the tested line; BESIDE and BESIDE_TEXT, a second file; and EMPTY, a list of empty files.
 
 function(lint_one file line)
   file(REMOVE_RECURSE ${WORK})
@@ -24,7 +24,8 @@ function(must_pass file line)
   endif()
 endfunction()
 
-# must_fail(file line [words]): the message has the words (default: the name of the file).
+# must_fail(file line [words]): the lint must fail with a message that contains the words (default:
+# the name of the file).
 function(must_fail file line)
   set(words ${file} ${ARGN})
   list(GET words -1 words)

@@ -1,6 +1,7 @@
-# The rooms of the house, lowest first: room(<room> MAY <rooms that its files may include>).
-# Every room named after MAY is declared above the line, so no arrow runs back and none can.
-# `proto`, `trainer` alone are the files that lie in the folder itself; tests/ may include all.
+# Which folders may include which, lowest folder first: room(<folder> MAY <folders that it may
+# include>). Each folder after MAY must be declared above the line, so that there are no cycles.
+# `proto` and `trainer` alone stand for the files directly in these folders; tests/ may include all
+# folders.
 
 # proto/
 room(proto/base)

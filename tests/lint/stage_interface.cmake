@@ -1,12 +1,12 @@
-# Fails on code above the model that goes past the interface of a stage (model/stage/stage.h): that
-# includes the layers of the CPU backend, their activations or the decoder, or calls them.
+# Fails on code outside model/ that bypasses the interface of a stage (model/stage/stage.h): that
+# includes headers of the CPU backend's layers, activations or decoder, or calls their functions.
 # cmake -DROOT=<source tree> -P stage_interface.cmake
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/lines.cmake)
 
 set(headers "#[ \t]*include[ \t]+\"model/(stage/(layer|layer_stack|activations)|decode/[a-z_]+)\\.h\"")
 set(calls "rn_(layer_stack|layer_activations|activations|decoder)_[a-z_]+\\(")
-# Measures the decoder of the CPU, as bench_kernels.c does its kernels.
+# Measures the CPU's decoder, as bench_kernels.c measures its kernels.
 set(exempt "^trainer/bench/bench_decode\\.c$")
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/trainer/*.[ch] ${ROOT}/comm/*.[ch]

@@ -1,4 +1,5 @@
-# The lint of the stage interface passes a tree that keeps the rule and names each kind of breach.
+# Tests stage_interface.cmake: it accepts a tree that follows the rule and reports each kind of
+# violation.
 # cmake -DLINT=stage_interface.cmake -DWORK=<scratch folder> -P stage_interface_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

@@ -1,9 +1,9 @@
-# Fails on a file name, and on a type or function of a header, that has a word for which the field
-# uses another one. Words are whole parts of names: parts are separated by _ and . alone.
+# Fails if a file name, or a type or function in a header, contains a word for which the field uses
+# another one. Words are the parts of names between _ and . characters.
 # cmake -DROOT=<source tree> -P words.cmake
 cmake_minimum_required(VERSION 3.25)
 
-# Beside each word stands what to write instead.
+# The comment after each word is the word to use.
 set(refused
   alone        # single_rank
   band         # segment
@@ -43,8 +43,8 @@ set(refused
   texts        # completions
   turn turns word # write_token, buffer index
 )
-# rows.h: the rows of a unit are worked through in parts, which are reduction blocks or all rows.
-# placement.h: to place a buffer is to choose its offset.
+# rows.h: a unit's rows are processed in parts, which are reduction blocks or all rows. placement.h:
+# to place a buffer is to choose its offset.
 set(allowed rn_rows_part rn_rows_parts rn_buffer_plan_place rn_place_buffers)
 
 function(check_name name where)

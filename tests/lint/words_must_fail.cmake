@@ -1,4 +1,4 @@
-# The lint of words passes usual names and names each kind of breach.
+# Tests words.cmake: it accepts usual names and reports each kind of violation.
 # cmake -DLINT=words.cmake -DWORK=<scratch folder> -P words_must_fail.cmake
 cmake_minimum_required(VERSION 3.25)
 

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Runs a command on a real SLURM cluster of virtual nodes that lives on this machine, as long as the
-# command does. usage: slurm_cluster.sh DIR NODES COMMAND...
+# Runs a command on a real SLURM cluster of virtual nodes on this machine; the cluster exists as long
+# as the command runs.
+# usage: slurm_cluster.sh DIR NODES COMMAND...
 #
 # DIR     empty folder for configuration, logs and state
-# NODES   n1, n2, ... of two CPUs each: a slurmd with its own host name and its own /dev/shm, so that
-#         MPI sees as many hosts
-# Exit:   the command's; 77 where this machine cannot hold such a cluster, with the reason on stdout
+# NODES   number of nodes n1, n2, ... of two CPUs; each is a slurmd with its own host name and its own
+#         /dev/shm, so that MPI sees as many hosts
+# Exit:   that of the command; 77 with the reason on stdout if this machine cannot run such a cluster
 #
-# Everything runs in mount, host name and process namespaces of its own: /etc/hosts is changed for
-# these processes only, and the kernel ends the last daemon when this script ends, however it ends.
-# Neither systemd nor cgroups are needed. The command finds the cluster by SLURM_CONF.
+# Everything runs in separate mount, host name and process namespaces: /etc/hosts is changed only for
+# these processes, and the kernel ends all daemons when this script ends, however it ends. Neither
+# systemd nor cgroups are needed. SLURM_CONF is set for the command.
 set -euo pipefail
 
 skip() {
@@ -32,14 +33,14 @@ dir=$(realpath "$1") nodes=$2
 shift 2
 export SLURM_CONF=$dir/slurm.conf
 
-# The logs of all daemons, for the reader of a failed test.
+# Prints the logs of all daemons, for whoever examines the failed test.
 die() {
   echo "slurm_cluster.sh: $*" >&2
   tail -n 20 "$dir"/*.log >&2 || true
   exit 1
 }
 
-# The first of NODES + 1 ports in a row that nobody listens on.
+# Prints the first of NODES + 1 consecutive ports that are not in use.
 free_ports() {
   local base i
   while :; do
@@ -55,10 +56,10 @@ free_ports() {
 write_configuration() {
   local port binding=task/none
   port=$(free_ports)
-  # Slurm numbers the CPUs of a node from 0, so it can bind tasks only if this process may use CPUs
-  # 0 and 1.
+  # Slurm numbers the CPUs of a node from 0, so it can bind tasks only if this process may use CPUs 0
+  # and 1.
   if grep -q '^Cpus_allowed_list:[[:space:]]*0-' /proc/self/status; then binding=task/affinity; fi
-  # Timeouts are those of a machine that is much too busy.
+  # The timeouts are for a very busy machine.
   cat >"$SLURM_CONF" <<CONF
 ClusterName=retnet
 SlurmctldHost=n0(127.0.0.1)
@@ -99,7 +100,7 @@ UnkillableStepTimeout=600
 NodeName=n[1-$nodes] NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-  # Newer versions look for cgroups unless told not to; older ones do not know the word.
+  # Slurm 24 and later use cgroups unless this is disabled; older versions do not have the option.
   if [ "$(slurmd -V | sed 's/^[^ ]* \([0-9]*\).*/\1/')" -ge 24 ]; then
     echo 'CgroupPlugin=disabled' >"$dir/cgroup.conf"
   fi
