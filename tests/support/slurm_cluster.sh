@@ -33,7 +33,7 @@ dir=$(realpath "$1") nodes=$2
 shift 2
 export SLURM_CONF=$dir/slurm.conf
 
-# Prints the logs of all daemons, for whoever examines the failed test.
+# Prints the logs of all daemons, for examining a failed test.
 die() {
   echo "slurm_cluster.sh: $*" >&2
   tail -n 20 "$dir"/*.log >&2 || true
