@@ -118,7 +118,10 @@ static const rn_command commands[] = {
     {"gemm",
      {.program = "retnet-bench gemm",
       .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
-      .about = "Times small and large matrix products with each GEMM library of this build.",
+      .about =
+          "Times small and large matrix products with each GEMM library of this build. Threads "
+          "divide a product by rows or by tiles, use tiles of a weight that is packed first "
+          "(the rate includes packing), or compute a product each.",
       .example = "retnet-bench gemm --precision bf16",
       .options = gemm_options,
       .count = COUNT(gemm_options)},

@@ -108,6 +108,10 @@ int rn_cores_threads(rn_cores cores, int requested) {
   return share > 1 ? share : 1;
 }
 
+bool rn_cores_suffice(rn_cores cores, int threads) {
+  return (int64_t)cores.sharing * threads <= cores.cores;
+}
+
 bool rn_cores_left_over(rn_cores cores, int threads) {
   return (int64_t)cores.sharing * (threads + 1) <= cores.cores;
 }

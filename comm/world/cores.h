@@ -50,6 +50,10 @@ int rn_cores_threads(rn_cores cores, int requested);
  * collective. Errors: none. */
 bool rn_cores_threads_given(int requested);
 
+/** True if the ranks that share these cores have a core for each of their `threads` threads. Not
+ * collective. Errors: none. */
+bool rn_cores_suffice(rn_cores cores, int threads);
+
 /**
  * True if the ranks that share these cores have at least one more core per rank than `threads`. Not
  * collective. Errors: none.

@@ -2,7 +2,7 @@
  * retnet-bench gemm measures the rate of each GEMM backend for the matrix products of a model.
  *
  * Small products are those of chunks; each thread computes separate ones. Large products are
- * divided among the threads by rows or by tiles.
+ * divided among the threads by rows or by tiles, with the weight as it is or packed.
  */
 #include <stdio.h>
 
@@ -31,6 +31,7 @@ static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
     product.way = (rn_rate_way)way;
     const bool large = product.m > LARGEST_OF_EACH || product.k > LARGEST_OF_EACH;
     if (product.way == RN_RATE_EACH && large) continue;
+    if (product.way == RN_RATE_PACKED && !rn_rate_packs(&product)) continue;
     RN_TRY(err, rn_rate_add(err, rate, product));
   }
   return RN_OK;
@@ -87,14 +88,18 @@ static void print_table(const rn_rate *rate, const char *precision, const char *
   printf("GFLOP/s in %s, summed over %d ranks; medians of %d samples\n", precision,
          rn_world_size(rate->world), rate->samples);
   printf("%-18s %-18s %8s", "product", "provider", "threads");
-  for (int way = 0; way < WAYS; way++) printf(" %8s", rn_rate_way_name((rn_rate_way)way));
+  int column = 0; /* the next one to print */
+  for (; column < WAYS; column++) printf(" %8s", rn_rate_way_name((rn_rate_way)column));
   for (int i = 0; i < rate->count; i++) {
     const rn_rate_gemm *p = &rate->product[i];
     char shape[40];
     if (p->way == RN_RATE_ROWS) {
       snprintf(shape, sizeof shape, "%dx%dx%d %s", p->m, p->n, p->k, p->transposed ? "TN" : "NT");
       printf("\n%-18s %-18s %8d", shape, p->table->name, p->threads);
+      column = 0;
     }
+    for (; column < (int)p->way; column++) printf(" %8s", "");
+    column++;
     printf(" %8.1f", 1e-9 * rn_rate_flops_per_s(rate, p));
   }
   printf("\nfastest on one thread at 256x512x512: %s; in use: %s\n", fastest,

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #include "model/ops/matmul.h"
-#include "proto/base/arena.h"
+#include "model/ops/pack_weights.h"
+#include "model/ops/tiling.h"
 #include "proto/base/clock.h"
 #include "proto/base/range.h"
 
@@ -17,16 +18,21 @@ static const double sample_flops = 4e9;
 rn_status rn_rate_create(rn_err *err, rn_world *world, int threads, rn_rate *out) {
   const int64_t slots = threads > 4 ? threads : 4,
                 elements = 3 * slots * (RN_RATE_MAX_ELEMENTS / 4);
+  const size_t operands = (size_t)elements * sizeof(float),
+               packed = 2 * RN_RATE_MAX_ELEMENTS * sizeof(float); /* with padding */
   *out = (rn_rate){.world = world, .threads = threads};
-  RN_TRY(err, rn_alloc(err, "products", (size_t)elements, sizeof(float), &out->memory));
+  RN_TRY(err,
+         rn_arena_create(err, rn_arena_round(operands) + rn_arena_round(packed), &out->memory));
+  out->operands = rn_arena_take(&out->memory, operands);
+  out->packed = rn_arena_take(&out->memory, packed);
   for (int64_t i = 0; i < elements; i++) {
-    out->memory[i] = rn_real_of_bf16s((float)(i % 1021) / 10210 - 0.05f);
+    out->operands[i] = rn_real_of_bf16s((float)(i % 1021) / 10210 - 0.05f);
   }
   return RN_OK;
 }
 
 void rn_rate_destroy(rn_rate *rate) {
-  free(rate->memory);
+  rn_arena_destroy(&rate->memory);
   free(rate->product);
   *rate = (rn_rate){0};
 }
@@ -111,18 +117,44 @@ static void multiply_in_tiles(const rn_rate_gemm *p, operands o) {
   }
 }
 
+bool rn_rate_packs(const rn_rate_gemm *p) {
+  const rn_gemm_backend *const in_use = rn_gemm_backend_swap(p->table);
+  const bool packs =
+      !p->transposed && rn_gemm_pack_elements(RN_GEMM_NT, p->n, p->k, rn_gemm_takes_bf16()) > 0;
+  rn_gemm_backend_swap(in_use);
+  return packs;
+}
+
+static void multiply_packed(const rn_rate_gemm *p, operands o, void *packed) {
+  rn_packed_weight w = rn_weight_nt(p->n, p->k, o.w);
+  const rn_rows rows = rn_rows_together(p->m);
+  const rn_tiling tiling = rn_tiling_of_rows(rows, p->n, o.x.bf16);
+  rn_pack_weights(rows, &w, 1, packed);
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < tiling.tiles; i++) {
+    const rn_tile t = rn_tiling_tile(&tiling, i);
+    rn_gemm_packed(&w, t.rows, (rn_range){t.col, t.col + t.cols},
+                   (rn_matrix){rn_array_from(o.x, t.row * p->k), p->k}, 0,
+                   (rn_matrix){rn_array_from(o.y, t.row * p->n + t.col), p->n});
+  }
+}
+
 static void multiply(const rn_rate *rate, const rn_rate_gemm *p) {
   const int64_t each = RN_RATE_MAX_ELEMENTS / 4;
-  const operands shared = operands_at(rate->memory, RN_RATE_MAX_ELEMENTS);
+  const operands shared = operands_at(rate->operands, RN_RATE_MAX_ELEMENTS);
   if (p->way == RN_RATE_TILES) {
     multiply_in_tiles(p, shared);
+    return;
+  }
+  if (p->way == RN_RATE_PACKED) {
+    multiply_packed(p, shared, rate->packed);
     return;
   }
 #pragma omp parallel
   {
     const int thread = omp_get_thread_num();
     if (p->way == RN_RATE_EACH) {
-      multiply_rows(p, (rn_range){0, p->m}, operands_at(rate->memory + 3 * thread * each, each));
+      multiply_rows(p, (rn_range){0, p->m}, operands_at(rate->operands + 3 * thread * each, each));
     } else {
       multiply_rows(p, rn_cut(p->m, omp_get_num_threads(), thread), shared);
     }
@@ -176,6 +208,6 @@ const rn_rate_gemm *rn_rate_best(const rn_rate *rate) {
 }
 
 const char *rn_rate_way_name(rn_rate_way way) {
-  static const char *const names[] = {"rows", "tiles", "each"};
+  static const char *const names[] = {"rows", "tiles", "packed", "each"};
   return names[way];
 }

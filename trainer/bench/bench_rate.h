@@ -11,11 +11,13 @@
 
 #include "comm/world/world.h"
 #include "model/kernel/gemm.h"
+#include "proto/base/arena.h"
 #include "proto/base/quantile.h"
 
-/** How threads divide a product: each thread computes a range of rows (ROWS), tiles, as in the
- * model (TILES), or a whole product (EACH). */
-typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_EACH } rn_rate_way;
+/** How threads divide a product: each thread computes a range of rows (ROWS), tiles (TILES), tiles
+ * with a weight that is packed first, as the model does if the backend packs weights (PACKED; the
+ * time includes packing), or a whole product (EACH). */
+typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_PACKED, RN_RATE_EACH } rn_rate_way;
 
 /** A product y [m, n] = x w^T, or x^T w if `transposed` (as for weight gradients), with sums over
  * k. */
@@ -31,7 +33,9 @@ typedef struct rn_rate_gemm {
 typedef struct rn_rate {
   rn_world *world; /* not owned */
   int threads;
-  float *memory; /* memory of the operands */
+  rn_arena memory; /* of the operands */
+  float *operands; /* those of all threads, and of the shared products */
+  void *packed;    /* a packed weight */
   rn_rate_gemm *product;
   int count, capacity, samples;
 } rn_rate;
@@ -60,7 +64,10 @@ double rn_rate_flops_per_s(const rn_rate *rate, const rn_rate_gemm *product);
 /** Returns the product with the highest rate. */
 const rn_rate_gemm *rn_rate_best(const rn_rate *rate);
 
-/** Returns "rows", "tiles" or "each". */
+/** Returns true if the backend packs weights for this product, which RN_RATE_PACKED requires. */
+bool rn_rate_packs(const rn_rate_gemm *product);
+
+/** Returns "rows", "tiles", "packed" or "each". */
 const char *rn_rate_way_name(rn_rate_way way);
 
 #endif

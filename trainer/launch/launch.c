@@ -21,27 +21,37 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
                     : rn_world_start(err, argc, argv, out);
 }
 
-/* Sets *free to true if every rank has one more core than threads, and *able to true if MPI
- * provides the thread level on every rank. */
-static rn_status query(rn_err *err, rn_world *world, int threads, bool *free, bool *able) {
+/* Conditions that hold on every rank. */
+typedef struct thread_support {
+  bool left_over; /* each rank has one more core than threads */
+  bool enough;    /* each rank has a core for each of its threads */
+  bool allowed;   /* MPI provides the thread level */
+} thread_support;
+
+static rn_status query(rn_err *err, rn_world *world, int threads, thread_support *out) {
   rn_cores cores;
   RN_TRY(err, rn_cores_detect(err, world, &cores));
-  int64_t lack[] = {!rn_cores_left_over(cores, threads),
+  int64_t lack[] = {!rn_cores_left_over(cores, threads), !rn_cores_suffice(cores, threads),
                     rn_world_level(world) < MPI_THREAD_SERIALIZED};
-  RN_TRY(err, rn_world_max(err, world, lack, 2));
-  *free = lack[0] == 0;
-  *able = lack[1] == 0;
+  RN_TRY(err, rn_world_max(err, world, lack, 3));
+  *out = (thread_support){lack[0] == 0, lack[1] == 0, lack[2] == 0};
   return RN_OK;
+}
+
+/* The rule of parallel.comm_thread=auto. */
+static bool thread_pays(rn_comm_thread_use use, thread_support support) {
+  return support.allowed && (support.left_over || (use.scans && support.enough));
 }
 
 rn_status rn_launch_comm_thread(rn_err *err, rn_world *world, rn_comm_thread_use use,
                                 rn_comm_thread **out) {
-  bool free = false, able = false;
+  thread_support support;
   *out = NULL;
   if (!use.sends || use.wanted == RETNET__SWITCH__SWITCH_OFF) return RN_OK;
-  RN_TRY(err, query(err, world, use.threads, &free, &able));
-  if (use.wanted == RETNET__SWITCH__SWITCH_AUTO && (!able || (!free && !use.scans))) return RN_OK;
-  const rn_comm_thread_wait wait = free ? RN_COMM_THREAD_OWN_CORE : RN_COMM_THREAD_PERIODIC;
+  RN_TRY(err, query(err, world, use.threads, &support));
+  if (use.wanted == RETNET__SWITCH__SWITCH_AUTO && !thread_pays(use, support)) return RN_OK;
+  const rn_comm_thread_wait wait =
+      support.left_over ? RN_COMM_THREAD_OWN_CORE : RN_COMM_THREAD_PERIODIC;
   return rn_agree(err, world, rn_comm_thread_start(err, world, wait, out));
 }
 

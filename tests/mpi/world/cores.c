@@ -91,6 +91,15 @@ static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(9, 3), 2));
 }
 
+/* Threads share cores as soon as one of them has none. */
+static void cores_suffice_for_threads(void) {
+  CHECK(rn_cores_suffice(shared(2, 1), 2));
+  CHECK(rn_cores_suffice(shared(2, 2), 1));
+  CHECK(rn_cores_suffice(shared(8, 3), 2));
+  CHECK(!rn_cores_suffice(shared(8, 3), 3));
+  CHECK(!rn_cores_suffice(shared(2, 1), 16));
+}
+
 static int nth_core(const cpu_set_t *mask, int number) {
   int core = 0;
   for (; core < CPU_SETSIZE; core++) {
@@ -131,6 +140,7 @@ int main(int argc, char **argv) {
   if (status != RN_OK) return rn_world_finish(&world, status, &err);
   threads_follow_cores();
   cores_are_left_over_beside_threads();
+  cores_suffice_for_threads();
   siblings_are_one_core(world);
   shares_do_not_overlap(world);
   sharing_is_by_mask(world);
