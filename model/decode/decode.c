@@ -9,27 +9,10 @@
 #include <omp.h>
 #include <string.h>
 
-#include "model/base/array.h"
-#include "model/decode/decoder.h"
-#include "model/kernel/kernels.h"
+#include "model/decode/decode_step.h"
 #include "model/ops/norm.h"
 #include "model/retention/first_token.h"
 #include "proto/base/range.h"
-
-typedef struct step {
-  rn_decoder *d;
-  const rn_kernels *kernels;
-  const rn_real *params;
-  int count;
-  const int *slot;
-  const int32_t *token;
-  rn_real *logits;
-  bool begins;       /* true if some row is at position 0 */
-  rn_real *normed;   /* [count, D]: normed rows, this thread's copy */
-  const rn_real *in; /* [count, D]: input of the next block; either `normed` or the stream */
-  int layer;
-  const rn_layer_params *at;
-} step;
 
 /* Returns the range of output columns (rows of w) that this thread computes. Ranges consist of
  * whole cache lines of an aligned output row. */
@@ -41,20 +24,24 @@ static rn_range own_columns(rn_weight w) {
   return (rn_range){begin < w.n ? begin : w.n, end < w.n ? end : w.n};
 }
 
-static rn_array own_weights(const step *s, rn_weight w) {
+static rn_array own_weights(const rn_decode_step *s, rn_weight w) {
   return rn_array_of_weights(s->d->bf16_weights, s->params, w.offset + own_columns(w).begin * w.k);
 }
 
-/* Computes this thread's columns of y [count, n] = x [count, k] w^T + beta y. */
-static void project(const step *s, rn_weight w, const rn_real *x, rn_real beta, rn_real *y,
-                    int64_t ldy) {
+/* As rn_decode_project, but y = x w^T + beta y. */
+static void project(const rn_decode_step *s, rn_weight w, const rn_real *x, rn_real beta,
+                    rn_real *y, int64_t ldy) {
   const rn_range own = own_columns(w);
   s->kernels->skinny_gemm(s->count, (int)rn_range_count(own), w.k, x, w.k, own_weights(s, w), w.k,
                           beta, y + own.begin, ldy);
 }
 
-/* Waits at the barrier before a product with w. Meanwhile prefetches this thread's rows of w. */
-static void barrier_before(const step *s, rn_weight w) {
+void rn_decode_project(const rn_decode_step *s, rn_weight w, const rn_real *x, rn_real *y,
+                       int64_t ldy) {
+  project(s, w, x, 0, y, ldy);
+}
+
+void rn_decode_barrier_before(const rn_decode_step *s, rn_weight w) {
   const rn_array own = own_weights(s, w);
   rn_thread_barrier_wait(
       &s->d->barrier, own.at,
@@ -63,7 +50,7 @@ static void barrier_before(const step *s, rn_weight w) {
 
 /* Waits at the barrier before the retention. Meanwhile prefetches the states that this thread needs
  * for its first row; they are contiguous. */
-static void barrier_before_states(const step *s, rn_range own) {
+static void barrier_before_states(const rn_decode_step *s, rn_range own) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads, row = (int)(own.begin / heads), head = (int)(own.begin % heads);
   const int64_t each = (int64_t)d->key_width * d->value_width;
@@ -74,34 +61,39 @@ static void barrier_before_states(const step *s, rn_range own) {
   rn_thread_barrier_wait(&s->d->barrier, from, (size_t)(count * each) * sizeof *from);
 }
 
-static rn_weight weight_in(const step *s) {
-  return (rn_weight){s->at->k, s->d->kvqg_width, s->d->spec.dim};
+static bool attends(const rn_decode_step *s) {
+  return rn_spec_attends(&s->d->spec, s->layer);
 }
 
-static rn_weight weight_out(const step *s) {
+static rn_weight weight_in(const rn_decode_step *s) {
+  if (attends(s)) return rn_decode_attention_in(s);
+  return (rn_weight){s->at->k, s->d->retention_width, s->d->spec.dim};
+}
+
+static rn_weight weight_out(const rn_decode_step *s) {
   return (rn_weight){s->at->out, s->d->spec.dim, s->d->spec.value_dim};
 }
 
-static rn_weight weight_first(const step *s) {
+static rn_weight weight_first(const rn_decode_step *s) {
   return (rn_weight){s->at->fc1, s->d->spec.ffn_dim, s->d->spec.dim};
 }
 
-static rn_weight weight_second(const step *s) {
+static rn_weight weight_second(const rn_decode_step *s) {
   return (rn_weight){s->at->fc2, s->d->spec.dim, s->d->spec.ffn_dim};
 }
 
-static rn_weight weight_head(const step *s) {
+static rn_weight weight_head(const rn_decode_step *s) {
   return (rn_weight){s->d->table->output, s->d->spec.vocab, s->d->spec.dim};
 }
 
-static void norm_row(const step *s, rn_norm norm, const rn_real *x, rn_real *y) {
+static void norm_row(const rn_decode_step *s, rn_norm norm, const rn_real *x, rn_real *y) {
   rn_real stat[2];
   s->kernels->norm(norm.kind, norm.width, norm.eps, s->params + norm.weight,
                    norm.bias >= 0 ? s->params + norm.bias : NULL, x, rn_reals(y), stat);
 }
 
 /* Applies the norm to the rows of the residual stream to obtain the input of the next block. */
-static void norm_rows(step *s, rn_norm norm) {
+static void norm_rows(rn_decode_step *s, rn_norm norm) {
   for (int r = 0; r < s->count; r++) {
     const int64_t at = (int64_t)r * norm.width;
     norm_row(s, norm, s->d->stream + at, s->normed + at);
@@ -111,7 +103,7 @@ static void norm_rows(step *s, rn_norm norm) {
 
 /* Computes the block's input in double for rows at position 0. Such a row attends only to itself,
  * and its score must be computed in double (see model/retention/first_token.h). */
-static void norm_first_rows_fp64(const step *s) {
+static void norm_first_rows_fp64(const rn_decode_step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
   const rn_norm norm = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
@@ -127,8 +119,16 @@ static void norm_first_rows_fp64(const step *s) {
   }
 }
 
+static void set_angles(double position, int count, const double *theta, rn_real *cosine,
+                       rn_real *sine) {
+  for (int j = 0; j < count; j++) {
+    cosine[j] = (rn_real)cos(position * theta[j]);
+    sine[j] = (rn_real)sin(position * theta[j]);
+  }
+}
+
 /* Looks up the embedding and computes the rotation angles of each row. */
-static void begin_rows(const step *s) {
+static void begin_rows(const rn_decode_step *s) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
   const rn_real scale = d->spec.scale_embedding ? (rn_real)sqrt((double)D) : 1;
@@ -143,10 +143,10 @@ static void begin_rows(const step *s) {
       norm_row(s, rn_norm_make(&d->spec, d->table->embedding_norm, d->table->embedding_norm_bias),
                to, to);
     }
-    for (int j = 0; j < d->half_dim; j++) {
-      d->cosine[r * d->half_dim + j] = (rn_real)cos(position * d->theta[j]);
-      d->sine[r * d->half_dim + j] = (rn_real)sin(position * d->theta[j]);
-    }
+    set_angles(position, d->half_dim, d->theta, d->cosine + r * d->half_dim,
+               d->sine + r * d->half_dim);
+    set_angles(position, d->rope_half_dim, d->rope_theta, d->rope_cosine + r * d->rope_half_dim,
+               d->rope_sine + r * d->rope_half_dim);
   }
 }
 
@@ -157,7 +157,7 @@ static rn_real *row_scales(const rn_decoder *d, int layer) {
 }
 
 /* Computes one head of one row of the input of the output projection, from k, v, q and g. */
-static void retain(const step *s, int row, int h) {
+static void retain(const rn_decode_step *s, int row, int h) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;
   rn_real *k = d->kvqg + (int64_t)row * d->kvqg_width + h * K, *v = k - h * K + D + h * V;
@@ -183,9 +183,7 @@ static void retain(const step *s, int row, int h) {
                    d->gated + (int64_t)row * Vd + h * V);
 }
 
-/* Computes stream <- residual * stream + x w^T. With post-norm, the normed rows first replace
- * the stream. */
-static void add_to_stream(const step *s, rn_weight w, const rn_real *x) {
+void rn_decode_add_to_stream(const rn_decode_step *s, rn_weight w, const rn_real *x) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim;
   const rn_range own = own_columns(w);
@@ -196,18 +194,18 @@ static void add_to_stream(const step *s, rn_weight w, const rn_real *x) {
   project(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
 }
 
-static void retention_block(const step *s) {
+static void retention_block(const rn_decode_step *s) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads;
   const rn_range own = rn_cut(s->count * heads, omp_get_num_threads(), omp_get_thread_num());
   project(s, weight_in(s), s->in, 0, d->kvqg, d->kvqg_width);
   barrier_before_states(s, own);
   for (int64_t i = own.begin; i < own.end; i++) retain(s, (int)(i / heads), (int)(i % heads));
-  barrier_before(s, weight_out(s));
-  add_to_stream(s, weight_out(s), d->gated);
+  rn_decode_barrier_before(s, weight_out(s));
+  rn_decode_add_to_stream(s, weight_out(s), d->gated);
 }
 
-static void ffn_block(const step *s) {
+static void ffn_block(const rn_decode_step *s) {
   const rn_decoder *d = s->d;
   const int F = d->spec.ffn_dim;
   const bool glu = d->spec.ffn == RN_FFN_GLU;
@@ -222,28 +220,34 @@ static void ffn_block(const step *s) {
     s->kernels->activate(d->spec.activation, count, inner, product, NULL);
     for (int i = 0; glu && i < count; i++) product[i] *= inner[F + i];
   }
-  barrier_before(s, weight_second(s));
-  add_to_stream(s, weight_second(s), d->product);
+  rn_decode_barrier_before(s, weight_second(s));
+  rn_decode_add_to_stream(s, weight_second(s), d->product);
 }
 
-static void layer(step *s) {
+static void layer(rn_decode_step *s) {
   const rn_decoder *d = s->d;
   const rn_norm first = rn_norm_make(&d->spec, s->at->retention_norm, s->at->retention_norm_bias);
   const rn_norm second = rn_norm_make(&d->spec, s->at->ffn_norm, s->at->ffn_norm_bias);
-  if (s->begins) norm_first_rows_fp64(s);
+  const bool attending = attends(s);
+  if (s->begins && !attending) norm_first_rows_fp64(s);
   if (d->spec.pre_norm) norm_rows(s, first);
-  retention_block(s);
-  barrier_before(s, weight_first(s));
+  if (attending) {
+    rn_decode_attention_block(s);
+  } else {
+    retention_block(s);
+  }
+  rn_decode_barrier_before(s, weight_first(s));
   norm_rows(s, d->spec.pre_norm ? second : first);
   ffn_block(s);
+  s->attending += attending ? 1 : 0;
   s->layer++;
   s->at++;
-  barrier_before(s, s->layer < d->spec.layers ? weight_in(s) : weight_head(s));
+  rn_decode_barrier_before(s, s->layer < d->spec.layers ? weight_in(s) : weight_head(s));
   if (!d->spec.pre_norm) norm_rows(s, second);
 }
 
-static void all_layers(const step *of) {
-  step s = *of;
+static void all_layers(const rn_decode_step *of) {
+  rn_decode_step s = *of;
   const rn_decoder *d = s.d;
   s.normed = d->normed + (int64_t)omp_get_thread_num() * d->slots * d->spec.dim;
   s.in = d->stream;
@@ -259,15 +263,16 @@ static void all_layers(const step *of) {
 void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int *slot,
                      const int32_t *token, rn_real *logits) {
   assert(count >= 0 && count <= d->slots);
-  step s = {.d = d,
-            .kernels = rn_kernels_table(),
-            .params = params,
-            .count = count,
-            .slot = slot,
-            .token = token,
-            .logits = logits};
+  rn_decode_step s = {.d = d,
+                      .kernels = rn_kernels_table(),
+                      .params = params,
+                      .count = count,
+                      .slot = slot,
+                      .token = token,
+                      .logits = logits};
   for (int r = 0; r < count; r++) {
     const int64_t position = d->position[slot[r]];
+    assert(d->cache.layers == 0 || d->spec.attention_window > 0 || position < d->max_tokens);
     d->doc_position[r] = position < INT32_MAX ? (int32_t)position : INT32_MAX;
     s.begins = s.begins || position == 0;
   }

@@ -2,7 +2,9 @@
  * The decoder generates text with the recurrent form. A step processes one token of each of several
  * sequences and reads the weights once.
  *
- *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per layer and head; memory independent of n
+ *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per retention layer and head; memory
+ * independent of n o_n = sum over m <= n of softmax(q_n . k_m / sqrt(K)) v_m per attention layer
+ * and head; keys and values are held (attention_cache.h)
  *
  * Each sequence has a slot; a step takes any subset of the slots, each at its own position. The
  * bits of a sequence's logits do not depend on the other sequences of the step, nor on the number
@@ -18,6 +20,7 @@
 #include <stdint.h>
 
 #include "model/base/precision_names.h"
+#include "model/decode/decoder_shape.h"
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 #include "proto/base/status.h"
@@ -25,12 +28,11 @@
 typedef struct rn_decoder rn_decoder;
 
 /**
- * Creates a decoder of a whole model for at most `slots` sequences; every sequence is at its start.
- * The decoder uses rn_threads() threads. With `bf16`, products read weight matrices in bf16, which
- * halves the memory traffic; rn_decoder_cast_weights must then be called before the first step.
+ * Creates a decoder of a whole model; every sequence is at its start. The decoder uses rn_threads()
+ * threads. With shape.bf16, rn_decoder_cast_weights must be called before the first step.
  * Errors: RN_ERR_MEMORY.
  */
-rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
+rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, rn_decoder_shape shape,
                             rn_decoder **out);
 void rn_decoder_destroy(rn_decoder **decoder);
 
@@ -41,18 +43,33 @@ void rn_decoder_destroy(rn_decoder **decoder);
  */
 void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
-/** Returns the bytes of the states of all slots. */
+/** Returns the bytes of the states, keys and values of all slots. */
 size_t rn_decoder_state_bytes(const rn_decoder *decoder);
+/** Returns rn_decoder_state_bytes of a decoder that rn_decoder_create would make. */
+size_t rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape);
 /** Returns the bytes of weights that a step of `count` sequences reads. */
 size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 
-/** Returns the state [H, K, V] of a slot before its next token. It is zero initially; the caller
- * may write it. */
+/** Returns the state [H, K, V] of a slot before its next token, in a retention layer. It is zero
+ * initially; the caller may write it. */
 rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 
-/** Sets the position of the slot's next token in its sequence; the whole sequence is one
- * document. */
+/** Sets the position of the slot's next token in its sequence; the whole sequence is one document.
+ * In attention layers, the token sees what the slot holds of the tokens before this position. */
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
+
+/** Returns the bytes that rn_decoder_save writes for a slot. With attention layers, they grow with
+ * the slot's position, at most to the window. */
+size_t rn_decoder_saved_bytes(const rn_decoder *decoder, int slot);
+/** Writes the position, states, keys and values of a slot. They do not depend on the number of
+ * slots, nor on the length for which the decoder reserves memory. */
+void rn_decoder_save(rn_decoder *decoder, int slot, void *to);
+/**
+ * Sets a slot to a saved state of the same model. Errors: RN_ERR_FORMAT if the bytes are not those
+ * of a state; RN_ERR_USAGE if attention layers have no memory for its tokens.
+ */
+rn_status rn_decoder_load(rn_err *err, rn_decoder *decoder, int slot, const void *from,
+                          size_t bytes);
 
 /**
  * Processes the next token of each of `count` different slots. Computes the logits of the token

@@ -10,17 +10,28 @@ static size_t reals(const rn_decoder *d, int width) {
   return rn_arena_round((size_t)d->slots * (size_t)width * sizeof(rn_real));
 }
 
+/* Returns the columns of the input of the output projection of the widest layer. */
+static int gated_width(const rn_decoder *d) {
+  const int D = d->spec.dim, Vd = d->retaining > 0 ? d->spec.value_dim : 0;
+  return D > Vd ? D : Vd;
+}
+
+/* Returns the elements of d->partial of one row. */
+static int partial_elements(const rn_decoder *d) {
+  return d->cache.heads * d->cache.blocks * rn_attention_cache_partial(&d->cache);
+}
+
 static size_t arena_bytes(const rn_decoder *d) {
-  const int D = d->spec.dim, Vd = d->spec.value_dim;
+  const int D = d->spec.dim, Vd = gated_width(d);
   return reals(d, D) + reals(d, d->kvqg_width) + 2 * reals(d, Vd) + reals(d, d->inner) +
-         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half_dim) +
-         (size_t)d->core.tables * reals(d, d->spec.heads) +
+         reals(d, d->spec.ffn_dim) + 2 * reals(d, d->half_dim) + 2 * reals(d, d->rope_half_dim) +
+         reals(d, partial_elements(d)) + (size_t)d->core.tables * reals(d, d->spec.heads) +
          rn_arena_round((size_t)d->slots * (size_t)D * sizeof(double)) +
          rn_arena_round((size_t)d->slots * sizeof(int32_t));
 }
 
 static void take_rows(rn_decoder *d) {
-  const int D = d->spec.dim, Vd = d->spec.value_dim;
+  const int D = d->spec.dim, Vd = gated_width(d);
   d->stream = rn_arena_take(&d->arena, reals(d, D));
   d->kvqg = rn_arena_take(&d->arena, reals(d, d->kvqg_width));
   d->o = rn_arena_take(&d->arena, reals(d, Vd));
@@ -29,6 +40,9 @@ static void take_rows(rn_decoder *d) {
   d->product = rn_arena_take(&d->arena, reals(d, d->spec.ffn_dim));
   d->cosine = rn_arena_take(&d->arena, reals(d, d->half_dim));
   d->sine = rn_arena_take(&d->arena, reals(d, d->half_dim));
+  d->rope_cosine = rn_arena_take(&d->arena, reals(d, d->rope_half_dim));
+  d->rope_sine = rn_arena_take(&d->arena, reals(d, d->rope_half_dim));
+  d->partial = rn_arena_take(&d->arena, reals(d, partial_elements(d)));
   d->alpha = rn_arena_take(&d->arena, (size_t)d->core.tables * reals(d, d->spec.heads));
   d->normed_fp64 = rn_arena_take(&d->arena, (size_t)d->slots * (size_t)D * sizeof(double));
   d->doc_position = rn_arena_take(&d->arena, (size_t)d->slots * sizeof(int32_t));
@@ -38,46 +52,63 @@ static int64_t slot_elements(const rn_decoder *d) {
   return (int64_t)d->spec.dim * d->value_width;
 }
 
-static rn_status take_memory(rn_err *err, bool bf16, rn_decoder *d) {
-  const size_t states = (size_t)d->spec.layers * (size_t)d->slots * (size_t)slot_elements(d);
+static rn_status take_tables(rn_err *err, rn_decoder *d) {
   RN_TRY(err, rn_param_table_create(err, &d->spec, 0, d->spec.layers, &d->table));
-  RN_TRY(err, rn_retention_create(err, &d->spec, 1, &d->core));
+  if (d->retaining > 0) RN_TRY(err, rn_retention_create(err, &d->spec, 1, &d->core));
   RN_TRY(err, rn_alloc(err, "rotation", (size_t)d->half_dim, sizeof(double), &d->theta));
-  RN_TRY(err,
-         rn_alloc(err, "normed rows", (size_t)d->threads * (size_t)d->slots * (size_t)d->spec.dim,
-                  sizeof(rn_real), &d->normed));
-  RN_TRY(err, rn_alloc(err, "positions", (size_t)d->slots, sizeof(int64_t), &d->position));
-  RN_TRY(err, rn_alloc(err, "states", states, sizeof(rn_real), &d->states));
-  RN_TRY(err, rn_arena_create(err, arena_bytes(d), &d->arena));
-  if (bf16) {
-    RN_TRY(err, rn_alloc(err, "weights in bf16", (size_t)d->table->total, sizeof *d->bf16_weights,
-                         &d->bf16_weights));
-  }
+  RN_TRY(err, rn_alloc(err, "rotation", (size_t)d->rope_half_dim, sizeof(double), &d->rope_theta));
   rn_spec_angles(d->spec.rotary, d->key_width, d->theta);
-  take_rows(d);
+  if (d->rope_half_dim > 0) {
+    rn_spec_rope_angles(d->spec.rope_theta, d->cache.width, d->rope_theta);
+  }
   return RN_OK;
 }
 
-rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, int slots, bool bf16,
-                            rn_decoder **out) {
-  *out = NULL;
-  if (rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "generation needs retention in all layers: the model has attention layers "
-                   "(model.arch transformer or model.attention_layers), which this version only "
-                   "trains and evaluates");
-  }
-  rn_decoder *d;
-  RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
+static rn_status take_memory(rn_err *err, bool bf16, rn_decoder *d) {
+  const size_t slots = (size_t)d->slots, threads = (size_t)d->threads;
+  const size_t states = (size_t)d->retaining * slots * (size_t)slot_elements(d);
+  RN_TRY(err, take_tables(err, d));
+  RN_TRY(err, rn_alloc(err, "normed rows", threads * slots * (size_t)d->spec.dim, sizeof(rn_real),
+                       &d->normed));
+  RN_TRY(err, rn_alloc(err, "positions", slots, sizeof(int64_t), &d->position));
+  RN_TRY(err, rn_alloc(err, "states", states, sizeof(rn_real), &d->states));
+  RN_TRY(err, rn_attention_cache_create(err, &d->cache));
+  RN_TRY(err, rn_alloc(err, "attention", threads * (size_t)rn_decoder_attention_scratch(d),
+                       sizeof(rn_real), &d->attention_scratch));
+  RN_TRY(err, rn_arena_create(err, arena_bytes(d), &d->arena));
+  take_rows(d);
+  if (!bf16) return RN_OK;
+  return rn_alloc(err, "weights in bf16", (size_t)d->table->total, sizeof *d->bf16_weights,
+                  &d->bf16_weights);
+}
+
+/* Sets the sizes of a decoder, which depend on nothing else. */
+static void set_sizes(const rn_spec *spec, rn_decoder_shape shape, rn_decoder *d) {
+  const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
   d->spec = *spec;
-  d->slots = slots;
+  d->slots = shape.slots;
+  d->max_tokens = shape.max_tokens;
+  d->retaining = spec->layers - attending;
   d->key_width = rn_spec_key_width(spec);
   d->value_width = rn_spec_value_width(spec);
   d->half_dim = d->key_width / 2;
-  d->kvqg_width = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
+  d->retention_width = 2 * spec->dim + (spec->gate ? 2 : 1) * spec->value_dim;
+  d->cache = rn_attention_cache_shape(spec, shape.slots, shape.max_tokens);
+  d->rope_half_dim = d->cache.width / 2;
+  if (d->retaining > 0) d->kvqg_width = d->retention_width;
+  const int attention_width = 2 * d->cache.kv_heads * d->cache.width + spec->dim;
+  if (attending > 0 && attention_width > d->kvqg_width) d->kvqg_width = attention_width;
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
+}
+
+rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, rn_decoder_shape shape,
+                            rn_decoder **out) {
+  *out = NULL;
+  rn_decoder *d;
+  RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
+  set_sizes(spec, shape, d);
   d->threads = rn_threads();
-  rn_status status = take_memory(err, bf16, d);
+  rn_status status = take_memory(err, shape.bf16, d);
   if (status != RN_OK) {
     rn_decoder_destroy(&d);
     return status;
@@ -92,6 +123,9 @@ void rn_decoder_destroy(rn_decoder **decoder) {
   rn_param_table_destroy(&d->table);
   rn_retention_destroy(&d->core);
   rn_arena_destroy(&d->arena);
+  rn_attention_cache_destroy(&d->cache);
+  free(d->attention_scratch);
+  free(d->rope_theta);
   free(d->theta);
   free(d->position);
   free(d->states);
@@ -103,8 +137,19 @@ void rn_decoder_destroy(rn_decoder **decoder) {
 
 /* ---- slots ---- */
 
+static size_t state_bytes(const rn_decoder *d) {
+  return (size_t)d->retaining * (size_t)d->slots * (size_t)slot_elements(d) * sizeof(rn_real) +
+         rn_attention_cache_bytes(&d->cache);
+}
+
 size_t rn_decoder_state_bytes(const rn_decoder *d) {
-  return (size_t)d->spec.layers * (size_t)d->slots * (size_t)slot_elements(d) * sizeof(rn_real);
+  return state_bytes(d);
+}
+
+size_t rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape) {
+  rn_decoder d = {0};
+  set_sizes(spec, shape, &d);
+  return state_bytes(&d);
 }
 
 size_t rn_decoder_weight_bytes(const rn_decoder *d, int count) {
@@ -132,7 +177,10 @@ void rn_decoder_cast_weights(rn_decoder *d, rn_real *params) {
 
 rn_real *rn_decoder_state(rn_decoder *d, int slot, int layer) {
   assert(slot >= 0 && slot < d->slots && layer >= 0 && layer < d->spec.layers);
-  return d->states + ((int64_t)layer * d->slots + slot) * slot_elements(d);
+  assert(!rn_spec_attends(&d->spec, layer));
+  const int index =
+      d->cache.layers == 0 ? layer : layer - rn_spec_attention_layers(&d->spec, 0, layer);
+  return d->states + ((int64_t)index * d->slots + slot) * slot_elements(d);
 }
 
 void rn_decoder_position_of(rn_decoder *d, int slot, int64_t position) {

@@ -66,21 +66,27 @@ static void advance(double decay, int64_t m, const rn_real *own, rn_real *state,
   for (int64_t i = 0; i < m; i++) state[i] = factor * state[i] + own[i];
 }
 
+void rn_local_state_advance(rn_scan_element element, rn_real *state, rn_real *before) {
+  const int64_t m = element.m;
+#pragma omp parallel for collapse(2) schedule(static)
+  for (int h = 0; h < element.n; h++) {
+    for (int64_t from = 0; from < m; from += PIECE) {
+      const int64_t at = h * m + from;
+      advance(exp(element.log_decay[h]), rn_smaller(m - from, PIECE), element.own + at, state + at,
+              before + at);
+    }
+  }
+}
+
 static rn_status local_end(void *self, rn_err *err, rn_real *before) {
   rn_local_state *local_state = self;
   (void)err;
   assert(local_state->in_progress);
   local_state->in_progress = false;
   rn_real *state = rn_local_state_state(local_state, local_state->direction, local_state->layer);
-  int64_t m = local_state->matrix;
-#pragma omp parallel for collapse(2) schedule(static)
-  for (int h = 0; h < local_state->n; h++) {
-    for (int64_t from = 0; from < m; from += PIECE) {
-      const int64_t at = h * m + from;
-      advance(exp(local_state->log_decay[h]), rn_smaller(m - from, PIECE), local_state->own + at,
-              state + at, before + at);
-    }
-  }
+  const rn_scan_element element = {local_state->n, local_state->matrix, local_state->log_decay,
+                                   local_state->own};
+  rn_local_state_advance(element, state, before);
   return RN_OK;
 }
 

@@ -137,9 +137,9 @@ rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_un
 
 /* ---- decoding ---- */
 
-rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, int sequences, bool bf16,
+rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, rn_decoder_shape shape,
                                   rn_stage_decoder **out) {
-  return stage->ops->decoder_create(err, stage, sequences, bf16, out);
+  return stage->ops->decoder_create(err, stage, shape, out);
 }
 
 void rn_stage_decoder_destroy(rn_stage *stage, rn_stage_decoder **decoder) {
@@ -148,14 +148,27 @@ void rn_stage_decoder_destroy(rn_stage *stage, rn_stage_decoder **decoder) {
   *decoder = NULL;
 }
 
-rn_status rn_stage_decoder_write_state(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
-                                       int sequence, int layer, const float *state) {
-  return stage->ops->decoder_write_state(err, stage, decoder, sequence, layer, state);
+void rn_stage_decoder_reset(rn_stage *stage, rn_stage_decoder *decoder, int sequence) {
+  stage->ops->decoder_reset(stage, decoder, sequence);
 }
 
-void rn_stage_decoder_set_position(rn_stage *stage, rn_stage_decoder *decoder, int sequence,
-                                   int64_t position) {
-  stage->ops->decoder_set_position(stage, decoder, sequence, position);
+rn_status rn_stage_decoder_prefill(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
+                                   rn_stage_decoder *decoder, rn_decoder_prompt prompt) {
+  return stage->ops->decoder_prefill(err, stage, slot, decoder, prompt);
+}
+
+size_t rn_stage_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, int sequence) {
+  return stage->ops->decoder_saved_bytes(stage, decoder, sequence);
+}
+
+rn_status rn_stage_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
+                                int sequence, void *to) {
+  return stage->ops->decoder_save(err, stage, decoder, sequence, to);
+}
+
+rn_status rn_stage_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
+                                int sequence, const void *from, size_t bytes) {
+  return stage->ops->decoder_load(err, stage, decoder, sequence, from, bytes);
 }
 
 rn_status rn_stage_decoder_step(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,

@@ -38,6 +38,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/decode/decoder_shape.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/pass/pass.h"
 #include "model/spec/param.h"
@@ -292,23 +293,40 @@ rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_un
 typedef struct rn_stage_decoder rn_stage_decoder;
 
 /**
- * Creates a decoder for at most `sequences` sequences; every sequence is at its start. With `bf16`,
- * first rounds the stage's matrices to bf16 in place, even if the stage has adopted them, so that
- * the stage and the decoder use the same weights. The weights must not change while the decoder
- * exists. Errors: RN_ERR_MEMORY.
+ * Creates a decoder; every sequence is at its start. With shape.bf16, first rounds the stage's
+ * matrices to bf16 in place, even if the stage has adopted them, so that the stage and the decoder
+ * use the same weights. The weights must not change while the decoder exists. Errors:
+ * RN_ERR_MEMORY.
  */
-rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, int sequences, bool bf16,
+rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, rn_decoder_shape shape,
                                   rn_stage_decoder **out);
 /** Frees the decoder; the stage must still exist. Accepts NULL. */
 void rn_stage_decoder_destroy(rn_stage *stage, rn_stage_decoder **decoder);
 
-/** Sets the state [H, K, V] of a sequence in `layer`, from host memory. */
-rn_status rn_stage_decoder_write_state(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
-                                       int sequence, int layer, const float *state);
+/** Returns a sequence to its start. */
+void rn_stage_decoder_reset(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
 
-/** Sets the position of the sequence's next token; the whole sequence is one document. */
-void rn_stage_decoder_set_position(rn_stage *stage, rn_stage_decoder *decoder, int sequence,
-                                   int64_t position);
+/** Further tokens of one sequence; arrays are in host memory. */
+typedef struct rn_decoder_prompt {
+  int sequence;         /* index of the sequence */
+  const int32_t *token; /* [count] */
+  int64_t count;        /* at least 1 */
+  float *logits;        /* [N], output: logits that follow the last token */
+} rn_decoder_prompt;
+
+/** Processes the tokens of a prompt, from the present state of the sequence, by forward passes in
+ * the memory of `slot`. */
+rn_status rn_stage_decoder_prefill(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
+                                   rn_stage_decoder *decoder, rn_decoder_prompt prompt);
+
+/** Returns the bytes of the state of a sequence, which rn_stage_decoder_save writes. */
+size_t rn_stage_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
+/** Writes the state of a sequence to host memory: see rn_decoder_save (model/decode/decode.h). */
+rn_status rn_stage_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
+                                int sequence, void *to);
+/** Sets a sequence to a saved state. Errors: as rn_decoder_load. */
+rn_status rn_stage_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
+                                int sequence, const void *from, size_t bytes);
 
 /** The next token of each of several sequences. Shapes: sequence, token [count]; logits [count,
  * N]; all in host memory. */
@@ -359,13 +377,17 @@ struct rn_stage_ops {
                                const rn_pass *pass);
   rn_status (*run_waiting_weights)(rn_err *err, rn_stage *stage, rn_stage_until until);
 
-  rn_status (*decoder_create)(rn_err *err, rn_stage *stage, int sequences, bool bf16,
+  rn_status (*decoder_create)(rn_err *err, rn_stage *stage, rn_decoder_shape shape,
                               rn_stage_decoder **out);
   void (*decoder_destroy)(rn_stage *stage, rn_stage_decoder *decoder);
-  rn_status (*decoder_write_state)(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
-                                   int sequence, int layer, const float *state);
-  void (*decoder_set_position)(rn_stage *stage, rn_stage_decoder *decoder, int sequence,
-                               int64_t position);
+  void (*decoder_reset)(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
+  rn_status (*decoder_prefill)(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
+                               rn_stage_decoder *decoder, rn_decoder_prompt prompt);
+  size_t (*decoder_saved_bytes)(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
+  rn_status (*decoder_save)(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder, int sequence,
+                            void *to);
+  rn_status (*decoder_load)(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder, int sequence,
+                            const void *from, size_t bytes);
   rn_status (*decoder_step)(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                             rn_decoder_tokens tokens);
 };

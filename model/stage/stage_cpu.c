@@ -5,43 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/decode/decode.h"
 #include "model/ops/grad_accumulator.h"
+#include "model/stage/cpu_stage.h"
 #include "model/stage/layer_stack.h"
 #include "model/stage/stage.h"
 #include "proto/base/arena.h"
 
-typedef struct cpu_stage {
-  rn_stage base;
-  rn_layer_stack *layers;
-  rn_spec spec;
-  size_t slot_elements; /* [B, T, D] */
-  float *weights;       /* [total], adopted */
-  void *gradient;       /* adopted memory for the gradient; NULL: the stage allocates its own */
-  rn_grad_accumulator accumulator;
-} cpu_stage;
-
-typedef struct cpu_slot {
-  rn_activations *activations;
-  float *gradient; /* [B, T, D]; shares the memory of the rows unless `separate_gradient` was set */
-} cpu_slot;
-
-static cpu_stage *of(rn_stage *stage) {
-  return (cpu_stage *)stage;
+static rn_cpu_stage *of(rn_stage *stage) {
+  return rn_cpu_stage_of(stage);
 }
 
-static const cpu_stage *of_const(const rn_stage *stage) {
-  return (const cpu_stage *)stage;
+static const rn_cpu_stage *of_const(const rn_stage *stage) {
+  return (const rn_cpu_stage *)stage;
 }
 
-static cpu_slot *of_slot(rn_stage_slot *slot) {
-  return (cpu_slot *)slot;
+static rn_cpu_slot *of_slot(rn_stage_slot *slot) {
+  return rn_cpu_slot_of(slot);
 }
 
 /* ---- creation ---- */
 
 static void destroy(rn_stage *stage) {
-  cpu_stage *s = of(stage);
+  rn_cpu_stage *s = of(stage);
   rn_layer_stack_destroy(&s->layers);
   if (s->gradient == NULL) {
     free(s->accumulator.gradient);
@@ -52,9 +37,10 @@ static void destroy(rn_stage *stage) {
 
 static rn_status create(rn_err *err, const rn_spec *spec, rn_stage_shape shape, rn_stage **out) {
   *out = NULL;
-  cpu_stage *s;
+  rn_cpu_stage *s;
   RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *s, &s));
   s->spec = *spec;
+  s->max_tokens = shape.max_tokens;
   s->slot_elements = (size_t)shape.max_sequences * (size_t)shape.max_tokens * (size_t)spec->dim;
   rn_status status = rn_layer_stack_create(err, spec, shape, &s->layers);
   if (status != RN_OK) {
@@ -76,7 +62,7 @@ static size_t derived_bytes(const rn_stage *stage) {
 }
 
 static bool adopt_weights(rn_stage *stage, rn_weights_memory memory) {
-  cpu_stage *s = of(stage);
+  rn_cpu_stage *s = of(stage);
   s->weights = memory.weights;
   if (memory.derived != NULL) rn_layer_stack_use_bf16_shadow(s->layers, memory.derived);
   return true;
@@ -105,7 +91,7 @@ static rn_status create_gradient(rn_err *err, rn_stage *stage, rn_gradient_kind 
 }
 
 static void slot_destroy(rn_stage *stage, rn_stage_slot *slot) {
-  cpu_slot *s = of_slot(slot);
+  rn_cpu_slot *s = of_slot(slot);
   (void)stage;
   if (s->activations != NULL && s->gradient != rn_activations_rows(s->activations)) {
     free(s->gradient);
@@ -114,7 +100,8 @@ static void slot_destroy(rn_stage *stage, rn_stage_slot *slot) {
   free(s);
 }
 
-static rn_status take_slot(rn_err *err, cpu_stage *s, rn_stage_slot_shape shape, cpu_slot *slot) {
+static rn_status take_slot(rn_err *err, rn_cpu_stage *s, rn_stage_slot_shape shape,
+                           rn_cpu_slot *slot) {
   if (shape.reuse != NULL) {
     RN_TRY(err,
            rn_activations_create_alias(err, of_slot(shape.reuse)->activations, &slot->activations));
@@ -129,7 +116,7 @@ static rn_status take_slot(rn_err *err, cpu_stage *s, rn_stage_slot_shape shape,
 static rn_status slot_create(rn_err *err, rn_stage *stage, rn_stage_slot_shape shape,
                              rn_stage_slot **out) {
   *out = NULL;
-  cpu_slot *slot;
+  rn_cpu_slot *slot;
   RN_TRY(err, rn_alloc(err, "slot", 1, sizeof *slot, &slot));
   rn_status status = take_slot(err, of(stage), shape, slot);
   if (status != RN_OK) {
@@ -148,7 +135,7 @@ static void attach(rn_stage *stage, rn_layer_group_port port) {
 
 static rn_status map(rn_err *err, rn_stage *stage, rn_stage_region region, rn_access access,
                      void **out) {
-  cpu_stage *s = of(stage);
+  rn_cpu_stage *s = of(stage);
   const int64_t first = region.range.begin;
   (void)err;
   (void)access;
@@ -193,7 +180,7 @@ static bool gradient_overflowed(const rn_stage *stage) {
 }
 
 /* Returns the caller's pass, with the fields that point to memory of the stage and the slot set. */
-static rn_pass with_memory(cpu_stage *s, rn_stage_slot *slot, const rn_pass *pass) {
+static rn_pass with_memory(rn_cpu_stage *s, rn_stage_slot *slot, const rn_pass *pass) {
   rn_pass whole = *pass;
   whole.params = s->weights;
   whole.activations = of_slot(slot)->activations;
@@ -208,7 +195,7 @@ static rn_status forward(rn_err *err, rn_stage *stage, rn_stage_slot *slot, cons
 }
 
 static rn_status loss(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_unit_loss *unit_loss) {
-  cpu_stage *s = of(stage);
+  rn_cpu_stage *s = of(stage);
   const rn_unit *unit = unit_loss->unit;
   const int64_t first = unit_loss->first_row * s->spec.dim;
   const rn_pass pass = with_memory(s, slot, &(rn_pass){.unit = unit});
@@ -226,7 +213,7 @@ static rn_status loss(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_unit
 
 static rn_status logits(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_range rows,
                         float *out) {
-  cpu_stage *s = of(stage);
+  rn_cpu_stage *s = of(stage);
   const float *y = rn_activations_rows(of_slot(slot)->activations) + rows.begin * s->spec.dim;
   (void)err;
   rn_layer_stack_logits(s->layers, s->weights, (int)rn_range_count(rows), y, out);
@@ -255,55 +242,6 @@ static rn_status run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_unti
   return RN_OK;
 }
 
-/* ---- decoding ---- */
-
-static rn_decoder *of_decoder(rn_stage_decoder *decoder) {
-  return (rn_decoder *)decoder;
-}
-
-static rn_status decoder_create(rn_err *err, rn_stage *stage, int sequences, bool bf16,
-                                rn_stage_decoder **out) {
-  cpu_stage *s = of(stage);
-  rn_decoder *decoder;
-  *out = NULL;
-  RN_TRY(err, rn_decoder_create(err, &s->spec, sequences, bf16, &decoder));
-  if (bf16) {
-    rn_decoder_cast_weights(decoder, s->weights);
-    rn_layer_stack_cast_weights(s->layers, s->weights, (rn_range){0, stage->table->total});
-  }
-  *out = (rn_stage_decoder *)decoder;
-  return RN_OK;
-}
-
-static void decoder_destroy(rn_stage *stage, rn_stage_decoder *decoder) {
-  rn_decoder *d = of_decoder(decoder);
-  (void)stage;
-  rn_decoder_destroy(&d);
-}
-
-static rn_status decoder_write_state(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
-                                     int sequence, int layer, const float *state) {
-  const rn_spec *spec = &of(stage)->spec;
-  const size_t elements = (size_t)spec->dim * (size_t)rn_spec_value_width(spec);
-  (void)err;
-  memcpy(rn_decoder_state(of_decoder(decoder), sequence, layer), state, elements * sizeof *state);
-  return RN_OK;
-}
-
-static void decoder_set_position(rn_stage *stage, rn_stage_decoder *decoder, int sequence,
-                                 int64_t position) {
-  (void)stage;
-  rn_decoder_position_of(of_decoder(decoder), sequence, position);
-}
-
-static rn_status decoder_step(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
-                              rn_decoder_tokens tokens) {
-  (void)err;
-  rn_decoder_step(of_decoder(decoder), of(stage)->weights, tokens.count, tokens.sequence,
-                  tokens.token, tokens.logits);
-  return RN_OK;
-}
-
 const rn_stage_ops rn_stage_cpu = {.name = "cpu",
                                    .create = create,
                                    .destroy = destroy,
@@ -325,8 +263,11 @@ const rn_stage_ops rn_stage_cpu = {.name = "cpu",
                                    .backward_input = backward_input,
                                    .backward_weight = backward_weight,
                                    .run_waiting_weights = run_waiting_weights,
-                                   .decoder_create = decoder_create,
-                                   .decoder_destroy = decoder_destroy,
-                                   .decoder_write_state = decoder_write_state,
-                                   .decoder_set_position = decoder_set_position,
-                                   .decoder_step = decoder_step};
+                                   .decoder_create = rn_cpu_decoder_create,
+                                   .decoder_destroy = rn_cpu_decoder_destroy,
+                                   .decoder_reset = rn_cpu_decoder_reset,
+                                   .decoder_prefill = rn_cpu_decoder_prefill,
+                                   .decoder_saved_bytes = rn_cpu_decoder_saved_bytes,
+                                   .decoder_save = rn_cpu_decoder_save,
+                                   .decoder_load = rn_cpu_decoder_load,
+                                   .decoder_step = rn_cpu_decoder_step};

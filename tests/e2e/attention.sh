@@ -50,4 +50,21 @@ done
   fail "--plan of a preset: $(tail -n 1 plan.log)"
 "$bin/retnet-bench" step --steps 1 -s model.layers=1 -s model.dim=64 -s data.sequence_length=64 \
   -s model.arch=transformer >bench.log 2>&1 || fail "retnet-bench: $(tail -n 1 bench.log)"
+
+# A prompt is continued alike alone and beside a longer one.
+continue_text() { # continue_text DIR OPTION...
+  "$bin/retnet-generate" --checkpoint "$1" --tokens 20 --temperature 0 --json "${@:2}" |
+    grep -oE '"text":"([^"\\]|\\.)*"'
+}
+for dir in hybrid whole; do
+  continue_text "$dir" --prompt 'line 7' >alone
+  continue_text "$dir" --prompt 'line 7' --prompt 'line 100 of a text to' >both
+  [ "$(wc -l <both)" = 2 ] || fail "$dir: not two texts"
+  head -n 1 both | cmp -s - alone || fail "$dir: $(cat alone both)"
+done
+"$bin/retnet-bench" decode --json --rounds 1 -s model.layers=1 -s model.dim=64 \
+  -s data.sequence_length=512 -s model.arch=transformer >decode.json 2>bench.log ||
+  fail "retnet-bench decode: $(tail -n 1 bench.log)"
+# 512 tokens and 16 steps at the last position, each with the keys and values of 64 channels
+grep -q '"position": 512,.*"state_bytes": 270344}' decode.json || fail "$(cat decode.json)"
 finish

@@ -1,6 +1,6 @@
 /* Checks a model with softmax attention, also with packed documents: logits, loss, all gradients
- * and hidden rows. Then checks logits of a prefix, states of retention layers, and greedy
- * continuation. */
+ * and hidden rows. Then checks logits of a prefix and states of retention layers, and the same,
+ * held keys and values, and a greedy continuation by the decoder. */
 #include <stdio.h>
 #include <string.h>
 
@@ -60,35 +60,6 @@ static rn_status run_whole(rn_err *err, const attention_case *x, int chunk) {
   return status;
 }
 
-/* Continues the tokens greedily. Runs forward over the whole prefix again for each new token. */
-static rn_status check_greedy(rn_err *err, const attention_case *x, golden_model *m, int length) {
-  enum { PROMPT = 8 };
-  const int N = x->spec.vocab;
-  int32_t *rows;
-  rn_real *logits, *values;
-  const golden_shape shape = GOLDEN_SHAPE_2(x->B, length);
-  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *rows, &rows));
-  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *values, &values));
-  RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * length * N, sizeof *logits, &logits));
-  for (int b = 0; b < x->B; b++) {
-    memcpy(rows + b * length, x->input + b * x->T, PROMPT * sizeof *rows);
-  }
-  for (int t = PROMPT; t < length; t++) {
-    rn_local_state_reset(m->local_state);
-    RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, rows, length, 0, t));
-    rn_layer_stack_logits(m->stage, m->params, x->B * t, m->y, logits);
-    for (int b = 0; b < x->B; b++) {
-      const rn_real *last = logits + ((int64_t)b * t + t - 1) * N;
-      int32_t best = 0;
-      for (int i = 1; i < N; i++) best = last[i] > last[best] ? i : best;
-      rows[b * length + t] = best;
-    }
-  }
-  for (int64_t i = 0; i < golden_count(shape); i++) values[i] = (rn_real)rows[i];
-  RN_TRY(err, golden_check(err, x->c, "prefix", values, shape, "generate.greedy.tokens"));
-  return RN_OK;
-}
-
 static rn_status check_states(rn_err *err, const attention_case *x, golden_model *m, int steps) {
   double *scale;
   char state[32], name[32];
@@ -107,17 +78,15 @@ static rn_status check_states(rn_err *err, const attention_case *x, golden_model
 
 /* Treats the tokens as one document and ignores in.since. */
 static rn_status check_prefix(rn_err *err, const attention_case *x, golden_model *m) {
-  golden_shape logits, tokens;
+  golden_shape logits;
   RN_TRY(err, golden_shape_of(err, x->c, "decode.logits.f64", 3, &logits));
-  RN_TRY(err, golden_shape_of(err, x->c, "generate.greedy.tokens", 2, &tokens));
   const int steps = (int)logits.n[1];
-  if (steps > x->T || tokens.n[1] > x->T) {
+  if (steps > x->T) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: decode.* is longer than in.tokens", x->c->path);
   }
   RN_TRY(err, golden_model_forward(err, m, RN_FORM_CHUNKWISE, x->input, x->T, 0, steps));
   RN_TRY(err, golden_check_logits(err, x->c, m, "prefix", "decode.logits"));
   RN_TRY(err, check_states(err, x, m, steps));
-  RN_TRY(err, check_greedy(err, x, m, (int)tokens.n[1]));
   return RN_OK;
 }
 
@@ -131,5 +100,7 @@ rn_status RN_NAME(golden_run_attention)(rn_err *err, golden_case *c) {
   rn_status status = golden_model_open(err, c, &x.spec, x.B, x.T, x.params, &m);
   if (status == RN_OK) status = check_prefix(err, &x, &m);
   golden_model_close(&m);
-  return status;
+  if (status != RN_OK) return rn_trace(err, status, __FILE__, __LINE__);
+  RN_TRY(err, golden_check_decoder(err, c, &x.spec, x.params, x.input, x.B, x.T));
+  return RN_OK;
 }

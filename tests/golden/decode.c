@@ -47,6 +47,7 @@ static rn_status check_states(rn_err *err, const decode_case *x, const char *var
   RN_TRY(err, golden_take(err, x->c, x->spec->heads, sizeof *scale, &scale));
   RN_TRY(err, golden_scales_after(err, x->c, x->spec, steps, scale));
   for (int layer = 0; layer < x->spec->layers; layer++) {
+    if (rn_spec_attends(x->spec, layer)) continue;
     snprintf(state, sizeof state, "decode.state.%d", layer);
     snprintf(name, sizeof name, "decode.scale.%d", layer);
     RN_TRY(err, golden_check_state(err, x->c, variant, x->spec, x->B, state_at(self, layer), scale,
@@ -79,6 +80,50 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
+/* Copies the keys and values [B, G, held, K] of a layer from saved states; `at` is the offset of
+ * the layer in each of them, which moves to the next layer. */
+static void take_layer(const decode_case *x, char *const *saved, size_t *at, size_t held,
+                       rn_real *keys, rn_real *values) {
+  const size_t head = held * (size_t)rn_spec_attention_width(x->spec);
+  const size_t heads = (size_t)x->spec->kv_heads;
+  for (size_t b = 0; b < (size_t)x->B; b++) {
+    for (size_t g = 0; g < heads; g++) {
+      const char *from = saved[b] + *at + 2 * g * head * sizeof(rn_real);
+      memcpy(keys + (b * heads + g) * head, from, head * sizeof(rn_real));
+      memcpy(values + (b * heads + g) * head, from + head * sizeof(rn_real),
+             head * sizeof(rn_real));
+    }
+  }
+  *at += heads * 2 * head * sizeof(rn_real);
+}
+
+/* Compares the keys and values that the decoder holds, oldest first. */
+static rn_status check_keys(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
+  const int window = x->spec->attention_window, K = rn_spec_attention_width(x->spec);
+  const int held = window > 0 && window < steps ? window : steps;
+  const golden_shape shape = GOLDEN_SHAPE_4(x->B, x->spec->kv_heads, held, K);
+  rn_real *keys, *values;
+  char **saved;
+  size_t at = sizeof(int64_t);
+  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *keys, &keys));
+  RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *values, &values));
+  RN_TRY(err, golden_take(err, x->c, x->B, sizeof *saved, &saved));
+  for (int b = 0; b < x->B; b++) {
+    RN_TRY(err, golden_take(err, x->c, (int64_t)rn_decoder_saved_bytes(decoder, b), 1, &saved[b]));
+    rn_decoder_save(decoder, b, saved[b]);
+  }
+  for (int layer = 0; layer < x->spec->layers; layer++) {
+    if (!rn_spec_attends(x->spec, layer)) {
+      at += (size_t)x->spec->dim * (size_t)rn_spec_value_width(x->spec) * sizeof(rn_real);
+      continue;
+    }
+    take_layer(x, saved, &at, (size_t)held, keys, values);
+    RN_TRY(err, golden_check(err, x->c, "decoder", keys, shape, "mid.decode.key.%d", layer));
+    RN_TRY(err, golden_check(err, x->c, "decoder", values, shape, "mid.decode.value.%d", layer));
+  }
+  return RN_OK;
+}
+
 /* As decode_steps, with a decoder; sequence b is in slot b. */
 static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
   const int N = x->spec->vocab;
@@ -97,12 +142,14 @@ static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *dec
   }
   RN_TRY(err,
          golden_check(err, x->c, "decoder", all, GOLDEN_SHAPE_3(x->B, steps, N), "decode.logits"));
-  return check_states(err, x, "decoder", decoder_state, decoder, steps);
+  RN_TRY(err, check_states(err, x, "decoder", decoder_state, decoder, steps));
+  if (rn_spec_attention_layers(x->spec, 0, x->spec->layers) == 0) return RN_OK;
+  return check_keys(err, x, decoder, steps);
 }
 
-static rn_status decode_by_decoder(rn_err *err, const decode_case *x, golden_model *m, int steps) {
+static rn_status decode_by_decoder(rn_err *err, const decode_case *x, int steps) {
   rn_decoder *decoder = NULL;
-  RN_TRY(err, rn_decoder_create(err, &m->spec, x->B, false, &decoder));
+  RN_TRY(err, rn_decoder_create(err, x->spec, (rn_decoder_shape){x->B, steps, false}, &decoder));
   rn_status status = step_decoder(err, x, decoder, steps);
   rn_decoder_destroy(&decoder);
   return status;
@@ -137,17 +184,38 @@ static int prompt_of(const decode_case *x, const int32_t *rows, int length) {
   return common > 1 ? common : 1;
 }
 
-static rn_status generate(rn_err *err, const decode_case *x, golden_model *m, int length,
-                          int prompt, int32_t *rows) {
+/* Computes the logits [B, N] that follow token t of the rows. */
+typedef rn_status step_of_rows(rn_err *err, const decode_case *x, void *self, const int32_t *rows,
+                               int length, int t, rn_real *logits);
+
+static rn_status step_model(rn_err *err, const decode_case *x, void *self, const int32_t *rows,
+                            int length, int t, rn_real *logits) {
+  golden_model *m = self;
+  RN_TRY(err, golden_model_forward(err, m, RN_FORM_RECURRENT, rows, length, t, 1));
+  rn_layer_stack_logits(m->stage, m->params, x->B, m->y, logits);
+  return RN_OK;
+}
+
+static rn_status step_slots(rn_err *err, const decode_case *x, void *self, const int32_t *rows,
+                            int length, int t, rn_real *logits) {
+  (void)err;
+  for (int b = 0; b < x->B; b++) {
+    rn_decoder_step(self, x->params, 1, &b, &rows[b * length + t],
+                    logits + (int64_t)b * x->spec->vocab);
+  }
+  return RN_OK;
+}
+
+static rn_status generate(rn_err *err, const decode_case *x, step_of_rows *step, void *self,
+                          int length, int prompt, int32_t *rows) {
   rn_real *logits;
   RN_TRY(err, golden_take(err, x->c, (int64_t)x->B * x->spec->vocab, sizeof *logits, &logits));
   for (int b = 0; b < x->B; b++) {
     memcpy(rows + b * length, x->input + b * x->T, (size_t)prompt * sizeof *rows);
   }
   for (int t = 0; t < length - 1; t++) {
-    RN_TRY(err, golden_model_forward(err, m, RN_FORM_RECURRENT, rows, length, t, 1));
+    RN_TRY(err, step(err, x, self, rows, length, t, logits));
     if (t + 1 < prompt) continue;
-    rn_layer_stack_logits(m->stage, m->params, x->B, m->y, logits);
     for (int b = 0; b < x->B; b++) {
       rows[b * length + t + 1] = largest(logits + (int64_t)b * x->spec->vocab, x->spec->vocab);
     }
@@ -155,7 +223,8 @@ static rn_status generate(rn_err *err, const decode_case *x, golden_model *m, in
   return RN_OK;
 }
 
-static rn_status check_greedy(rn_err *err, const decode_case *x, golden_model *m) {
+static rn_status check_greedy(rn_err *err, const decode_case *x, const char *variant,
+                              step_of_rows *step, void *self) {
   golden_shape shape;
   int32_t *want, *got;
   rn_real *values;
@@ -165,9 +234,9 @@ static rn_status check_greedy(rn_err *err, const decode_case *x, golden_model *m
   RN_TRY(err, golden_load_ids(err, x->c, "generate.greedy.tokens", shape, x->spec->vocab, &want));
   RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *got, &got));
   RN_TRY(err, golden_take(err, x->c, golden_count(shape), sizeof *values, &values));
-  RN_TRY(err, generate(err, x, m, length, prompt_of(x, want, length), got));
+  RN_TRY(err, generate(err, x, step, self, length, prompt_of(x, want, length), got));
   for (int64_t i = 0; i < golden_count(shape); i++) values[i] = (rn_real)got[i];
-  RN_TRY(err, golden_check(err, x->c, "recurrent", values, shape, "generate.greedy.tokens"));
+  RN_TRY(err, golden_check(err, x->c, variant, values, shape, "generate.greedy.tokens"));
   return RN_OK;
 }
 
@@ -187,7 +256,7 @@ static rn_status on_a_model(rn_err *err, const decode_case *x, int chunk, int to
   rn_spec spec = *x->spec;
   spec.chunk = chunk;
   rn_status status = golden_model_open(err, x->c, &spec, x->B, tokens, x->params, &m);
-  if (status == RN_OK && run == NULL) status = check_greedy(err, x, &m);
+  if (status == RN_OK && run == NULL) status = check_greedy(err, x, "recurrent", step_model, &m);
   if (status == RN_OK && run != NULL) {
     golden_shape shape = {0};
     status = golden_shape_of(err, x->c, logits_of(x->c), 3, &shape);
@@ -210,7 +279,7 @@ rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, 
       return rn_fail(err, RN_ERR_FORMAT, "%s: %s has more steps than in.tokens", c->path, logits);
     }
     RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, decode_steps));
-    RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, decode_by_decoder));
+    RN_TRY(err, decode_by_decoder(err, &x, steps));
     for (int i = 0; i < 4; i++) {
       RN_TRY(err, on_a_model(err, &x, chunks[i], steps, decode_in_chunks));
     }
@@ -219,4 +288,22 @@ rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, 
     RN_TRY(err, on_a_model(err, &x, spec->chunk, 1, NULL));
   }
   return RN_OK;
+}
+
+rn_status golden_check_decoder(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
+                               const int32_t *input, int sequences, int tokens) {
+  const decode_case x = {c, spec, params, input, sequences, tokens};
+  golden_shape logits, rows;
+  rn_decoder *decoder = NULL;
+  RN_TRY(err, golden_shape_of(err, c, "decode.logits.f64", 3, &logits));
+  RN_TRY(err, golden_shape_of(err, c, "generate.greedy.tokens", 2, &rows));
+  if (logits.n[1] > tokens) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s: decode.* is longer than in.tokens", c->path);
+  }
+  RN_TRY(err, decode_by_decoder(err, &x, (int)logits.n[1]));
+  RN_TRY(err,
+         rn_decoder_create(err, spec, (rn_decoder_shape){sequences, rows.n[1], false}, &decoder));
+  rn_status status = check_greedy(err, &x, "decoder", step_slots, decoder);
+  rn_decoder_destroy(&decoder);
+  return status;
 }

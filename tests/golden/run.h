@@ -35,6 +35,7 @@ GOLDEN_RUNS(GOLDEN_DECLARE)
 #define golden_check_logits RN_NAME(golden_check_logits)
 #define golden_scales_after RN_NAME(golden_scales_after)
 #define golden_check_decode RN_NAME(golden_check_decode)
+#define golden_check_decoder RN_NAME(golden_check_decoder)
 
 /** Loads an input in this build's precision; the case owns the memory. */
 rn_status golden_reals(rn_err *err, golden_case *c, const char *name, golden_shape shape,
@@ -136,5 +137,10 @@ rn_status golden_scales_after(rn_err *err, golden_case *c, const rn_spec *spec, 
  */
 rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
                               const int32_t *input, int sequences, int tokens);
+
+/** decode.* and generate.* of a case with attention layers, by the decoder; also the keys and
+ * values that it holds. */
+rn_status golden_check_decoder(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
+                               const int32_t *input, int sequences, int tokens);
 
 #endif

@@ -23,7 +23,7 @@ room(model/retention MAY proto/base proto/ports model/base model/spec model/kern
      model/pass model/ops)
 room(model/attention MAY proto/base model/base model/spec model/kernel model/memory model/pass
      model/ops model/retention)
-room(model/decode MAY proto/base model/base model/spec model/kernel model/ops model/retention)
+room(model/decode MAY proto/base proto/ports model/base model/spec model/kernel model/ops model/retention)
 room(model/embed MAY proto/base model/base model/spec model/kernel model/memory model/pass
      model/ops)
 room(model/ffn MAY proto/base model/base model/spec model/kernel model/memory model/ops)

@@ -31,4 +31,7 @@ static inline float *guarded_floats(const guarded_array *array) {
   return (float *)(void *)array->base;
 }
 
+/** Returns the activations of a slot. */
+rn_activations *guarded_slot_activations(rn_stage_slot *slot);
+
 #endif

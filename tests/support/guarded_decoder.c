@@ -4,83 +4,129 @@
 #include <string.h>
 
 #include "model/decode/decode.h"
+#include "model/stage/layer_stack_prefill.h"
 #include "proto/base/arena.h"
 #include "tests/support/guarded_cpu_stage.h"
 
 typedef struct decoder {
   rn_decoder *on_cpu;
-  guarded_array *states; /* [layers, sequences, H K V] states after the last token */
-  int sequences;
+  rn_prefill *prefill;
+  guarded_array *states; /* [sequences, max_bytes]: saved states after the last token */
+  int64_t max_bytes;     /* of a saved state */
+  size_t *bytes;         /* [sequences] */
 } decoder;
 
 static decoder *of_decoder(rn_stage_decoder *d) {
   return (decoder *)d;
 }
 
-static int64_t state_elements(const guarded_cpu_stage *s) {
-  return (int64_t)s->spec.dim * rn_spec_value_width(&s->spec);
-}
-
 void guarded_decoder_destroy(rn_stage *base, rn_stage_decoder *handle) {
   decoder *d = of_decoder(handle);
   guarded_remove(&guarded_stage_of(base)->set, &d->states);
+  rn_prefill_destroy(&d->prefill);
   rn_decoder_destroy(&d->on_cpu);
+  free(d->bytes);
   free(d);
 }
 
-rn_status guarded_decoder_create(rn_err *err, rn_stage *base, int sequences, bool bf16,
+static char *state_of(const decoder *d, int sequence) {
+  return (char *)d->states->base + sequence * d->max_bytes;
+}
+
+/* Copies the state of a sequence from the guarded pages to the CPU decoder (`to_cpu`) or back.
+ * Between two calls the states are kept in the guarded pages. */
+static void move_state(decoder *d, int sequence, bool to_cpu) {
+  rn_err err = {0};
+  if (to_cpu) {
+    (void)rn_decoder_load(&err, d->on_cpu, sequence, state_of(d, sequence), d->bytes[sequence]);
+  } else {
+    d->bytes[sequence] = rn_decoder_saved_bytes(d->on_cpu, sequence);
+    rn_decoder_save(d->on_cpu, sequence, state_of(d, sequence));
+  }
+}
+
+static rn_status take_parts(rn_err *err, guarded_cpu_stage *s, rn_decoder_shape shape, decoder *d) {
+  const size_t states = rn_decoder_measure_state(&s->spec, shape);
+  RN_TRY(err, rn_decoder_create(err, &s->spec, shape, &d->on_cpu));
+  RN_TRY(err, rn_prefill_create(err, d->on_cpu, s->shape.max_tokens, &d->prefill));
+  RN_TRY(err, rn_alloc(err, "decoder", (size_t)shape.slots, sizeof *d->bytes, &d->bytes));
+  d->max_bytes = (int64_t)(states / (size_t)shape.slots + sizeof(int64_t));
+  d->states = guarded_add(&s->set, "states of the decoder", shape.slots * d->max_bytes, 1);
+  return RN_OK;
+}
+
+rn_status guarded_decoder_create(rn_err *err, rn_stage *base, rn_decoder_shape shape,
                                  rn_stage_decoder **out) {
   guarded_cpu_stage *s = guarded_stage_of(base);
   decoder *d;
   *out = NULL;
   RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
-  rn_status status = rn_decoder_create(err, &s->spec, sequences, bf16, &d->on_cpu);
+  rn_status status = take_parts(err, s, shape, d);
   if (status != RN_OK) {
-    free(d);
+    guarded_decoder_destroy(base, (rn_stage_decoder *)d);
     return status;
   }
-  d->sequences = sequences;
-  d->states = guarded_add(&s->set, "states of the decoder",
-                          s->spec.layers * sequences * state_elements(s), sizeof(float));
   *out = (rn_stage_decoder *)d;
-  if (!bf16) return RN_OK;
   guarded_open_all(&s->set);
-  rn_decoder_cast_weights(d->on_cpu, guarded_floats(s->weights));
-  rn_layer_stack_cast_weights(s->layers, guarded_floats(s->weights),
-                              (rn_range){0, base->table->total});
+  for (int i = 0; i < shape.slots; i++) move_state(d, i, false);
+  if (shape.bf16) {
+    rn_decoder_cast_weights(d->on_cpu, guarded_floats(s->weights));
+    rn_layer_stack_cast_weights(s->layers, guarded_floats(s->weights),
+                                (rn_range){0, base->table->total});
+  }
   guarded_close_all(&s->set);
   return RN_OK;
 }
 
-/* Copies the states of a sequence from the guarded pages to the CPU decoder (`to_cpu`) or back.
- * Between two steps the states are kept in the guarded pages. */
-static void move_states(guarded_cpu_stage *s, decoder *d, int sequence, bool to_cpu) {
-  const int64_t each = state_elements(s);
-  for (int layer = 0; layer < s->spec.layers; layer++) {
-    float *on_cpu = rn_decoder_state(d->on_cpu, sequence, layer);
-    float *guarded = guarded_floats(d->states) + ((int64_t)layer * d->sequences + sequence) * each;
-    memcpy(to_cpu ? on_cpu : guarded, to_cpu ? guarded : on_cpu, (size_t)each * sizeof(float));
-    if (!to_cpu) memset(on_cpu, 0xff, (size_t)each * sizeof(float));
-  }
-}
-
-rn_status guarded_decoder_write_state(rn_err *err, rn_stage *base, rn_stage_decoder *handle,
-                                      int sequence, int layer, const float *state) {
+void guarded_decoder_reset(rn_stage *base, rn_stage_decoder *handle, int sequence) {
   guarded_cpu_stage *s = guarded_stage_of(base);
   decoder *d = of_decoder(handle);
-  const int64_t each = state_elements(s);
+  guarded_open_all(&s->set);
+  rn_decoder_position_of(d->on_cpu, sequence, 0);
+  move_state(d, sequence, false);
+  guarded_close_all(&s->set);
+}
+
+rn_status guarded_decoder_prefill(rn_err *err, rn_stage *base, rn_stage_slot *slot,
+                                  rn_stage_decoder *handle, rn_decoder_prompt prompt) {
+  guarded_cpu_stage *s = guarded_stage_of(base);
+  decoder *d = of_decoder(handle);
+  const rn_layer_stack_prompt tokens = {guarded_floats(s->weights), prompt.sequence, prompt.token,
+                                        prompt.count, prompt.logits};
+  guarded_open_all(&s->set);
+  move_state(d, prompt.sequence, true);
+  const rn_status status =
+      rn_layer_stack_prefill(err, s->layers, guarded_slot_activations(slot), d->prefill, &tokens);
+  move_state(d, prompt.sequence, false);
+  guarded_close_all(&s->set);
+  return status;
+}
+
+size_t guarded_decoder_saved_bytes(rn_stage *base, rn_stage_decoder *handle, int sequence) {
+  (void)base;
+  return of_decoder(handle)->bytes[sequence];
+}
+
+rn_status guarded_decoder_save(rn_err *err, rn_stage *base, rn_stage_decoder *handle, int sequence,
+                               void *to) {
+  guarded_cpu_stage *s = guarded_stage_of(base);
+  const decoder *d = of_decoder(handle);
   (void)err;
   guarded_open_all(&s->set);
-  memcpy(guarded_floats(d->states) + ((int64_t)layer * d->sequences + sequence) * each, state,
-         (size_t)each * sizeof *state);
+  memcpy(to, state_of(d, sequence), d->bytes[sequence]);
   guarded_close_all(&s->set);
   return RN_OK;
 }
 
-void guarded_decoder_set_position(rn_stage *base, rn_stage_decoder *handle, int sequence,
-                                  int64_t position) {
-  (void)base;
-  rn_decoder_position_of(of_decoder(handle)->on_cpu, sequence, position);
+rn_status guarded_decoder_load(rn_err *err, rn_stage *base, rn_stage_decoder *handle, int sequence,
+                               const void *from, size_t bytes) {
+  guarded_cpu_stage *s = guarded_stage_of(base);
+  decoder *d = of_decoder(handle);
+  guarded_open_all(&s->set);
+  const rn_status status = rn_decoder_load(err, d->on_cpu, sequence, from, bytes);
+  if (status == RN_OK) move_state(d, sequence, false);
+  guarded_close_all(&s->set);
+  return status;
 }
 
 rn_status guarded_decoder_step(rn_err *err, rn_stage *base, rn_stage_decoder *handle,
@@ -89,10 +135,10 @@ rn_status guarded_decoder_step(rn_err *err, rn_stage *base, rn_stage_decoder *ha
   decoder *d = of_decoder(handle);
   (void)err;
   guarded_open_all(&s->set);
-  for (int i = 0; i < tokens.count; i++) move_states(s, d, tokens.sequence[i], true);
+  for (int i = 0; i < tokens.count; i++) move_state(d, tokens.sequence[i], true);
   rn_decoder_step(d->on_cpu, guarded_floats(s->weights), tokens.count, tokens.sequence,
                   tokens.token, tokens.logits);
-  for (int i = 0; i < tokens.count; i++) move_states(s, d, tokens.sequence[i], false);
+  for (int i = 0; i < tokens.count; i++) move_state(d, tokens.sequence[i], false);
   guarded_close_all(&s->set);
   return RN_OK;
 }

@@ -7,13 +7,17 @@
 
 #include "model/stage/stage.h"
 
-rn_status guarded_decoder_create(rn_err *err, rn_stage *base, int sequences, bool bf16,
+rn_status guarded_decoder_create(rn_err *err, rn_stage *base, rn_decoder_shape shape,
                                  rn_stage_decoder **out);
 void guarded_decoder_destroy(rn_stage *base, rn_stage_decoder *handle);
-rn_status guarded_decoder_write_state(rn_err *err, rn_stage *base, rn_stage_decoder *handle,
-                                      int sequence, int layer, const float *state);
-void guarded_decoder_set_position(rn_stage *base, rn_stage_decoder *handle, int sequence,
-                                  int64_t position);
+void guarded_decoder_reset(rn_stage *base, rn_stage_decoder *handle, int sequence);
+rn_status guarded_decoder_prefill(rn_err *err, rn_stage *base, rn_stage_slot *slot,
+                                  rn_stage_decoder *handle, rn_decoder_prompt prompt);
+size_t guarded_decoder_saved_bytes(rn_stage *base, rn_stage_decoder *handle, int sequence);
+rn_status guarded_decoder_save(rn_err *err, rn_stage *base, rn_stage_decoder *handle, int sequence,
+                               void *to);
+rn_status guarded_decoder_load(rn_err *err, rn_stage *base, rn_stage_decoder *handle, int sequence,
+                               const void *from, size_t bytes);
 rn_status guarded_decoder_step(rn_err *err, rn_stage *base, rn_stage_decoder *handle,
                                rn_decoder_tokens tokens);
 

@@ -15,6 +15,10 @@ static slot *of_slot(rn_stage_slot *s) {
   return (slot *)s;
 }
 
+rn_activations *guarded_slot_activations(rn_stage_slot *handle) {
+  return of_slot(handle)->activations;
+}
+
 /* ---- creation ---- */
 
 static void destroy(rn_stage *base) {
@@ -286,6 +290,9 @@ const rn_stage_ops guarded_stage = {.name = "guarded",
                                     .run_waiting_weights = run_waiting_weights,
                                     .decoder_create = guarded_decoder_create,
                                     .decoder_destroy = guarded_decoder_destroy,
-                                    .decoder_write_state = guarded_decoder_write_state,
-                                    .decoder_set_position = guarded_decoder_set_position,
+                                    .decoder_reset = guarded_decoder_reset,
+                                    .decoder_prefill = guarded_decoder_prefill,
+                                    .decoder_saved_bytes = guarded_decoder_saved_bytes,
+                                    .decoder_save = guarded_decoder_save,
+                                    .decoder_load = guarded_decoder_load,
                                     .decoder_step = guarded_decoder_step};

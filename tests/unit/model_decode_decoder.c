@@ -18,7 +18,7 @@ enum { SEQUENCES = 3, TOKENS = 7, VOCAB = 7 };
 static rn_decoder *decoder_of(const rn_spec *spec, int slots, int position, bool bf16) {
   rn_err err = {0};
   rn_decoder *d = NULL;
-  CHECK_OK(&err, rn_decoder_create(&err, spec, slots, bf16, &d));
+  CHECK_OK(&err, rn_decoder_create(&err, spec, (rn_decoder_shape){slots, TOKENS, bf16}, &d));
   for (int slot = 0; slot < slots; slot++) rn_decoder_position_of(d, slot, position);
   return d;
 }

@@ -29,18 +29,23 @@ enum {
   LONG = 128,  /* samples of the long run, taken consecutively */
   BATCHES = 3, /* 1, 4, 16 sequences */
   MAX_SLOTS = 16,
+  BATCH_POSITION = 1000, /* position at which batches are measured */
   POSITIONS = 4,
   SWEEP_ELEMENTS = 1 << 25, /* per array: 128 MiB */
   SWEEP_ARRAYS = 3
 };
 
 static const int batches[BATCHES] = {1, 4, MAX_SLOTS};
+/* At these positions the time of a token is measured. Attention layers without a window hold all
+ * tokens before the position, so their last position is data.sequence_length. */
 static const int64_t positions[POSITIONS] = {1, 1000, 100000, 1000000};
+static const int64_t divisors[POSITIONS] = {0, 16, 4, 1};
 
 typedef struct bench {
   int threads, rounds, vocab;
-  bool bf16; /* weights in bf16 */
-  rn_decoder *decoder;
+  bool bf16;              /* weights in bf16 */
+  rn_decoder *decoder;    /* of batches */
+  rn_decoder *single;     /* of one sequence; the same unless keys and values need memory for it */
   float *params, *logits; /* [total], [MAX_SLOTS, N] */
   int32_t *order;         /* [N] */
   int32_t token[MAX_SLOTS];
@@ -50,9 +55,11 @@ typedef struct bench {
   double batch_s[BATCHES][RN_QUANTILE_MAX];      /* time of a step */
   double share[BATCHES][RN_QUANTILE_MAX];        /* fraction of the memory bandwidth limit */
   double position_s[POSITIONS][RN_QUANTILE_MAX]; /* time of a step of one sequence */
-  int64_t position_bytes[POSITIONS];             /* resident memory at that position */
-  double long_s[LONG];                           /* time per token in the long run */
-  int64_t long_bytes[2];                         /* resident memory before and after the long run */
+  int64_t position[POSITIONS];
+  int64_t position_bytes[POSITIONS]; /* resident memory at that position */
+  size_t position_state[POSITIONS];  /* bytes of the state of the sequence */
+  double long_s[LONG];               /* time per token in the long run */
+  int64_t long_bytes[2];             /* resident memory before and after the long run */
 } bench;
 
 /* ---- sweeps ---- */
@@ -86,7 +93,7 @@ static double time_triad(bench *b) {
 static void step(bench *b, int count) {
   static const int slot[MAX_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   static const rn_sampling sampling = {1, 0, 1, 1};
-  rn_decoder_step(b->decoder, b->params, count, slot, b->token, b->logits);
+  rn_decoder_step(count == 1 ? b->single : b->decoder, b->params, count, slot, b->token, b->logits);
   for (int i = 0; i < count; i++) {
     const float *logits = b->logits + (int64_t)i * b->vocab;
     b->token[i] = rn_sample(sampling, b->vocab, logits, b->order, b->draws++);
@@ -106,7 +113,8 @@ static double time_tokens(bench *b, int count) {
 }
 
 static double time_steps(bench *b, int count, int64_t position) {
-  for (int i = 0; i < count; i++) rn_decoder_position_of(b->decoder, i, position);
+  rn_decoder *decoder = count == 1 ? b->single : b->decoder;
+  for (int i = 0; i < count; i++) rn_decoder_position_of(decoder, i, position);
   return time_tokens(b, count);
 }
 
@@ -114,7 +122,7 @@ static double limit_s(const bench *b, int count, double read_s) {
   return (double)rn_decoder_weight_bytes(b->decoder, count) * read_s / sweep_bytes(1);
 }
 
-/* Returns the bytes of the states of one sequence, which a step reads and writes. */
+/* Returns the bytes of the states, keys and values of one sequence at BATCH_POSITION. */
 static double state_bytes(const bench *b) {
   return (double)rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
@@ -131,19 +139,20 @@ static void time_round(bench *b, int round) {
   b->triad_s[round] = time_triad(b);
   b->read_s[round] = before_s;
   for (int i = 0; i < BATCHES; i++) {
-    const double step_s = time_steps(b, batches[i], 1000), after_s = time_read(b);
+    const double step_s = time_steps(b, batches[i], BATCH_POSITION), after_s = time_read(b);
     b->batch_s[i][round] = step_s;
     b->share[i][round] = limit_s(b, batches[i], (before_s + after_s) / 2) / step_s;
     before_s = after_s;
   }
   for (int i = 0; i < POSITIONS; i++) {
-    b->position_s[i][round] = time_steps(b, 1, positions[i]);
+    b->position_s[i][round] = time_steps(b, 1, b->position[i]);
     b->position_bytes[i] = rn_machine_resident_bytes();
+    b->position_state[i] = rn_decoder_saved_bytes(b->single, 0);
   }
 }
 
 static void time_long_run(bench *b) {
-  rn_decoder_position_of(b->decoder, 0, 0);
+  rn_decoder_position_of(b->single, 0, 0);
   b->long_bytes[0] = rn_machine_resident_bytes();
   for (int i = 0; i < LONG; i++) {
     b->long_s[i] = time_tokens(b, 1);
@@ -188,9 +197,10 @@ static void print_json(const bench *b) {
   }
   printf("], \"positions\": [");
   for (int i = 0; i < POSITIONS; i++) {
-    printf("%s{\"position\": %lld, \"token_s\": %s, \"resident_bytes\": %lld}", i > 0 ? ", " : "",
-           (long long)positions[i], RN_JSON(rn_median(b->position_s[i], b->rounds)),
+    printf("%s{\"position\": %lld, \"token_s\": %s, \"resident_bytes\": %lld, ", i > 0 ? ", " : "",
+           (long long)b->position[i], RN_JSON(rn_median(b->position_s[i], b->rounds)),
            (long long)b->position_bytes[i]);
+    printf("\"state_bytes\": %zu}", b->position_state[i]);
   }
   printf("], \"long_run\": {\"tokens\": %d, \"first_token_s\": %s, \"last_token_s\": %s, ",
          LONG * TOKENS, RN_JSON(first_s), RN_JSON(last_s));
@@ -219,10 +229,11 @@ static void print_table(const bench *b) {
            1e-6 * (double)rn_decoder_weight_bytes(b->decoder, batches[i]),
            100 * rn_median(b->share[i], b->rounds), 100 * share_with_states(b, i));
   }
-  printf("\n%9s %10s %10s\n", "position", "ms/token", "MiB");
+  printf("\n%9s %10s %10s %10s\n", "position", "ms/token", "MiB", "MiB state");
   for (int i = 0; i < POSITIONS; i++) {
-    printf("%9lld %10.3f %10.1f\n", (long long)positions[i],
-           1e3 * rn_median(b->position_s[i], b->rounds), (double)b->position_bytes[i] / (1 << 20));
+    printf("%9lld %10.3f %10.1f %10.2f\n", (long long)b->position[i],
+           1e3 * rn_median(b->position_s[i], b->rounds), (double)b->position_bytes[i] / (1 << 20),
+           (double)b->position_state[i] / (1 << 20));
   }
   printf(
       "\n"
@@ -232,6 +243,24 @@ static void print_table(const bench *b) {
 }
 
 /* ---- setup ---- */
+
+static rn_status make_decoders(rn_err *err, const rn_spec *spec, int64_t length, bench *b) {
+  const bool grows =
+      rn_spec_attention_layers(spec, 0, spec->layers) > 0 && spec->attention_window == 0;
+  const int64_t longest = length > LONG * TOKENS ? length : LONG * TOKENS;
+  const rn_decoder_shape batch = {MAX_SLOTS, BATCH_POSITION + TOKENS, b->bf16};
+  const rn_decoder_shape single = {1, longest + TOKENS, b->bf16};
+  for (int i = 0; i < POSITIONS; i++) {
+    b->position[i] = !grows ? positions[i] : i > 0 ? length / divisors[i] : 1;
+  }
+  RN_TRY(err, rn_decoder_create(err, spec, batch, &b->decoder));
+  if (b->bf16) rn_decoder_cast_weights(b->decoder, b->params);
+  b->single = b->decoder;
+  if (!grows) return RN_OK;
+  RN_TRY(err, rn_decoder_create(err, spec, single, &b->single));
+  if (b->bf16) rn_decoder_cast_weights(b->single, b->params);
+  return RN_OK;
+}
 
 static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   rn_spec spec;
@@ -243,8 +272,7 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   if (status == RN_OK) rn_param_init_values(table, 1, 0, table->total, b->params);
   rn_param_table_destroy(&table);
   if (status != RN_OK) return status;
-  RN_TRY(err, rn_decoder_create(err, &spec, MAX_SLOTS, b->bf16, &b->decoder));
-  if (b->bf16) rn_decoder_cast_weights(b->decoder, b->params);
+  RN_TRY(err, make_decoders(err, &spec, config->data->sequence_length, b));
   RN_TRY(err, rn_alloc(err, "logits", MAX_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
   RN_TRY(err, rn_alloc(err, "order", (size_t)spec.vocab, sizeof(int32_t), &b->order));
   for (int i = 0; i < SWEEP_ARRAYS; i++) {
@@ -255,6 +283,7 @@ static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
 }
 
 static void destroy(bench *b) {
+  if (b->single != b->decoder) rn_decoder_destroy(&b->single);
   rn_decoder_destroy(&b->decoder);
   for (int i = 0; i < SWEEP_ARRAYS; i++) free(b->memory[i]);
   free(b->params);

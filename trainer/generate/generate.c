@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "model/retention/local_state.h"
 #include "model/stage/stage.h"
 #include "proto/base/arena.h"
 #include "proto/base/range.h"
@@ -32,14 +31,15 @@ static rn_status open_stage(rn_err *err, const rn_checkpoint_model *model, gener
   return rn_stage_write_weights(err, g->stage, model->params, (rn_range){0, model->table->total});
 }
 
-static rn_status open_generator(rn_err *err, const rn_checkpoint_model *model, bool bf16,
-                                int prompts, generator *g) {
+static rn_status open_generator(rn_err *err, const rn_checkpoint_model *model,
+                                rn_decoder_shape shape, generator *g) {
+  const int prompts = shape.slots;
   const size_t count = (size_t)prompts, vocab = (size_t)model->spec.vocab;
   const rn_stage_slot_shape slot = {.save = RN_SAVE_NOTHING};
   *g = (generator){.model = model, .unfinished = prompts};
   RN_TRY(err, open_stage(err, model, g));
   RN_TRY(err, rn_stage_slot_create(err, g->stage, slot, &g->prompt_slot));
-  RN_TRY(err, rn_stage_decoder_create(err, g->stage, prompts, bf16, &g->decoder));
+  RN_TRY(err, rn_stage_decoder_create(err, g->stage, shape, &g->decoder));
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->prompt, &g->prompt));
   RN_TRY(err, rn_alloc(err, "prompts", count, sizeof *g->token, &g->token));
   RN_TRY(err, rn_alloc(err, "logits", count * vocab, sizeof *g->logits, &g->logits));
@@ -61,55 +61,15 @@ static void close_generator(generator *g) {
 
 /* ---- prompts ---- */
 
-static rn_status forward_segment(rn_err *err, generator *g, rn_local_state *local_state,
-                                 rn_prompt segment, int64_t position) {
-  const int64_t index = 0;
-  int32_t doc_position[SEGMENT_TOKENS];
-  for (int i = 0; i < segment.count; i++) {
-    doc_position[i] = (int32_t)rn_smaller(position + i, INT32_MAX);
-  }
-  const rn_unit unit = {.sequences = 1,
-                        .tokens = (int)segment.count,
-                        .input = segment.token,
-                        .doc_position = doc_position,
-                        .sequence_index = &index,
-                        .position = position};
-  const rn_pass pass = {
-      .unit = &unit, .port = rn_local_state_port(local_state), .form = RN_FORM_CHUNKWISE};
-  return rn_stage_forward(err, g->stage, g->prompt_slot, &pass);
-}
-
-/* Runs prompt `index` through the model. Stores the final state in sequence `index` of the decoder,
- * and the logits of the last token in g->logits. */
-static rn_status prefill_prompt(rn_err *err, generator *g, rn_local_state *local_state,
-                                rn_prompt prompt, int index) {
-  const rn_spec *spec = &g->model->spec;
-  int64_t count = 0;
-  rn_local_state_reset(local_state);
-  for (int64_t position = 0; position < prompt.count; position += count) {
-    count = rn_smaller(prompt.count - position, SEGMENT_TOKENS);
-    RN_TRY(err, forward_segment(err, g, local_state, (rn_prompt){prompt.token + position, count},
-                                position));
-  }
-  RN_TRY(err, rn_stage_logits(err, g->stage, g->prompt_slot, (rn_range){count - 1, count},
-                              g->logits + (int64_t)index * spec->vocab));
-  for (int layer = 0; layer < spec->layers; layer++) {
-    RN_TRY(err,
-           rn_stage_decoder_write_state(err, g->stage, g->decoder, index, layer,
-                                        rn_local_state_state(local_state, RN_SCAN_FORWARD, layer)));
-  }
-  rn_stage_decoder_set_position(g->stage, g->decoder, index, prompt.count);
-  return RN_OK;
-}
-
+/* Runs each prompt through the model: its state is then in the decoder, and the logits of its last
+ * token in g->logits. */
 static rn_status prefill_prompts(rn_err *err, generator *g, const rn_prompt *prompt, int prompts) {
-  const rn_spec *spec = &g->model->spec;
-  rn_local_state *local_state;
-  rn_status status = rn_local_state_create(err, spec, spec->layers, 1, &local_state);
+  rn_status status = RN_OK;
   for (int i = 0; status == RN_OK && i < prompts; i++) {
-    status = prefill_prompt(err, g, local_state, prompt[i], i);
+    const rn_decoder_prompt tokens = {i, prompt[i].token, prompt[i].count,
+                                      g->logits + (int64_t)i * g->model->spec.vocab};
+    status = rn_stage_decoder_prefill(err, g->stage, g->prompt_slot, g->decoder, tokens);
   }
-  rn_local_state_destroy(&local_state);
   rn_stage_slot_destroy(g->stage, &g->prompt_slot);
   return status;
 }
@@ -151,10 +111,18 @@ static rn_status decode(rn_err *err, generator *g) {
   return rn_stage_decoder_step(err, g->stage, g->decoder, tokens);
 }
 
+/* Returns the length of the longest sequence; the last token that is sampled is not processed. */
+static int64_t longest(const rn_generation_options *options, const rn_prompt *prompt, int prompts) {
+  int64_t most = 0;
+  for (int i = 0; i < prompts; i++) most = prompt[i].count > most ? prompt[i].count : most;
+  return most + options->max_tokens;
+}
+
 rn_status rn_generate(rn_err *err, rn_checkpoint_model *model, const rn_generation_options *options,
                       const rn_prompt *prompt, int prompts, rn_token_visitor visitor) {
   generator g;
-  rn_status status = open_generator(err, model, options->bf16, prompts, &g);
+  const rn_decoder_shape shape = {prompts, longest(options, prompt, prompts), options->bf16};
+  rn_status status = open_generator(err, model, shape, &g);
   if (status == RN_OK) status = prefill_prompts(err, &g, prompt, prompts);
   for (int64_t i = 0; status == RN_OK && i < options->max_tokens && g.unfinished > 0; i++) {
     if (i > 0) status = decode(err, &g);

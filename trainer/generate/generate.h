@@ -1,8 +1,9 @@
 /**
- * Generates text. Prefill processes the prompts one after the other in the chunkwise form; then the
- * recurrent form decodes all of them together, one token per step: each step reads the weights
- * once, and memory does not grow with the length. The completion of a prompt does not depend on the
- * other prompts.
+ * Generates text. Prefill processes the prompts one after the other in the chunkwise form; then
+ * the recurrent form decodes all of them together, one token per step: each step reads the weights
+ * once. Memory does not grow with the length, except in attention layers without a window, for
+ * which it is reserved for the longest prompt and completion. The completion of a prompt does not
+ * depend on the other prompts.
  */
 #ifndef RN_TRAINER_GENERATE_GENERATE_H
 #define RN_TRAINER_GENERATE_GENERATE_H

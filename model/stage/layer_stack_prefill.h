@@ -1,0 +1,26 @@
+/** Prefill of a decoder's sequence by the layers of a stage that holds the whole model. */
+#ifndef RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
+#define RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
+
+#include "model/base/precision_names.h"
+#include "model/decode/prefill.h"
+#include "model/stage/layer_stack.h"
+
+/** The tokens to process. */
+typedef struct rn_layer_stack_prompt {
+  const rn_real *params; /* [total] */
+  int slot;              /* of the decoder */
+  const int32_t *token;  /* [count] */
+  int64_t count;         /* at least 1 */
+  rn_real *logits;       /* [N], output: logits that follow the last token */
+} rn_layer_stack_prompt;
+
+/**
+ * Processes a prompt from the slot's present state, in units of the largest size for which
+ * `prefill` was created. `activations` must hold such a unit. Errors: those of
+ * rn_layer_stack_forward.
+ */
+rn_status rn_layer_stack_prefill(rn_err *err, rn_layer_stack *stack, rn_activations *activations,
+                                 rn_prefill *prefill, const rn_layer_stack_prompt *prompt);
+
+#endif

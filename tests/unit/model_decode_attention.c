@@ -1,0 +1,157 @@
+/* With attention layers, token by token the decoder gives the result of the stage for whole
+ * sequences: over several blocks of the cache, with a window (a ring buffer), grouped heads and
+ * retention layers in between. Bits depend neither on other sequences nor on threads, and a saved
+ * state continues with the same bits in another decoder. */
+#include "model/base/threads.h"
+#include "model/decode/decode.h"
+#include "tests/support/stage.h"
+
+#ifdef RN_REAL_F64
+static const double close = 1e-11;
+#else
+static const double close = 2e-5;
+#endif
+
+enum { SEQUENCES = 2, TOKENS = 2 * 256 + 40, VOCAB = 7 };
+
+static rn_spec attention_spec(int kv_heads, int window) {
+  rn_spec spec = test_spec();
+  spec.arch = RN_ARCH_TRANSFORMER;
+  spec.heads = spec.attention_heads = 4, spec.dim = 16, spec.kv_heads = kv_heads;
+  spec.attention_window = window, spec.rope_theta = 100;
+  return spec;
+}
+
+static rn_spec hybrid_spec(void) {
+  rn_spec spec = test_spec();
+  spec.layers = 3, spec.attention_layers[0] = 2;
+  spec.attention_heads = 4, spec.kv_heads = 2, spec.rope_theta = 100;
+  return spec;
+}
+
+static test_model model_of(const rn_spec *spec) {
+  test_model m = test_model_open(spec, SEQUENCES, TOKENS);
+  m.position = 0;
+  return m;
+}
+
+static rn_decoder *decoder_of(const rn_spec *spec, int slots, int64_t tokens) {
+  rn_err err = {0};
+  rn_decoder *d = NULL;
+  CHECK_OK(&err, rn_decoder_create(&err, spec, (rn_decoder_shape){slots, tokens, false}, &d));
+  return d;
+}
+
+/* Decodes tokens [begin, end) of sequence b in a slot; stores the logits [TOKENS, VOCAB]. */
+static void decode(const test_model *m, rn_decoder *d, int slot, int b, int begin, int end,
+                   rn_real *logits) {
+  for (int t = begin; t < end; t++) {
+    rn_decoder_step(d, m->params, 1, &slot, &m->input[b * TOKENS + t], logits + t * VOCAB);
+  }
+}
+
+static void decoding_is_the_forward_pass(const char *what, rn_spec spec) {
+  static rn_real want[SEQUENCES * TOKENS * VOCAB], got[SEQUENCES * TOKENS * VOCAB];
+  test_model m = model_of(&spec);
+  test_step_whole(&m, RN_FORM_CHUNKWISE, false);
+  rn_layer_stack_logits(m.stage, m.params, (int)m.rows, m.y, want);
+  rn_decoder *d = decoder_of(&spec, SEQUENCES, TOKENS);
+  for (int t = 0; t < TOKENS; t++) {
+    const int slot[SEQUENCES] = {1, 0};
+    const int32_t token[SEQUENCES] = {m.input[t], m.input[TOKENS + t]};
+    rn_real step[SEQUENCES * VOCAB];
+    rn_decoder_step(d, m.params, SEQUENCES, slot, token, step);
+    for (int b = 0; b < SEQUENCES; b++) {
+      memcpy(got + (b * TOKENS + t) * VOCAB, step + b * VOCAB, VOCAB * sizeof *step);
+    }
+  }
+  CHECK_ARRAY(what, got, want, SEQUENCES * TOKENS * VOCAB, close);
+  rn_decoder_destroy(&d);
+  test_model_close(&m);
+}
+
+/* One sequence alone on another number of threads, where the second decoder takes over at `half`
+ * from the first one's saved state, against both sequences in one step. */
+static void bits_survive(const char *what, rn_spec spec, int half) {
+  static rn_real want[TOKENS * VOCAB], got[TOKENS * VOCAB];
+  rn_err err = {0};
+  test_model m = model_of(&spec);
+  rn_threads_start(2);
+  rn_decoder *both = decoder_of(&spec, SEQUENCES, TOKENS);
+  for (int t = 0; t < TOKENS; t++) {
+    const int slot[SEQUENCES] = {0, 1};
+    const int32_t token[SEQUENCES] = {m.input[t], m.input[TOKENS + t]};
+    rn_real step[SEQUENCES * VOCAB];
+    /* The first sequence begins later than the second, and so stays at another position. */
+    rn_decoder_step(both, m.params, t < 3 ? 1 : 2, t < 3 ? slot + 1 : slot,
+                    t < 3 ? token + 1 : token, step);
+    if (t >= 3) memcpy(want + (t - 3) * VOCAB, step, VOCAB * sizeof *step);
+  }
+  rn_threads_start(3);
+  rn_decoder *first = decoder_of(&spec, 1, TOKENS);
+  rn_decoder *second = decoder_of(&spec, SEQUENCES, 4 * TOKENS);
+  memmove(m.input, m.input + 3, (TOKENS - 3) * sizeof *m.input);
+  decode(&m, first, 0, 0, 0, half, got);
+  const size_t bytes = rn_decoder_saved_bytes(first, 0);
+  char *saved = test_take(bytes, 1);
+  rn_decoder_save(first, 0, saved);
+  CHECK(rn_decoder_load(&err, second, 1, saved, bytes - 1) == RN_ERR_FORMAT);
+  err = (rn_err){0};
+  CHECK_OK(&err, rn_decoder_load(&err, second, 1, saved, bytes));
+  decode(&m, second, 1, 0, half, TOKENS - 3, got);
+  if (!CHECK(memcmp(got, want, (TOKENS - 3) * VOCAB * sizeof *got) == 0)) printf("  %s\n", what);
+  free(saved);
+  rn_decoder_destroy(&first);
+  rn_decoder_destroy(&second);
+  rn_decoder_destroy(&both);
+  test_model_close(&m);
+  rn_threads_start(2);
+}
+
+/* Memory grows with the length, at most to the window; retention layers do not grow. */
+static void memory_is_known_before(void) {
+  const rn_decoder_shape near = {3, 512, false}, far = {3, 1024, false};
+  const rn_spec whole = attention_spec(2, 0), window = attention_spec(2, 256), rows = test_spec();
+  const size_t token = 2 * 2 * 4 * 2 * sizeof(rn_real); /* k and v, G, K, layers */
+  CHECK_EQUAL(rn_decoder_measure_state(&whole, near), 3 * 512 * token);
+  CHECK_EQUAL(rn_decoder_measure_state(&whole, far), 3 * 1024 * token);
+  CHECK_EQUAL(rn_decoder_measure_state(&window, near), 3 * 256 * token);
+  CHECK_EQUAL(rn_decoder_measure_state(&window, far), 3 * 256 * token);
+  CHECK_EQUAL(rn_decoder_measure_state(&rows, near), rn_decoder_measure_state(&rows, far));
+  rn_decoder *d = decoder_of(&whole, 3, 512);
+  CHECK_EQUAL(rn_decoder_state_bytes(d), rn_decoder_measure_state(&whole, near));
+  CHECK_EQUAL(rn_decoder_saved_bytes(d, 0), sizeof(int64_t));
+  rn_decoder_destroy(&d);
+}
+
+/* A state of more tokens than the decoder has memory for. */
+static void longer_state_is_refused(void) {
+  const rn_spec spec = attention_spec(2, 0);
+  rn_err err = {0};
+  test_model m = model_of(&spec);
+  rn_real logits[10 * VOCAB];
+  rn_decoder *d = decoder_of(&spec, 1, 10), *small = decoder_of(&spec, 1, 9);
+  decode(&m, d, 0, 0, 0, 10, logits);
+  const size_t bytes = rn_decoder_saved_bytes(d, 0);
+  char *saved = test_take(bytes, 1);
+  rn_decoder_save(d, 0, saved);
+  CHECK(rn_decoder_load(&err, small, 0, saved, bytes) == RN_ERR_USAGE);
+  free(saved);
+  rn_decoder_destroy(&small);
+  rn_decoder_destroy(&d);
+  test_model_close(&m);
+}
+
+int main(void) {
+  rn_threads_start(2);
+  decoding_is_the_forward_pass("all heads", attention_spec(4, 0));
+  decoding_is_the_forward_pass("grouped heads, window", attention_spec(2, 300));
+  decoding_is_the_forward_pass("one key head, window within a block", attention_spec(1, 9));
+  decoding_is_the_forward_pass("hybrid", hybrid_spec());
+  bits_survive("grouped heads", attention_spec(2, 0), 300);
+  bits_survive("window", attention_spec(2, 300), 350);
+  bits_survive("hybrid", hybrid_spec(), 100);
+  memory_is_known_before();
+  longer_state_is_refused();
+  return check_result();
+}
