@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, runs all tests. --all adds the second compiler and sanitizers.
+# Installs missing packages, builds, and runs all tests. --all also tests with a second compiler and
+# with sanitizers.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
@@ -14,7 +15,7 @@ case "${1:-}" in
     ;;
 esac
 
-# Results of every run of ctest, and its skipped tests with the reasons; printed at the end.
+# The results of each run of ctest, and the skipped tests with the reasons; printed at the end.
 summary=$(mktemp)
 finish() {
   rn_say "Summary"
@@ -23,8 +24,8 @@ finish() {
 }
 trap finish EXIT
 
-# reason LOG TEST: prints why a test was skipped, from the LastTest.log of ctest: the line that begins
-# with "skipped", or the last line.
+# reason LOG TEST: prints the reason why a test was skipped, from the LastTest.log of ctest: the
+# line that begins with "skipped", or else the last line.
 reason() {
   awk -v test="$2" '
     /^[0-9]+\/[0-9]+ Test: / { here = $3 == test }
@@ -34,13 +35,14 @@ reason() {
     END { print said != "" ? said : last }' "$1"
 }
 
-# longest OUTPUT of ctest: the ten longest tests, with their seconds.
+# longest OUTPUT: prints the ten longest tests in the output of ctest, with their seconds.
 longest() {
   sed -nE 's|^ *[0-9]+/[0-9]+ Test +#[0-9]+: ([^ ]+) .* ([0-9.]+) sec *$|\2 \1|p' "$1" | sort -rn |
     head -n 10 | awk '{ printf "%s%s %.0f", (NR > 1 ? ", " : ""), $2, $1 } END { print " s" }'
 }
 
-# run_tests PRESET [OPTION of ctest ...]. A slot of ctest is half a core (rn_test in RnTargets.cmake).
+# run_tests PRESET [OPTION]...: runs ctest with these options. A job slot of ctest is half a core
+# (see rn_test in RnTargets.cmake).
 run_tests() {
   local preset=$1 build=$RN_ROOT/build out code=0 test
   shift

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Runs both commands of the README on another release of Debian: creates a root with debootstrap,
-# copies the last commit into it, and runs jobs/quickstart.sh and jobs/check.sh there.
+# Runs both commands of the README on another release of Debian: creates a root file system with
+# debootstrap, copies the last commit into it, and runs jobs/quickstart.sh and jobs/check.sh there.
 # usage: jobs/check_debian.sh [SUITE]     (default: trixie, Debian 13)
-#        jobs/check_debian.sh --make-root DIR [SUITE], then --in-root DIR [SUITE]: in two steps, so that
-#        the root, in an empty folder, can be made beside other work; it is not removed then
+#        jobs/check_debian.sh --make-root DIR [SUITE]; jobs/check_debian.sh --in-root DIR [SUITE]
+# The second form does the same in two steps, so that the root file system can be created in the
+# empty folder DIR while other work is done; DIR is not removed at the end.
 #
-# Needs root and debootstrap. Packages come from the mirror that apt uses on this machine. The root
-# (about 2 GB) is created in TMPDIR or /var/tmp, and removed at the end.
+# Must run as root; needs debootstrap. Packages come from the mirror that apt uses on this machine.
+# The root file system (about 2 GB) is created in TMPDIR or /var/tmp, and removed at the end.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
 step=all root=
 case "${1:-}" in
   --make-root | --in-root)
-    step=$1 root=${2:?the folder of the root}
+    step=$1 root=${2:?DIR is missing}
     shift 2
     ;;
 esac
@@ -24,7 +25,7 @@ die() {
   exit 1
 }
 
-# Prints the repository from which apt of this machine takes its release.
+# Prints the repository from which apt on this machine installs packages of its release.
 mirror() {
   # shellcheck source=/dev/null disable=SC2016
   . /etc/os-release
@@ -34,17 +35,17 @@ mirror() {
       $1 == "Debian" && $2 == own && $3 == "main" { print $4; exit }'
 }
 
-# in_root COMMAND...: runs it in the root with the file systems that programs expect. Mounts and
-# processes live in a namespace of their own, so that none of them is left, however the command ends.
+# in_root COMMAND...: runs COMMAND in the root with the file systems that programs expect. Mounts
+# and processes are in separate namespaces, so that none of them remains, however the command ends.
 in_root() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child bash -euc '
     root=$1
     shift
-    mount --bind "$root" "$root" # a mount point as its /, for tests that make namespaces
+    mount --bind "$root" "$root" # tests that create namespaces need a mount point as /
     cd "$root"
     mount -t proc proc proc
-    mount --rbind /sys sys || true # where a container does not allow it: for the topology only
+    mount --rbind /sys sys || true # used only for the CPU topology; not allowed in some containers
     mkdir -p dev/shm dev/pts
     mount -t tmpfs tmpfs dev/shm
     mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts || true
@@ -57,15 +58,15 @@ make_root() {
   local uri
   command -v debootstrap >/dev/null || die 'needs debootstrap'
   uri=$(mirror)
-  [ -n "$uri" ] || die 'apt knows no repository of Debian here: run apt-get update'
-  rn_say "A root of Debian $suite from $uri"
+  [ -n "$uri" ] || die 'apt has no Debian repository on this machine: run apt-get update'
+  rn_say "Creating a root file system of Debian $suite from $uri"
   debootstrap --variant=minbase "$suite" "$root" "$uri" >"$root.log" 2>&1 || {
     tail -n 20 "$root.log" >&2
     rm -f "$root.log"
     die "debootstrap failed"
   }
   rm -f "$root.log"
-  chmod 755 "$root" # apt downloads as a user of its own
+  chmod 755 "$root" # apt downloads as another user
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   grep -q localhost "$root/etc/hosts" 2>/dev/null || echo '127.0.0.1 localhost' >>"$root/etc/hosts"
   apt-config dump 'Acquire::http::Proxy' 'Acquire::https::Proxy' >"$root/etc/apt/apt.conf.d/01proxy"
@@ -73,7 +74,7 @@ make_root() {
 
 check_in_root() {
   [ -z "$(git -C "$RN_ROOT" status --porcelain)" ] ||
-    rn_say "Changes that are not committed are not checked"
+    rn_say "Uncommitted changes are not checked"
   mkdir "$root/retnet"
   git -C "$RN_ROOT" archive HEAD | tar -x -C "$root/retnet"
 
@@ -84,7 +85,7 @@ check_in_root() {
   rn_say "Debian $suite ($(cat "$root/etc/debian_version")): both commands succeeded"
 }
 
-[ "$(id -u)" = 0 ] || die 'needs root, to make a root of another release'
+[ "$(id -u)" = 0 ] || die 'must run as root, to create a chroot of another release'
 case $step in
   --make-root) make_root ;;
   --in-root) check_in_root ;;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What unequal ranks and slow messages cost ranks that share sequences: a table in Markdown.
+# Measures how slow ranks and late messages delay ranks that share sequences; prints a table in
+# Markdown.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
@@ -8,24 +9,25 @@ help() {
   cat <<'END'
 usage: jobs/jitter.sh [OPTION]... [-- OPTIONS of retnet-bench ranks]
 
-On real machines ranks are never equally fast. This script slows ranks or messages down on purpose
-and measures pairs of steps of the same work: in one, the ranks share each sequence, in the other
-each rank has its own (retnet-bench ranks). The ratio shows what waiting for states costs.
+On real machines, ranks are not equally fast. This script slows down ranks or messages artificially
+and measures pairs of steps with the same amount of work: in one step, the ranks share each sequence;
+in the other step, each rank has a separate sequence (retnet-bench ranks). The ratio of their times
+shows the cost of waiting for states.
 
-  --ranks N   ranks (2)
+  --ranks N   number of ranks (2)
   --layers N  layers of the model (4)
-  --tokens T  tokens of a rank (512)
-  --steps N   pairs of steps of each measurement (10)
+  --tokens T  tokens per rank (512)
+  --steps N   pairs of steps per measurement (10)
   --busy P    percent of time by which ranks are slowed down (15)
   --late MS   milliseconds by which each message is delayed (2)
   --help      print this help and exit
 
 Rows: no jitter; the last rank always P % slower; each phase of a layer on each rank slower by a
-random percentage between 0 and 2 P; each message of a scan MS milliseconds late. `forward` and
-`backward` are the waits of the rank that waits longest, in ms per step; `delay` is what the messages
-of one direction are late together, from the first rank to the last, in ms per step.
+random percentage between 0 and 2 P; each message with states MS milliseconds late. `forward` and
+`backward` are the waiting times of the rank that waits longest, in ms per step. `delay` is the sum of
+the delays of all messages of one direction, from the first rank to the last, in ms per step.
 
-RN_BIN names the folder of the programs (build/bin). Options after -- change the rest of
+The variable RN_BIN is the folder of the programs (build/bin). Options after -- change other keys of
 the model: jobs/jitter.sh --layers 8 -- -s model.dim=256
 END
 }
@@ -41,25 +43,25 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     --help) help && exit 0 ;;
     --ranks | --layers | --tokens | --steps | --busy | --late)
       [ $# -gt 1 ] || refuse "$1 needs a value"
-      [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 $2: no number of at least 1"
+      [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 $2: not a number greater than 0"
       declare "${1#--}=$2"
       shift 2
       ;;
     *) refuse "unknown option $1" ;;
   esac
 done
-[ "$ranks" -gt 1 ] || refuse '--ranks 1: one rank shares nothing'
+[ "$ranks" -gt 1 ] || refuse '--ranks 1: at least 2 ranks are needed'
 [ $# -eq 0 ] || shift
 options=(--json --steps "$steps" -s "model.layers=$layers" -s "data.sequence_length=$tokens"
   -s parallel.threads=1 "$@")
 bin=${RN_BIN:-$RN_ROOT/build/bin}
-[ -x "$bin/retnet-bench" ] || refuse "$bin/retnet-bench is not there: build first, or set RN_BIN"
+[ -x "$bin/retnet-bench" ] || refuse "$bin/retnet-bench does not exist: build first, or set RN_BIN"
 
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# Runs a command with the fault of this rank: COUNT FAULT... COMMAND... (A launch of the form
-# `mpirun A : B` would do the same, but crashes mpirun of Open MPI 5.0.7.)
+# A script with arguments COUNT FAULT... COMMAND... that runs COMMAND with the fault of this rank.
+# (`mpirun A : B` could do the same, but it crashes mpirun of Open MPI 5.0.7.)
 # shellcheck disable=SC2016
 by_rank='rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}} count=$1
 shift
@@ -67,7 +69,7 @@ all=("$@")
 [ "${all[rank]}" = none ] || export RETNET_FAULT=${all[rank]}
 exec "${all[@]:count}"'
 
-# measure FAULT OF EACH RANK...: the JSON object.
+# measure FAULT...: runs retnet-bench with one fault per rank; prints its JSON object.
 measure() {
   mpirun --bind-to none -n $# bash -c "$by_rank" rank $# "$@" "$bin/retnet-bench" ranks \
     "${options[@]}" 2>"$errors" </dev/null || {
@@ -76,7 +78,7 @@ measure() {
   }
 }
 
-# row NAME DELAY FAULT...: measures, and prints a row.
+# row NAME DELAY FAULT...: measures and prints a row.
 row() {
   local name=$1 delay=$2
   shift 2
@@ -93,7 +95,7 @@ for ((r = 0; r < ranks; r++)); do
   last+=(none)
 done
 last[ranks - 1]=compute:1-:busy=$busy
-printf '%s ranks of one thread, %s tokens each; medians of %s pairs of steps.\n\n' "$ranks" "$tokens" \
+printf '%s ranks with one thread and %s tokens each; medians of %s pairs of steps.\n\n' "$ranks" "$tokens" \
   "$steps"
 echo '| jitter | sequence s | data s | sequence / data | forward ms | backward ms | delay ms |'
 echo '| --- | --- | --- | --- | --- | --- | --- |'

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Measures the effect of bf16 on the loss: the same run in fp32 and in bf16, and again in fp32 with
-# another chunk length, which changes only the order of sums, as a measure of chance. Prints a table
-# with one line per seed.
+# Measures the effect of bf16 on the loss. Trains the same model in fp32, in bf16, and again in fp32
+# with another chunk length. The chunk length changes only the order of sums, so the third run shows
+# how much rounding alone changes the loss. Prints a table with one line per seed.
 # usage: jobs/precision.sh [TEXT...] [-- OPTIONS of retnet-train]   (default: the C headers of this machine)
 #
 # Environment: SEEDS, number of runs of each kind (4); STEPS, steps per run (300)
+# Columns:
 # fp32       mean training loss of the last sixth of the run
-# bf16       the same for bf16, and its difference from fp32
+# bf16       the same for bf16, and the difference from fp32
 # chunks     the same for fp32 with chunks of 32 tokens
 # The last lines are means over the seeds, with standard errors.
 set -euo pipefail
@@ -32,7 +33,7 @@ trap 'rm -rf "$work"' EXIT
   exit 1
 }
 
-# loss SEED OPTION...: prints the mean loss of the last sixth of a run.
+# loss SEED OPTION...: trains and prints the mean loss of the last sixth of the run.
 loss() {
   local seed=$1
   shift
@@ -47,7 +48,7 @@ loss() {
   rm -rf "$work/run"
 }
 
-# percent SUM BASE: prints the difference of two losses in percent.
+# percent LOSS BASE: prints the difference of LOSS from BASE in percent.
 percent() { awk -v x="$1" -v base="$2" 'BEGIN {print 100 * (x / base - 1)}'; }
 
 printf '%4s %8s %8s %9s %8s %9s\n' seed fp32 bf16 '' chunks ''

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to a trained model: installs, builds, packs text, trains with mpirun, evaluates,
-# generates. usage: jobs/quickstart.sh [TEXT...]   (default text: the C headers of this machine)
+# Goes from a bare machine to a trained model: installs, builds, packs text, trains with mpirun,
+# evaluates, generates.
+# usage: jobs/quickstart.sh [TEXT...]     (default: the C headers of this machine)
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"

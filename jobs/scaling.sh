@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# How a training step scales on this machine, with threads and with ranks: tables in Markdown.
+# Measures how a training step scales on this machine with threads and with ranks; prints tables in
+# Markdown.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
@@ -8,38 +9,48 @@ help() {
   cat <<'END'
 usage: jobs/scaling.sh [OPTION]... [-- OPTIONS of retnet-bench step]
 
-Measures training steps on 1, 2, 4 ... threads of one rank, and on 1, 2, 4 ... ranks of one thread,
-and prints tables in Markdown. The measurements are repeated in rounds, each of which takes
-all of them in turn, so that a change of the machine's speed affects all alike; figures are medians.
+Measures training steps on 1, 2, 4 ... threads of one rank, and on 1, 2, 4 ... ranks with one thread
+each, and prints tables in Markdown. Each round makes all measurements once, so that changes of the
+machine's speed affect all of them. The tables contain the medians over the rounds.
 
-  --threads LIST  numbers of threads, such as 1,2,4,8; none leaves the table out
+  --threads LIST  numbers of threads, such as 1,2,4,8; none omits this table
                   (powers of 2 up to the number of cores)
-  --ranks LIST    numbers of ranks, likewise; none leaves the table out
-  --tokens T      tokens of a rank (512)
-  --rounds N      rounds (3)
-  --steps N       timed steps of each measurement (3)
+  --ranks LIST    numbers of ranks, such as 1,2,4,8; none omits this table
+                  (powers of 2 up to the number of cores)
+  --tokens T      tokens per rank (512)
+  --rounds N      number of rounds (3)
+  --steps N       timed steps per measurement (3)
   --help          print this help and exit
 
-Threads: `efficiency` is the speed-up of the step over that of the best matrix product, so that what
-the machine's cores lose together (clock, memory) does not count; `modelled` is the efficiency that a
-simulation of the step's tasks gives. `a thread` is the rate of that product per thread, relative to
-the fewest threads. `GEMMs alone` is the time of the step's products when they run alone, and `of best
-GEMM` the model's FLOP/s, of the rate of the best product. The phases are shares of the step.
+Columns of the table of threads:
+  efficiency      speed-up of the step relative to the speed-up of the best matrix product, which
+                  excludes losses of the machine itself (lower clock, shared memory bandwidth)
+  modelled        efficiency predicted by a simulation of the step's tasks
+  a thread        rate per thread of the best matrix product, relative to the rate with the smallest
+                  number of threads
+  GEMMs alone     time of the step's matrix products when they run without the other work, relative to
+                  the time of the step
+  of best GEMM    model FLOP/s, relative to the rate of the best matrix product
+  forward ... other   shares of the time of the step
 
-Phases: for the most threads, each part of a step that takes 1 % or more: its share, the tasks of its
-loops in a step, the time of the longest task relative to that of the part, and how busy the threads
-are (time of all tasks / time of all threads).
+The table of phases is for the largest number of threads. It lists each part of a step that takes 1 %
+or more: its share of the time, the number of tasks, the time of the longest task relative to the time
+of the part, and how busy the threads are (time of all tasks / time of all threads).
 
-Ranks: every rank has T tokens a step. `sequence` is a step in which all ranks share one sequence of
-ranks x T tokens, `data` one in which each has a sequence of its own; `sequence / data` is the ratio of
-steps that alternate in one run (retnet-bench ranks). `of one rank` is the time of one rank over that
-of `sequence`: seconds up to as many ranks as there are cores, processor time beyond. `waiting` is the
-share of the step in which the first rank waits for states. `states` and `sums` are what it sends in a
-step, of states and of gradients; `peak` is the memory of the largest rank. jobs/jitter.sh shows what
-slow ranks and late messages cost.
+Columns of the table of ranks (each rank processes T tokens per step):
+  sequence s      seconds of a step in which all ranks share one sequence of ranks x T tokens
+  data s          seconds of a step in which each rank has a separate sequence of T tokens
+  sequence / data ratio of the two, from steps that alternate in one run (retnet-bench ranks)
+  of one rank     time of a step with one rank, relative to `sequence s`; CPU time is compared if there
+                  are more ranks than cores
+  waiting         share of the step in which the first rank waits for states
+  states, sums    KiB of states and of gradients that the first rank sends per step
+  peak            peak memory of the largest rank
+jobs/jitter.sh measures the cost of slow ranks and late messages.
 
-RN_BIN names the folder of the programs (build/bin). The model is that of retnet-bench step with 2
-layers; options after -- change it: jobs/scaling.sh --tokens 2048 -- -s model.layers=8
+The variable RN_BIN is the folder of the programs (build/bin). The model is the default of
+retnet-bench step, with 2 layers; options after -- change it:
+jobs/scaling.sh --tokens 2048 -- -s model.layers=8
 END
 }
 
@@ -48,14 +59,14 @@ refuse() {
   exit 2
 }
 
-# powers MAX: 1,2,4 ... up to MAX.
+# powers MAX: prints 1,2,4 ... up to MAX.
 powers() {
   local n=1 list=1
   while [ $((n *= 2)) -le "$1" ]; do list+=,$n; done
   echo "$list"
 }
 
-# nproc alone would count the threads of OMP_NUM_THREADS instead of cores.
+# With OMP_NUM_THREADS set, nproc prints this number instead of the number of cores.
 cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 threads=$(powers "$cores") ranks=$(powers "$cores") tokens=512 rounds=3 steps=3
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -66,9 +77,9 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
       case $1=$2 in
         --threads=none | --ranks=none) ;;
         --threads=* | --ranks=*)
-          [[ $2 =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || refuse "$1 $2: no list of numbers such as 1,2,4"
+          [[ $2 =~ ^[1-9][0-9]*(,[1-9][0-9]*)*$ ]] || refuse "$1 $2: not a list of numbers such as 1,2,4"
           ;;
-        *) [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 $2: no number of at least 1" ;;
+        *) [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 $2: not a number greater than 0" ;;
       esac
       declare "${1#--}=$2"
       shift 2
@@ -79,12 +90,12 @@ done
 [ $# -eq 0 ] || shift
 options=(-s model.layers=2 "$@")
 bin=${RN_BIN:-$RN_ROOT/build/bin}
-[ -x "$bin/retnet-bench" ] || refuse "$bin/retnet-bench is not there: build first, or set RN_BIN"
+[ -x "$bin/retnet-bench" ] || refuse "$bin/retnet-bench does not exist: build first, or set RN_BIN"
 
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
-# bench COMMAND RANKS OPTION...: a JSON object; messages are printed only if it fails.
+# bench COMMAND RANKS OPTION...: prints a JSON object; prints messages only if the command fails.
 bench() {
   local command=$1 n=$2
   shift 2
@@ -95,21 +106,21 @@ bench() {
   }
 }
 
-# number NAME: of each line of stdin.
+# number NAME: prints the number NAME of each JSON object on stdin, one per line.
 number() { sed -n "s/.*\"$1\": \([-+.0-9e]*\).*/\1/p"; }
 
-# median: of the numbers on stdin.
+# median: prints the median of the numbers on stdin.
 median() {
   sort -g | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
 
-# figure FILE NAME [FACTOR FORMAT]: the median of a number over the lines of a file.
+# figure FILE NAME [FACTOR FORMAT]: prints the median of the number NAME over the lines of a file.
 figure() {
   number "$2" <"$results/$1" | median |
     awk -v factor="${3:-1}" -v format="${4:-%.6g}" '{ printf format, factor * $1 }'
 }
 
-# row CELL...
+# row CELL...: prints a row of a table.
 row() {
   printf '| %s ' "$@"
   printf '|\n'
@@ -119,7 +130,8 @@ measure_threads() {
   local line
   bench step 1 --threads "$threads" -s data.sequence_length="$tokens" -s parallel.comm_thread=off \
     >"$results/line"
-  # One line for each number of threads; a single one is the object itself.
+  # Writes one line for each number of threads. For a single number, bench prints one object without
+  # an array.
   sed 's/{"threads": /\n&/g' "$results/line" | grep '^{"threads": [0-9]' >"$results/lines"
   while read -r line; do
     printf '%s\n' "$line" >>"$results/threads.$(number threads <<<"$line")"
@@ -133,7 +145,7 @@ measure_ranks() { # measure_ranks RANKS
   if [ "$1" -gt 1 ]; then
     bench ranks "$1" "${one[@]}" -s data.sequence_length="$tokens" >>"$results/pairs.$1"
   else
-    # One rank shares nothing.
+    # With one rank, both kinds of steps are the same.
     sed 's/.*"step_s": \([^,]*\).*/{"sequence_step_s": \1, "data_step_s": \1, "sequence_over_data": 1}/' \
       "$results/sequence.1" >"$results/pairs.1"
   fi
@@ -165,7 +177,7 @@ print_threads() {
   done
 }
 
-# print_phases: means over the rounds, for the most threads.
+# print_phases: prints means over the rounds, for the largest number of threads.
 print_phases() {
   local most
   most=$(tr , '\n' <<<"$threads" | sort -n | tail -1)
@@ -195,7 +207,7 @@ print_phases() {
     }'
 }
 
-# of_one RANKS: the time of one rank over that of these.
+# of_one RANKS: prints the time of one rank relative to the time of RANKS ranks.
 of_one() {
   [ -f "$results/sequence.1" ] || { echo - && return; }
   local name=step_s each=1
@@ -204,7 +216,7 @@ of_one() {
     -v each="$each" 'BEGIN { printf "%.0f %%", 100 * each * one / all }'
 }
 
-# waiting RANKS
+# waiting RANKS: prints the share of the step in which the first rank waits.
 waiting() {
   awk -v wait="$(figure "sequence.$1" scan_wait_s)" -v step="$(figure "sequence.$1" step_s)" \
     'BEGIN { printf "%.1f %%", 100 * wait / step }'
@@ -230,7 +242,7 @@ for ((round = 0; round < rounds; round++)); do
   [ "$threads" = none ] || measure_threads
   [ "$ranks" = none ] || for n in ${ranks//,/ }; do measure_ranks "$n"; done
 done
-printf 'Tokens of a rank: %s; medians of %s rounds of %s steps; %s cores.\n' "$tokens" "$rounds" \
+printf 'Tokens per rank: %s; medians of %s rounds of %s steps; %s cores.\n' "$tokens" "$rounds" \
   "$steps" "$cores"
 [ "$threads" = none ] || { print_threads && print_phases; }
 [ "$ranks" = none ] || print_ranks

@@ -1,4 +1,5 @@
-# Writes build_info.h at build time; untouched when nothing changed, so that nothing is rebuilt.
+# Writes build_info.h at build time. If nothing has changed, leaves the file untouched, so that
+# nothing is rebuilt.
 # cmake -DSOURCE=... -DOUT=... -DVERSION=... -DFLAGS=... -P BuildInfo.cmake
 set(git_id "unknown")
 find_program(GIT git)

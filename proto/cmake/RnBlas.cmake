@@ -1,6 +1,6 @@
-# How programs get their CBLAS: loaded at run time by the name that the dynamic linker knows it by, so
-# that kernels can be chosen before it is loaded (model/base/blas.h); linked where there is no such name,
-# as of a static library.
+# Decides how programs use the CBLAS library. A shared library is loaded at run time by its SONAME,
+# so that its kernels can be selected before it is loaded (model/base/blas.h). A library without
+# SONAME, such as a static library, is linked.
 set(RN_BLAS_LINK PkgConfig::CBLAS)
 set(RN_BLAS_DEFINITIONS)
 list(GET CBLAS_LINK_LIBRARIES 0 library)
@@ -11,7 +11,7 @@ if(CMAKE_OBJDUMP AND EXISTS "${library}")
     set(RN_BLAS_LINK ${CMAKE_DL_LIBS})
     set(RN_BLAS_DEFINITIONS RN_BLAS_LIBRARY="${CMAKE_MATCH_1}"
                             RN_BLAS_PATH="${folder}/${CMAKE_MATCH_1}")
-    # The Debian package of that file, on which our package depends.
+    # The Debian package that contains the library; our Debian package depends on it.
     find_program(DPKG_QUERY dpkg-query)
     if(DPKG_QUERY)
       get_filename_component(file "${folder}/${CMAKE_MATCH_1}" REALPATH)

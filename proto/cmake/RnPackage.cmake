@@ -1,6 +1,6 @@
-# What is installed beside the programs, and the Debian package (`cpack` in the build folder): the
-# library that reads and writes the files (shards, checkpoints, safetensors), with its headers,
-# retnet.pc and a CMake package; configurations, documents.
+# Installs, besides the programs, the library that reads and writes files (shards, checkpoints,
+# safetensors) with its headers, retnet.pc and a CMake package, and configurations and documents.
+# Also configures the Debian package, which `cpack` makes in the build folder.
 
 install(TARGETS rn_data rn_proto rn_schema ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY proto data DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/retnet
@@ -16,7 +16,8 @@ if(TARGET rn_spm)
   install(TARGETS rn_spm ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   set(RN_PC_SPM "-lrn_spm -lsentencepiece -lstdc++")
 endif()
-# From the folder of retnet.pc up to the prefix, so that the files may be moved together.
+# The path from the folder of retnet.pc to the prefix is relative, so that the installed files can
+# be moved together.
 file(RELATIVE_PATH RN_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(proto/cmake/retnet.pc.in retnet.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/retnet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
@@ -36,7 +37,7 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# What dpkg-shlibdeps does not see: mpirun, and the BLAS library, which is loaded at run time.
+# dpkg-shlibdeps does not find mpirun, and the BLAS library, which is loaded at run time.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS openmpi-bin)
 if(RN_BLAS_PACKAGE)
   string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", ${RN_BLAS_PACKAGE}")

@@ -1,4 +1,4 @@
-# How this project declares a folder's library, a schema, a program and a test.
+# Functions that declare the library of a folder, a schema, a program and a test.
 
 add_library(rn_flags INTERFACE)
 target_compile_options(rn_flags INTERFACE
@@ -14,7 +14,8 @@ if(RN_SANITIZE)
   target_link_options(rn_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
-# Schemas (.pb-c.h) as a library of their own, free of our warnings: generated code.
+# Builds schemas (.pb-c.h) as a separate library without our warning flags, because the code is
+# generated.
 # rn_proto(<name> FILES a.proto b.proto)
 function(rn_proto name)
   cmake_parse_arguments(ARG "" "" "FILES" ${ARGN})
@@ -41,8 +42,8 @@ function(rn_library name)
   target_compile_definitions(rn_${name} PUBLIC ${ARG_DEFINES})
 endfunction()
 
-# rn_program(<name> SOURCES ... DEPS targets) is built into build/bin and installed, with its manual
-# page and its completion for bash, which it prints itself.
+# rn_program(<name> SOURCES ... DEPS targets) builds a program in build/bin and installs it with its
+# manual page and its completion for bash, which the program generates.
 function(rn_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -66,11 +67,12 @@ function(rn_program name)
 endfunction()
 
 # rn_test(<kind>/<name> DEPS targets [SOURCES ...] [NP 1 2 3 ...] [ARGS ...] [TIMEOUT s] [LABELS ...])
-# Builds tests/<kind>/<name>.c and runs it; with NP once per number of ranks, oversubscribed.
-# PROCESSORS counts half cores: two ranks that start, exchange messages and end keep one core busy.
-# So `ctest -j` takes twice the number of cores. COST, the seconds of a long test, makes it start
-# early. TIMEOUT turns a deadlock into a failure. A test that cannot run
-# on this machine prints why and exits with 77; ctest then counts it as skipped.
+# Builds tests/<kind>/<name>.c and runs it; with NP, runs it once for each number of ranks,
+# oversubscribed. PROCESSORS counts half cores, because two ranks that start, exchange messages and
+# end keep one core busy. Therefore, call `ctest -j` with twice the number of cores. COST, the
+# seconds of a long test, makes ctest start the test early. TIMEOUT makes a deadlock a failure. A
+# test that cannot run on this machine prints the reason and exits with 77; ctest then counts it as
+# skipped.
 function(rn_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS;SOURCES;NP;ARGS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -100,13 +102,14 @@ function(rn_test path)
   endforeach()
 endfunction()
 
-# Tests run as root in containers, oversubscribed, one thread a rank, and under sanitizers.
+# The environment of tests, which may run as root in containers, with more ranks than cores, and
+# with sanitizers.
 set(RN_TEST_ENVIRONMENT
   OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
   PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
   OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
-  # With the last option the sanitizer does not follow thread-local memory of loaded libraries: the
-  # leak search of GCC 12 otherwise reads that of threads which MPI has ended, and dies.
+  # intercept_tls_get_addr=0: the sanitizer does not track thread-local memory of loaded libraries.
+  # Otherwise, the leak check of GCC 12 reads the memory of threads that MPI has ended, and crashes.
   ASAN_OPTIONS=fast_unwind_on_malloc=0:intercept_tls_get_addr=0
   LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0)
