@@ -10,13 +10,13 @@
  * with its default is accepted, because configs written by programs contain all keys. */
 static rn_status clear_retention_keys(rn_err *err, const Retnet__Model *model, rn_spec *spec) {
   const Retnet__Model defaults = RETNET__MODEL__INIT;
-#define RN_CLEAR(key, type)                                                    \
-  if (model->has_##key && model->key != defaults.key) {                        \
-    return rn_fail(err, RN_ERR_USAGE,                                          \
-                   "model." #key                                               \
-                   " has no effect with model.arch transformer, all of whose " \
-                   "layers are attention layers: leave it out");               \
-  }                                                                            \
+#define RN_CLEAR(key, type)                                                 \
+  if (model->has_##key && model->key != defaults.key) {                     \
+    return rn_fail(err, RN_ERR_USAGE,                                       \
+                   "model." #key                                            \
+                   " has no effect with model.arch transformer, where all " \
+                   "layers are attention layers: remove the key");          \
+  }                                                                         \
   spec->key = (type)defaults.key;
   RN_CLEAR(value_dim, int)
   RN_CLEAR(decay, rn_decay)
@@ -51,10 +51,11 @@ static rn_status take_layers(rn_err *err, const Retnet__Model *model, rn_spec *s
   for (size_t i = 0; i < model->n_attention_layers; i++) {
     const int layer = model->attention_layers[i];
     if (layer < 0 || layer >= spec->layers || layer >= RN_SPEC_LISTED_LAYERS) {
-      return rn_fail(err, RN_ERR_USAGE,
-                     "model.attention_layers: there is no layer %d: layers are counted from 0 to "
-                     "model.layers - 1 = %d, and at most the first %d can be listed",
-                     layer, spec->layers - 1, RN_SPEC_LISTED_LAYERS);
+      return rn_fail(
+          err, RN_ERR_USAGE,
+          "model.attention_layers: layer %d does not exist: layers are numbered from 0 to "
+          "model.layers - 1 = %d, and only the first %d can be listed",
+          layer, spec->layers - 1, RN_SPEC_LISTED_LAYERS);
     }
     if (rn_spec_attends(spec, layer)) {
       return rn_fail(err, RN_ERR_USAGE, "model.attention_layers: layer %d is listed twice", layer);
@@ -69,12 +70,12 @@ rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spe
     if (model->n_attention_layers > 0) {
       return rn_fail(err, RN_ERR_USAGE,
                      "model.attention_layers is for model.arch retnet: all layers of a transformer "
-                     "are attention layers; leave it out");
+                     "are attention layers; remove the key");
     }
     if (spec->attention_heads != 0 && spec->attention_heads != spec->heads) {
       return rn_fail(err, RN_ERR_USAGE,
                      "model.attention_heads: %d differs from model.heads: %d; with model.arch "
-                     "transformer set model.heads alone",
+                     "transformer, set only model.heads",
                      spec->attention_heads, spec->heads);
     }
     RN_TRY(err, clear_retention_keys(err, model, spec));
@@ -93,8 +94,8 @@ rn_status rn_spec_check_attention(rn_err *err, const rn_spec *spec) {
   if (heads <= 0 || spec->dim % heads != 0 || spec->dim / heads % 2 != 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "model.%s: %d must divide model.dim: %d into heads of an even number of channels", key,
-        heads, spec->dim);
+        "model.%s: %d must divide model.dim: %d so that each head has an even number of channels",
+        key, heads, spec->dim);
   }
   if (spec->kv_heads <= 0 || heads % spec->kv_heads != 0) {
     return rn_fail(err, RN_ERR_USAGE, "model.kv_heads: %d does not divide model.%s: %d",

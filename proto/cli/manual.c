@@ -165,9 +165,10 @@ void rn_manual_print(const rn_args *single, const rn_commands *commands, FILE *f
     put_commands(file, commands);
   }
   fputs(
-      ".SH EXIT STATUS\n0: done, or stopped in order. 1: a failure that is named on standard "
-      "error. 2: wrong usage or configuration. 3: no progress (run.watchdog_s). 4: too many steps "
-      "whose numbers are not finite. 75: stopped before the last step, with run.requeue_exit.\n"
+      ".SH EXIT STATUS\n0: success, also if the run was asked to stop. 1: an error, which is "
+      "printed on standard error. 2: wrong usage or configuration. 3: no progress "
+      "(run.watchdog_s). 4: too many consecutive steps whose loss or gradient norm is not finite. "
+      "75: stopped before the last step, with run.requeue_exit.\n"
       ".SH SEE ALSO\nretnet\\-data(1), retnet\\-train(1), retnet\\-eval(1), "
       "retnet\\-generate(1), retnet\\-ckpt(1), retnet\\-bench(1), retnet\\-report(1)\n",
       file);

@@ -43,7 +43,7 @@ rn_status rn_program_check_output(rn_err *err, rn_status status) {
   errno = 0;
   const bool lost = fflush(stdout) != 0 || failed_before || close_fails(STDOUT_FILENO);
   if (!lost || rn_log_may_drop() || status != RN_OK) return status;
-  return rn_fail(err, RN_ERR_IO, "cannot write to standard output%s%s; what was printed is lost",
+  return rn_fail(err, RN_ERR_IO, "cannot write to standard output%s%s; output is lost",
                  errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
 }
 

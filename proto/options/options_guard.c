@@ -29,7 +29,8 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
       status = rn_fail(err, RN_ERR_USAGE, "%s: cannot read the file: %s", path, strerror(errno));
     } else if (*bytes > MAX_BYTES) {
       status = rn_fail(err, RN_ERR_USAGE,
-                       "%s: has more than %d bytes, too many for a configuration", path, MAX_BYTES);
+                       "%s: the file is too large for a configuration (more than %d bytes)", path,
+                       MAX_BYTES);
     }
   }
   fclose(file);
@@ -59,8 +60,9 @@ static rn_status check_tally(rn_err *err, const char *path, const yaml_tally *ta
                    line);
   }
   if (tally->depth > MAX_DEPTH || tally->events > MAX_EVENTS) {
-    return rn_fail(err, RN_ERR_USAGE, "%s:%zu: nested too deeply, or too long, for a configuration",
-                   path, line);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s:%zu: the configuration is nested too deeply or has too many entries", path,
+                   line);
   }
   return RN_OK;
 }
