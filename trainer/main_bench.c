@@ -109,8 +109,8 @@ static const rn_command commands[] = {
     {"decode",
      {.program = "retnet-bench decode",
       .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
-      .about = "Times the generation of tokens, one by one, for 1 and more sequences and at "
-               "different positions, and compares it with the memory bandwidth, its limit.",
+      .about = "Times the decoding of tokens for one and for several sequences and at different "
+               "positions, and compares it with its limit, the memory bandwidth.",
       .example = "retnet-bench decode --precision bf16 -s parallel.threads=2",
       .options = decode_options,
       .count = COUNT(decode_options)},
@@ -147,9 +147,9 @@ static const rn_command commands[] = {
     {"ranks",
      {.program = "retnet-bench ranks",
       .form = "[--json] [--precision fp32|bf16] [--steps N] [-s section.key=value]...",
-      .about = "Times pairs of training steps of the same work: in one, all ranks share each "
-               "sequence, in the other each rank has its own. data.sequence_length and "
-               "data.batch_sequences are those of one rank.",
+      .about = "Times pairs of training steps with the same work. In one step all ranks share each "
+               "sequence; in the other each rank has separate sequences. data.sequence_length and "
+               "data.batch_sequences are per rank.",
       .example = "mpirun -np 2 retnet-bench ranks -s parallel.threads=1",
       .options = ranks_options,
       .count = COUNT(ranks_options)},
@@ -170,13 +170,12 @@ static const rn_command commands[] = {
               "section.key=value]...",
       .about = "Times training steps on synthetic tokens, and compares them with their matrix "
                "products alone and with the best GEMM rate. The default model has 8 layers, dim "
-               "512 and one sequence of 2048 tokens. With --threads also prints where the time of "
-               "each number of threads goes: the share of each subphase, the tasks into "
-               "which its loops are cut, and how busy the threads are with them. With --json, "
-               "`subphases` lists for each its share of the step, the tasks of a step, busy (time "
-               "of all tasks / time of all threads) and longest_task (its time / mean time of the "
-               "subphase); all are of rank 0. modelled_efficiency is that of a simulation of the "
-               "tasks.",
+               "512 and one sequence of 2048 tokens. With --threads it also prints, for each "
+               "number of threads, how long each subphase takes, how many tasks its loops have and "
+               "how busy the threads are. With --json, `subphases` has for each subphase, on rank "
+               "0: its share of the step, the number of tasks per step, busy (time of all tasks / "
+               "time of all threads) and longest_task (time of the longest task / mean time of the "
+               "subphase). modelled_efficiency is the efficiency in a simulation of the tasks.",
       .example = "mpirun -np 2 retnet-bench step -s parallel.sequence=2",
       .options = step_options,
       .count = COUNT(step_options)},

@@ -111,8 +111,8 @@ static const rn_arg export_options[] = {
     {0, "dtype", "fp32|bf16|fp16", "number format of the weights (default fp32, which is exact)",
      RN_ARG_TEXT, &given.dtype, 0, 0},
     {0, "shard-size", "SIZE",
-     "largest file, such as 500MB; a larger model is divided into several files with an index "
-     "(default with hf 5GB, with torchscale one file)",
+     "maximum size of a file, such as 500MB; a larger model is split into several files with an "
+     "index (default: 5GB with hf, one file with torchscale)",
      RN_ARG_TEXT, &given.shard_size, 0, 0},
     {0, "fused-gate", NULL,
      "with hf: write gate_proj and up_proj as one tensor, for versions of flash-linear-attention "
@@ -154,8 +154,8 @@ static const rn_command commands[] = {
      {.program = "retnet-ckpt diff",
       .form = "[--weights] A B",
       .about = "Compares model configuration, weights, optimizer moments and data position of two "
-               "checkpoints, whatever layout wrote them. Prints 'identical' and exits with 0, or "
-               "prints the differences and exits with 1.",
+               "checkpoints, independently of the layouts that wrote them. Prints 'identical' and "
+               "exits with 0, or prints the differences and exits with 1.",
       .example = "retnet-ckpt diff RUN1 RUN2",
       .options = diff_options,
       .count = COUNT(diff_options),
@@ -177,10 +177,9 @@ static const rn_command commands[] = {
      {.program = "retnet-ckpt export",
       .form = "--format torchscale|hf --out DIR [--dtype fp32|bf16|fp16] [--shard-size SIZE] "
               "[--fused-gate] CKPT",
-      .about =
-          "Writes the weights of a checkpoint to safetensors files for another program. A model "
-          "that the program cannot compute exactly is refused, with the key of the configuration. "
-          "hf needs model.rotary=rope_half and model.retention_scale=raw.",
+      .about = "Writes the weights of a checkpoint to safetensors files for another program. A "
+               "model that the program cannot compute exactly is refused; the error names the "
+               "configuration key. hf needs model.rotary=rope_half and model.retention_scale=raw.",
       .example = "retnet-ckpt export --format hf --out hf RUN",
       .options = export_options,
       .count = COUNT(export_options),
@@ -208,9 +207,8 @@ int main(int argc, char **argv) {
   const rn_commands all = {
       "retnet-ckpt",
       "Lists, inspects, verifies, compares, prunes, exports and imports checkpoints. DIR is a run "
-      "directory. "
-      "CKPT, A and B are the folder of a checkpoint (step-N) or a run directory, which stands for "
-      "its newest valid checkpoint.",
+      "directory. CKPT, A and B are the folder of a checkpoint (step-N) or a run directory, whose "
+      "newest valid checkpoint is then used.",
       commands, COUNT(commands), rn_program_version};
   const int code = rn_commands_main(&all, argc, argv);
   return code == 0 && !identical ? DIFFERENT : code;

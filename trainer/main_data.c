@@ -256,7 +256,7 @@ static const rn_arg build_options[] = {
      "special tokens that are recognised in the text: names separated by commas, or all (default: "
      "none; they are ordinary text)",
      RN_ARG_TEXT, &given.special_tokens, 0, 0},
-    {0, "include", "GLOB", "inside folders, pack only files with such names (default: all)",
+    {0, "include", "GLOB", "inside folders, pack only files whose names match GLOB (default: all)",
      RN_ARG_TEXT, &given.include, 0, 0},
     {0, "val-fraction", "F",
      "fraction of the documents for validation (default 0.01); with fewer than 20 documents, the "

@@ -24,14 +24,13 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
       .program = "retnet-report",
       .form = "[--out FILE] RUN...",
       .about =
-          "Writes one HTML page on run directories: loss of training and validation, learning "
-          "rate, gradient norm, throughput, memory, layout, and the configuration with the origin "
-          "of each value. Several runs are drawn into the same charts, and keys in which they "
-          "differ are marked.\n\n"
-          "The page holds all that it needs: it can be mailed, and read without a network. It only "
-          "reads the run directories, also while a run goes on. Lines of metrics.jsonl that hold "
-          "no "
-          "step are left out and counted on the page.",
+          "Writes one HTML page about runs: training and validation loss, learning rate, gradient "
+          "norm, throughput, memory, layout, and the configuration with the origin of each value. "
+          "Several runs are drawn into the same charts, and keys in which they differ are "
+          "marked.\n\n"
+          "The page is self-contained, so it can be mailed and read without a network. The run "
+          "directories are only read, even while a run is writing to them. Lines of metrics.jsonl "
+          "without a step are ignored; the page shows their number.",
       .example =
           "retnet-report --out report.html RUN\n"
           "retnet-report RUN1 RUN2 RUN3 > comparison.html",

@@ -300,8 +300,8 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
       char name[RECORD_BYTES];
       name_owner(owner, name, sizeof name);
       rn_log_info(
-          "waiting for a sign of life of the owner of %s, %s: after %.0f s without one, this "
-          "job takes over",
+          "waiting for a heartbeat of the owner of %s, %s: after %.0f s without one, this job "
+          "takes over",
           l->path.text, name, l->rule.dead_s);
     }
     nanosleep(&look, NULL);

@@ -25,8 +25,8 @@ rn_status rn_split_tokenizer_file(rn_err *err, const rn_split *split, Retnet__To
                                     split->tokenizer_file_bytes, header->tokenizer_hash, out);
   }
   return rn_fail(err, RN_ERR_NOT_FOUND,
-                 "%s: not found; the tokens were made with tokenizer %s, whose file belongs beside "
-                 "the shards; copy it from the folder that they came from, or build the data again",
+                 "%s: not found; the tokens were made with tokenizer %s, whose file must be in the "
+                 "folder of the shards; copy it from the original folder, or build the data again",
                  path.text, header->tokenizer);
 }
 

@@ -27,11 +27,9 @@ static bool is(const json_t *object, const char *type) {
 
 static rn_status not_understood(rn_err *err, const reading *r, const char *component,
                                 const char *value) {
-  return rn_fail(
-      err, RN_ERR_FORMAT,
-      "%s: %s \"%s\" is not supported; supported is byte-level BPE as in GPT-2 and Llama "
-      "3",
-      r->where, component, value);
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: %s \"%s\" is not supported; only byte-level BPE as in GPT-2 and Llama 3 is",
+                 r->where, component, value);
 }
 
 /* ---- pattern ---- */

@@ -98,13 +98,11 @@ static rn_status find_settings(rn_err *err, const char *path, const Retnet__Toke
   if (rn_file_exists(beside.text)) return read_beside(err, beside.text, out);
   *out = known_settings(file);
   if (*out != NULL) return RN_OK;
-  return rn_fail(
-      err, RN_ERR_NOT_FOUND,
-      "%s: a rank file does not tell its pattern and special tokens, and this one is not "
-      "r50k_base, cl100k_base or o200k_base; write %s with {\"pattern\": \"...\", "
-      "\"special_tokens\": {\"<|endoftext|>\": ID}, \"end_of_text\": "
-      "\"<|endoftext|>\"}",
-      path, beside.text);
+  return rn_fail(err, RN_ERR_NOT_FOUND,
+                 "%s: a rank file does not contain its pattern and special tokens, and this one is "
+                 "not r50k_base, cl100k_base or o200k_base; write %s with {\"pattern\": \"...\", "
+                 "\"special_tokens\": {\"<|endoftext|>\": ID}, \"end_of_text\": \"<|endoftext|>\"}",
+                 path, beside.text);
 }
 
 rn_status rn_tiktoken_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {

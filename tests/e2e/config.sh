@@ -136,7 +136,7 @@ case $case in
     must_train 1 other "${preset[@]}"
     cp -r run copy
     in_copy=("$bin/retnet-train" run.yaml -s run.dir=copy -s train.steps=5 "${preset[@]/#/-s}")
-    refuse 1 'checkpoint.resume: latest does not exist: auto' "${in_copy[@]}" -s checkpoint.resume=latest
+    refuse 1 "checkpoint.resume: latest does not exist; use 'auto' to" "${in_copy[@]}" -s checkpoint.resume=latest
     for key in checkpoint.resume=other checkpoint.resume=gone/step-00000001; do
       "${in_copy[@]}" -s "$key" >log 2>&1 || fail "$key: $(cat log)"
       [ "$(grep -c "^warning: ${key%=*} ${key#*=} is ignored: copy has checkpoints" log)" = 1 ] ||
@@ -144,7 +144,7 @@ case $case in
     done
     # init_from remains in the file after the first launch and must not cause a warning.
     "${in_copy[@]}" -s checkpoint.init_from=other >log 2>&1 || fail "init_from: $(cat log)"
-    grep -q '^checkpoint.init_from other is for new runs: copy has checkpoints' log ||
+    grep -q '^checkpoint.init_from other is not used: copy has checkpoints' log ||
       fail "init_from is not told: $(cat log)"
     if grep -q '^warning: .*init_from' log; then fail "init_from is warned of: $(cat log)"; fi
     for own in copy/checkpoints/step-00000005 copy; do

@@ -107,7 +107,7 @@ for how in 'USR1 0' 'TERM 75' 'rank 0'; do
   launch=()
   if [ "${how% *}" = rank ]; then launch=(mpirun -n 2 --oversubscribe --bind-to none); fi
   start RUN "run.requeue_exit=$([ "$code" = 75 ] && echo true || echo false)"
-  reach RUN words 'waiting for a sign of life'
+  reach RUN words 'waiting for a heartbeat of the owner'
   case ${how% *} in
     rank) kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" ;;
     *) kill "-${how% *}" "$pid" ;;

@@ -34,8 +34,8 @@ static rn_status distribute(rn_err *err, Retnet__Config *config, layout l, int r
   int32_t *grown = l == SEQUENCE ? &config->data->sequence_length : &config->data->batch_sequences;
   if (*grown > INT32_MAX / ranks) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "data.sequence_length and data.batch_sequences are those of one rank: %d for "
-                   "each of %d ranks is too much",
+                   "data.sequence_length and data.batch_sequences are per rank: %d on each of %d "
+                   "ranks is too large",
                    *grown, ranks);
   }
   *grown *= ranks;
@@ -129,7 +129,7 @@ static void print_figures(const bench *b) {
          b->count);
   printf("all ranks share each sequence  %10.1f ms\n",
          1e3 * rn_median(b->step_s[SEQUENCE], b->count));
-  printf("each rank has its own          %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
+  printf("each rank has separate ones    %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
   printf("ratio of a pair                %10.3f     (quartiles %.3f and %.3f)\n", ratio(b, 0.5),
          ratio(b, 0.25), ratio(b, 0.75));
   printf("wait for states, forward       %10.2f ms  of the rank that waits longest, per step\n",
@@ -143,7 +143,7 @@ rn_status rn_bench_ranks(rn_err *err, rn_world *world, const rn_bench_options *o
   int opened = 0;
   if (rn_world_size(world) == 1) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "one rank shares no sequence: mpirun -np 2 retnet-bench ranks");
+                   "sharing a sequence needs at least two ranks: mpirun -np 2 retnet-bench ranks");
   }
   rn_status status = RN_OK;
   while (opened < LAYOUTS && status == RN_OK) {

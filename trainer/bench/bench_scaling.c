@@ -117,7 +117,7 @@ static void print_steps(const rn_measured *m, int count) {
       "\n"
       "speed-up      of the step, relative to %d threads\n"
       "efficiency    speed-up of the step, in %% of the speed-up of the best GEMM\n"
-      "modelled      efficiency that a simulation of the loops' tasks gives\n"
+      "modelled      efficiency according to a simulation of the tasks of all loops\n"
       "GEMMs alone   time of the step's GEMMs when they run alone, in %% of the step\n"
       "of best GEMM  FLOP/s of the model, in %% of the FLOP/s of the best GEMM\n"
       "best GEMM     GFLOP/s of the fastest GEMM; `a thread`: rate per thread, in %% of that of %d "
@@ -207,11 +207,11 @@ static void print_subphases(const rn_measured *m, int count) {
   for (int i = 0; i < RN_PHASES; i++) print_phase(m, count, (rn_phase)i);
   printf(
       "\n"
-      "time      in %% of the step of rank 0; subphases below %.1f %% are left out\n"
+      "time      in %% of the step of rank 0; subphases below %.1f %% are omitted\n"
       "busy      time of all tasks, in %% of the subphase's time x threads; the rest is idle\n"
-      "tasks     of parallel loops, each time that the subphase runs, with %d threads\n"
-      "longest   longest task, in %% of the subphase's mean time, with as many threads\n"
-      "modelled  busy with as many threads, according to a simulation of the tasks\n",
+      "tasks     number of tasks of the parallel loops per run of the subphase, with %d threads\n"
+      "longest   longest task, in %% of the subphase's mean time, with the same number of threads\n"
+      "modelled  busy with the same number of threads, according to a simulation of the tasks\n",
       100 * MIN_SHARE, widest->threads);
 }
 

@@ -131,8 +131,8 @@ static rn_status check_given(rn_err *err, const char *key, const char *path) {
   if (rn_file_exists(path)) return RN_OK;
   return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
                  strcmp(key, "checkpoint.resume") == 0
-                     ? ": auto continues from the newest checkpoint in run.dir, never starts a new "
-                       "run; any other value must be the path of a checkpoint"
+                     ? "; use 'auto' to continue from the newest checkpoint in run.dir, 'never' to "
+                       "start a new run, or the path of a checkpoint"
                      : "");
 }
 
@@ -175,8 +175,7 @@ static rn_status check_ignored(rn_err *err, const Retnet__Config *c, const char 
   }
   if (init[0] != '\0') {
     rn_log_info(
-        "checkpoint.init_from %s is for new runs: %s has checkpoints, and the run continues "
-        "from %s",
+        "checkpoint.init_from %s is not used: %s has checkpoints, so the run continues from %s",
         init, c->run->dir, found);
   }
   return RN_OK;

@@ -50,8 +50,8 @@ rn_status rn_plan_buffers_show(rn_err *err, const Retnet__Config *config, const 
   const rn_pipeline_shape shape = rn_shapes_pipeline(config, l, stage, layers, share);
   rn_pipeline_sizes sizes;
   RN_TRY(err, rn_pipeline_measure(err, spec, shape, &sizes));
-  rn_log_info("buffers      of stage %d, %d units of %d x %d tokens held, %d layers; in MiB", stage,
-              plan->memory.pool[stage], shape.sequences, shape.tokens,
+  rn_log_info("buffers      stage %d: %d units of %d x %d tokens in memory, %d layers; in MiB",
+              stage, plan->memory.pool[stage], shape.sequences, shape.tokens,
               (int)(layers.end - layers.begin));
   show_memory(&sizes.buffers, RN_MEMORY_UNIT, "each unit");
   show_memory(&sizes.buffers, RN_MEMORY_LAYER, "each layer of each unit");

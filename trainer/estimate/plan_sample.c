@@ -347,11 +347,10 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
   }
   if (used < 0 || (size_t)used >= sizeof out->text) return;
   if (is_narrowed(whole, s)) {
-    snprintf(
-        out->text + used, sizeof out->text - (size_t)used,
-        "; times scaled by the number of rows, and in addition the time of GEMMs (%.0f %% of the "
-        "total) by FLOP, the rest by width",
-        100 * share);
+    snprintf(out->text + used, sizeof out->text - (size_t)used,
+             "; times scaled by the number of rows; in addition, the time of GEMMs (%.0f %% of the "
+             "total) is scaled by FLOP, the rest by width",
+             100 * share);
   } else {
     snprintf(out->text + used, sizeof out->text - (size_t)used,
              "; times scaled by the number of rows and layers");

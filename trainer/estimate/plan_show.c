@@ -103,8 +103,8 @@ static void show_messages(const Retnet__Config *config, const rn_plan *plan, con
   }
   if (l->data * l->sequence > 1) {
     rn_log_info(
-        "gradients    reduce-scatter of %.1f MiB over %d ranks, all-gather of as much for the "
-        "weights",
+        "gradients    reduce-scatter of %.1f MiB over %d ranks, all-gather of the same size for "
+        "the weights",
         mib((size_t)plan->memory.parameters[0] * sizeof(float)), l->data * l->sequence);
   }
 }
@@ -176,8 +176,8 @@ static void show_threads(const rn_plan_sample *sample) {
       cost->threads, 100 * busy);
   if (busy > few) return;
   rn_log_info(
-      "  fewest tasks for them: %s, %.0f %% busy; use longer segments, larger micro-batches "
-      "or fewer threads per rank",
+      "  most idle time in: %s, %.0f %% busy; use longer segments, larger micro-batches or fewer "
+      "threads per rank",
       idle->name, 100 * rn_phase_cost_efficiency(idle, cost->threads));
 }
 

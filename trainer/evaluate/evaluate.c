@@ -91,11 +91,10 @@ static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Ret
                    p->data, p->sequence, ranks);
   }
   if (whole && sequence > 1) {
-    return rn_fail(
-        err, RN_ERR_USAGE,
-        "parallel.sequence %d: the model has attention layers, which need whole sequences "
-        "on a rank; set parallel.sequence 1",
-        sequence);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.sequence %d: the model has attention layers, which need whole "
+                   "sequences on a rank; set parallel.sequence to 1",
+                   sequence);
   }
   return rn_grid_create(err, world, data, 1, sequence, &e->grid);
 }

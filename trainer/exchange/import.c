@@ -102,7 +102,8 @@ static rn_status choose_format(rn_err *err, importer *im, const rn_json_fields *
 static rn_status check_layers(rn_err *err, const importer *im) {
   const int tensors = rn_tensor_files_count(im->files);
   if (im->config->model->layers <= tensors) return RN_OK;
-  return rn_fail(err, RN_ERR_MISMATCH, "%s: a model of %d layers, but there are only %d tensors",
+  return rn_fail(err, RN_ERR_MISMATCH,
+                 "%s: the model has %d layers, but the files have only %d tensors",
                  im->config_file.text, im->config->model->layers, tensors);
 }
 
@@ -249,8 +250,10 @@ static void print_key(void *self, const char *key) {
 /* Prints the model section of a configuration that trains from this checkpoint. */
 static void print_model(const importer *im, const char *ckpt_path, FILE *out) {
   key_printer printer = {im->config, out};
-  fprintf(out, "# %s: %lld parameters. To train from it: checkpoint.init_from, and this section\n",
-          ckpt_path, (long long)rn_spec_parameters(&im->spec));
+  fprintf(
+      out,
+      "# %s: %lld parameters. To train from it, set checkpoint.init_from and use this section:\n",
+      ckpt_path, (long long)rn_spec_parameters(&im->spec));
   fprintf(out, "model:\n");
   rn_options_each(print_key, &printer);
 }

@@ -46,7 +46,7 @@ static rn_status check_shape(rn_err *err, const search *s, int tensor, const rn_
   snprintf(shape, sizeof shape, p->matrix ? "[%lld, %lld]" : "[%lld]", (long long)rows,
            (long long)p->cols);
   return rn_fail(err, RN_ERR_MISMATCH,
-                 "%s: tensor \"%s\" has another shape than the configuration says: expected %s",
+                 "%s: the shape of tensor \"%s\" does not match the configuration: expected %s",
                  rn_tensor_files_path(s->files, tensor), t->name, shape);
 }
 
@@ -116,11 +116,11 @@ static rn_status check_tables(rn_err *err, search *s) {
   for (int i = 0; i < width; i++) angle[i] = numbers[i / 2];
   rn_spec_log_decay(s->spec, 0, decay);
   rn_status status = check_table(err, s, "retnet_rel_pos.angle", width, angle,
-                                 "does not hold the angles of torchscale's rotation");
+                                 "does not contain the angles of torchscale's rotation");
   if (status == RN_OK) {
     status =
         check_table(err, s, "retnet_rel_pos.decay", heads, decay,
-                    "does not hold the decays 1 - 2^(-5-h), the only ones that torchscale has");
+                    "does not contain the decays 1 - 2^(-5-h), the only ones that torchscale has");
   }
   free(numbers);
   return status;

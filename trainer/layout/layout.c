@@ -47,12 +47,11 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   if (l->sequence == 0) {
     l->sequence = rest;
     if (rest > 1 && has_attention(config->model)) {
-      return rn_fail(
-          err, RN_ERR_USAGE,
-          "%s needs whole sequences on a rank, and data.batch_sequences %d is too small "
-          "for %d ranks: raise it to a multiple of them, set parallel.pipeline, or start "
-          "fewer ranks",
-          attention_key(config->model), config->data->batch_sequences, ranks);
+      return rn_fail(err, RN_ERR_USAGE,
+                     "%s needs whole sequences on a rank, and data.batch_sequences %d is too small "
+                     "for %d ranks: raise it to a multiple of the number of ranks, set "
+                     "parallel.pipeline, or start fewer ranks",
+                     attention_key(config->model), config->data->batch_sequences, ranks);
     }
     if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
       return rn_fail(err, RN_ERR_USAGE,
@@ -111,10 +110,11 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
       if (pieces == 1 || config->data->sequence_length % ((int64_t)pieces * chunk) == 0) {
         return RN_OK;
       }
-      return rn_fail(err, RN_ERR_USAGE,
-                     "model.retention_scale ts_chunkwise needs segments that are multiples of "
-                     "model.chunk %d: data.sequence_length %d in %d segments is not",
-                     chunk, config->data->sequence_length, pieces);
+      return rn_fail(
+          err, RN_ERR_USAGE,
+          "model.retention_scale ts_chunkwise needs segment lengths that are multiples of "
+          "model.chunk %d: data.sequence_length %d cannot be cut into %d such segments",
+          chunk, config->data->sequence_length, pieces);
     default:
       return RN_OK;
   }
@@ -139,7 +139,7 @@ static rn_status check_attention(rn_err *err, const Retnet__Config *config, cons
   }
   if (config->data->carry_state) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s keeps no state from step to step: set data.carry_state false", key);
+                   "%s keeps no state from step to step: set data.carry_state to false", key);
   }
   return RN_OK;
 }

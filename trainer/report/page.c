@@ -50,16 +50,16 @@ static void put_remark(FILE *file, const rn_run_record *run, const char *text) {
 
 static void put_remarks_of(FILE *file, const rn_run_record *run) {
   char text[160];
-  if (run->lines == 0) put_remark(file, run, "metrics.jsonl holds no step yet");
+  if (run->lines == 0) put_remark(file, run, "metrics.jsonl has no step yet");
   if (run->strange > 0) {
-    snprintf(text, sizeof text, "%lld lines of metrics.jsonl hold no step and are left out",
+    snprintf(text, sizeof text, "%lld lines of metrics.jsonl have no step and are ignored",
              (long long)run->strange);
     put_remark(file, run, text);
   }
   if (run->summary == NULL) {
     put_remark(file, run,
                run->summary_fault != NULL ? run->summary_fault
-                                          : "no summary.json: the run has not ended in order yet");
+                                          : "no summary.json: the run has not ended normally yet");
   }
   if (run->config.fault != NULL) put_remark(file, run, run->config.fault);
 }
@@ -130,7 +130,7 @@ static rn_status put_charts(rn_err *err, FILE *file, const rn_run_record *runs, 
       {"tokens_per_s", "throughput", "Throughput",
        "tokens per second, without evaluations and saves", RN_CURVE_SMOOTHED, true, false},
       {"scan_wait_s", "scan-wait", "Waiting for states",
-       "seconds per step that a rank waits for the state of the previous one, mean over ranks",
+       "seconds per step that a rank waits for the state of the previous rank, mean over ranks",
        RN_CURVE_SMOOTHED, true, false}};
   curves c = {NULL, 0};
   RN_TRY(err, rn_alloc(err, "the curves of a chart", (size_t)count * (RN_RECORD_MAX_SERIES + 1),

@@ -1,5 +1,5 @@
 'use strict';
-// Buttons of the runs hide a run everywhere.
+// The button of a run hides or shows the run in all parts of the page.
 const hidden = new Set();
 const names = {};
 for (const button of document.querySelectorAll('.legend button')) {
@@ -14,7 +14,7 @@ for (const button of document.querySelectorAll('.legend button')) {
   });
 }
 
-// The configuration can be limited to the keys in which the runs differ.
+// A button limits the configuration to the keys in which the runs differ.
 const only = document.getElementById('only');
 if (only) {
   only.hidden = false;
@@ -25,7 +25,7 @@ if (only) {
   });
 }
 
-// Index of the point whose step is nearest.
+// Returns the index of the point whose step is nearest.
 function nearest(points, step) {
   let low = 0, high = points.length - 1;
   while (low < high) {
@@ -38,7 +38,7 @@ function nearest(points, step) {
 const text = value => Math.abs(value) >= 1e5 ? value.toLocaleString('en', {maximumFractionDigits: 0})
     : String(Number(value.toPrecision(5)));
 
-// A pointer, or the arrow keys, show the values of a step.
+// The pointer or the arrow keys select the step whose values are shown.
 for (const figure of document.querySelectorAll('figure.chart')) {
   const data = figure.querySelector('script'), plot = figure.querySelector('.plot');
   if (!data) continue;

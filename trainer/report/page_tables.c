@@ -30,15 +30,15 @@ typedef struct row {
 static const row rows[] = {
     {GROUP, "Result", NULL},
     {LAST, "tokens", "tokens"},
-    {CONFIG, "steps asked for", "train.steps"},
+    {CONFIG, "requested steps", "train.steps"},
     {LAST, "loss of the last step", "loss"},
     {LAST, "last validation loss", "val_loss"},
     {MIN, "best validation loss", "val_loss"},
     {LAST, "last validation perplexity", "val_perplexity"},
     {GROUP, "Speed", NULL},
     {RECENT, "tokens/s, median of the last 100 steps", "tokens_per_s"},
-    {RECENT, "seconds per step, the same", "step_s"},
-    {RECENT, "model FLOP/s, the same", "model_flops_per_s"},
+    {RECENT, "seconds per step, median of the same steps", "step_s"},
+    {RECENT, "model FLOP/s, median of the same steps", "model_flops_per_s"},
     {DURATION, "time of the last launch", "seconds"},
     {GROUP, "Layout", NULL},
     {NUMBER, "ranks", "ranks"},
@@ -163,8 +163,8 @@ void rn_page_memory(FILE *file, const rn_run_record *runs, int count) {
   }
   if (!(longest >= 0)) return;
   fputs(
-      "<figure class=\"chart\" id=\"memory\"><figcaption><h3>Memory</h3><p>peak of a rank, and "
-      "what the planner expected of the largest one</p></figcaption><div class=\"bars\">",
+      "<figure class=\"chart\" id=\"memory\"><figcaption><h3>Memory</h3><p>peak of a rank, and the "
+      "planner's estimate for the largest rank</p></figcaption><div class=\"bars\">",
       file);
   for (int i = 0; i < count; i++) {
     for (int b = 0; b < BARS; b++) {
@@ -215,8 +215,8 @@ void rn_page_config(FILE *file, const rn_run_record *runs, int count) {
         file);
   if (count > 1) {
     fputs(
-        "; marked: the runs differ. <button type=\"button\" id=\"only\" aria-pressed=\"false\" "
-        "hidden>Only differences</button>",
+        "; rows in which the runs differ are marked. <button type=\"button\" id=\"only\" "
+        "aria-pressed=\"false\" hidden>Only differences</button>",
         file);
   }
   fputs("</p><div class=\"scroll\"><table>\n<thead><tr><td></td>", file);

@@ -182,8 +182,7 @@ static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
     rn_options_free(&config);
     return;
   }
-  snprintf(words, sizeof words, "rank %d uses openblas by rule, but other ranks %s", last,
-           r->products->name);
+  snprintf(words, sizeof words, "rank %d uses openblas, other ranks %s", last, r->products->name);
   if (rn_world_rank(world) == last) setenv("RETNET_FAULT", "gemm.rule:1-", 1);
   if (strcmp(r->products->name, "openblas") == 0) {
     printf("left out: this CPU or this build has no other GEMM backend than openblas\n");

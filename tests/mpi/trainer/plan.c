@@ -54,10 +54,9 @@ int main(int argc, char **argv) {
   CHECK_EQUAL((int)sample.rows, 128);
   sample_of(world, large, 4, &sample);
   CHECK(strstr(sample.text, " of 8192, ffn_dim ") != NULL);
-  CHECK(
-      strstr(sample.text,
-             " of 50304; times scaled by the number of rows, and in addition the time of GEMMs") !=
-      NULL);
+  CHECK(strstr(sample.text,
+               " of 50304; times scaled by the number of rows; in addition, the time of GEMMs") !=
+        NULL);
 #if !defined(__SANITIZE_ADDRESS__)
   CHECK(rn_machine_peak_bytes() < (int64_t)500 * 1000 * 1000);
 #endif
