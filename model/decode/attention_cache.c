@@ -21,7 +21,7 @@ rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int6
   return c;
 }
 
-/* Returns the elements of one key head of one slot in one layer. */
+/* Returns the number of elements of one key head of one slot in one layer. */
 static size_t head_elements(const rn_attention_cache *c) {
   return (size_t)c->blocks * 2 * (size_t)c->width * (size_t)c->block;
 }
@@ -41,7 +41,7 @@ void rn_attention_cache_destroy(rn_attention_cache *cache) {
   cache->memory = NULL;
 }
 
-/* Returns the keys [block, K] of a block; the values [K, block] follow them. */
+/* Returns the keys [block, K] of a block; the values [K, block] follow the keys. */
 static rn_real *keys_of(rn_cache_head at, int block) {
   const rn_attention_cache *c = at.cache;
   const size_t head =

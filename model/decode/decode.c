@@ -28,7 +28,7 @@ static rn_array own_weights(const rn_decode_step *s, rn_weight w) {
   return rn_array_of_weights(s->d->bf16_weights, s->params, w.offset + own_columns(w).begin * w.k);
 }
 
-/* As rn_decode_project, but y = x w^T + beta y. */
+/* Does the same as rn_decode_project, but computes y = x w^T + beta y. */
 static void project(const rn_decode_step *s, rn_weight w, const rn_real *x, rn_real beta,
                     rn_real *y, int64_t ldy) {
   const rn_range own = own_columns(w);

@@ -1,10 +1,12 @@
 /**
- * The decoder generates text with the recurrent form. A step processes one token of each of several
- * sequences and reads the weights once.
+ * The decoder generates text; retention layers use the recurrent form. A step processes one token
+ * of each of several sequences and reads the weights once.
  *
- *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n     per retention layer and head; memory
- * independent of n o_n = sum over m <= n of softmax(q_n . k_m / sqrt(K)) v_m per attention layer
- * and head; keys and values are held (attention_cache.h)
+ *   S_n = g S_(n-1) + k_n^T v_n,  o_n = q_n S_n             retention layers, per head
+ *   o_n = sum over m <= n of softmax(q_n . k_m / sqrt(K)) v_m  attention layers, per head
+ *
+ * In retention layers, memory does not depend on n; attention layers store keys and values
+ * (attention_cache.h).
  *
  * Each sequence has a slot; a step takes any subset of the slots, each at its own position. The
  * bits of a sequence's logits do not depend on the other sequences of the step, nor on the number
@@ -45,7 +47,7 @@ void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
 /** Returns the bytes of the states, keys and values of all slots. */
 size_t rn_decoder_state_bytes(const rn_decoder *decoder);
-/** Returns rn_decoder_state_bytes of a decoder that rn_decoder_create would make. */
+/** Computes rn_decoder_state_bytes without creating a decoder. */
 size_t rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape);
 /** Returns the bytes of weights that a step of `count` sequences reads. */
 size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
@@ -55,18 +57,19 @@ size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 
 /** Sets the position of the slot's next token in its sequence; the whole sequence is one document.
- * In attention layers, the token sees what the slot holds of the tokens before this position. */
+ * In attention layers, the token sees the tokens before this position that the slot has stored. */
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
 
-/** Returns the bytes that rn_decoder_save writes for a slot. With attention layers, they grow with
- * the slot's position, at most to the window. */
+/** Returns the number of bytes that rn_decoder_save writes for a slot. With attention layers, it
+ * grows with the slot's position, up to the window. */
 size_t rn_decoder_saved_bytes(const rn_decoder *decoder, int slot);
-/** Writes the position, states, keys and values of a slot. They do not depend on the number of
- * slots, nor on the length for which the decoder reserves memory. */
+/** Writes the position, states, keys and values of a slot. The bytes do not depend on the decoder's
+ * number of slots or on its max_tokens. */
 void rn_decoder_save(rn_decoder *decoder, int slot, void *to);
 /**
- * Sets a slot to a saved state of the same model. Errors: RN_ERR_FORMAT if the bytes are not those
- * of a state; RN_ERR_USAGE if attention layers have no memory for its tokens.
+ * Sets a slot to a saved state of the same model. Errors: RN_ERR_FORMAT if the bytes are not a
+ * saved state; RN_ERR_USAGE if the state has more tokens than max_tokens and the model has
+ * attention layers.
  */
 rn_status rn_decoder_load(rn_err *err, rn_decoder *decoder, int slot, const void *from,
                           size_t bytes);

@@ -1,7 +1,7 @@
 /*
- * The attention block of a step. A task is one key head of one row and one block of its cache. The
- * task of the newest block first stores the token's key and value: no other task reads this block,
- * so no barrier is needed in between.
+ * Computes the attention block of a step. A task is one key head of one row and one block of the
+ * row's cache. The task whose block contains the new token first stores the token's key and value.
+ * No other task reads this block, so no barrier is needed after storing.
  */
 #include <omp.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "model/decode/decode_step.h"
 #include "proto/base/range.h"
 
-/* Columns of k and v of a row. */
+/* Returns the number of columns of k and v together. */
 static int pair_of(const rn_decoder *d) {
   return 2 * d->cache.kv_heads * d->cache.width;
 }
@@ -22,13 +22,13 @@ static rn_weight weight_out(const rn_decode_step *s) {
   return (rn_weight){s->at->out, s->d->spec.dim, s->d->spec.dim};
 }
 
-/* Returns the results of block 0 for one head of one row; those of the next blocks follow. */
+/* Returns the results of block 0 for one head of one row; the results of the next blocks follow. */
 static rn_real *partial_of(const rn_decoder *d, int row, int head) {
   return d->partial + ((int64_t)row * d->cache.heads + head) * d->cache.blocks *
                           rn_attention_cache_partial(&d->cache);
 }
 
-/* Returns the tokens that a row sees, its own included. */
+/* Returns the number of tokens that a row sees, including its own token. */
 static int64_t tokens_seen(const rn_decode_step *s, int row) {
   const int64_t next = s->d->position[s->slot[row]] + 1;
   return rn_range_count(rn_attention_cache_held(&s->d->cache, next));
@@ -67,7 +67,8 @@ static void attend(const rn_decode_step *s, int row, int kv_head, int block) {
       (int64_t)c->blocks * rn_attention_cache_partial(c));
 }
 
-/* Runs this thread's share of the tasks: those of a row are its key heads times its blocks. */
+/* Runs this thread's share of the tasks. The number of tasks of a row is its number of key heads
+ * times its number of blocks. */
 static void attend_own(const rn_decode_step *s) {
   const rn_attention_cache *c = &s->d->cache;
   int64_t tasks = 0, first = 0;

@@ -10,13 +10,13 @@ static size_t reals(const rn_decoder *d, int width) {
   return rn_arena_round((size_t)d->slots * (size_t)width * sizeof(rn_real));
 }
 
-/* Returns the columns of the input of the output projection of the widest layer. */
+/* Returns the number of columns of the widest input of an output projection. */
 static int gated_width(const rn_decoder *d) {
   const int D = d->spec.dim, Vd = d->retaining > 0 ? d->spec.value_dim : 0;
   return D > Vd ? D : Vd;
 }
 
-/* Returns the elements of d->partial of one row. */
+/* Returns the number of elements of d->partial for one row. */
 static int partial_elements(const rn_decoder *d) {
   return d->cache.heads * d->cache.blocks * rn_attention_cache_partial(&d->cache);
 }
@@ -82,7 +82,7 @@ static rn_status take_memory(rn_err *err, bool bf16, rn_decoder *d) {
                   &d->bf16_weights);
 }
 
-/* Sets the sizes of a decoder, which depend on nothing else. */
+/* Sets the sizes of a decoder. Depends only on the spec and the shape. */
 static void set_sizes(const rn_spec *spec, rn_decoder_shape shape, rn_decoder *d) {
   const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
   d->spec = *spec;

@@ -1,16 +1,17 @@
 /*
- * The state of a slot as bytes: the position of its next token (int64_t), then layer by layer the
- * state [H, K, V], or for each key head the keys [held, K] and the values [held, K], oldest first.
+ * Saves and loads the state of a slot. The saved bytes are the position of the next token
+ * (int64_t), then for each layer the state [H, K, V] or, in an attention layer, for each key head
+ * the keys [held, K] and the values [held, K] of the stored tokens, oldest first.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "model/decode/decoder.h"
 
-/* A walk over the bytes. */
+/* The progress of saving or loading. */
 typedef struct walk {
-  bool save; /* copies to the bytes; otherwise from them */
-  char *at;  /* next byte */
+  bool save; /* true: copies to the saved bytes; false: copies from them */
+  char *at;  /* next saved byte */
 } walk;
 
 static void move(walk *w, void *value, size_t bytes) {
@@ -29,7 +30,7 @@ static void move_head(walk *w, rn_cache_head at, rn_range held) {
   }
 }
 
-/* Returns the elements of a retention layer's state. */
+/* Returns the number of elements of a retention layer's state. */
 static size_t state_elements(const rn_decoder *d) {
   return (size_t)d->spec.dim * (size_t)d->value_width;
 }

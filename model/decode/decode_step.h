@@ -1,4 +1,5 @@
-/** One step of a decoder, as each of its threads sees it, and what its blocks have in common. */
+/** Defines a step of a decoder, of which each thread has a copy, and the functions that the blocks
+ * share. */
 #ifndef RN_MODEL_DECODE_DECODE_STEP_H
 #define RN_MODEL_DECODE_DECODE_STEP_H
 

@@ -15,9 +15,9 @@ struct rn_decoder {
   int slots, key_width, value_width, half_dim; /* number of slots; K; V; K/2 */
   int64_t max_tokens;                          /* length of the longest sequence */
   int retaining;                               /* number of retention layers */
-  int retention_width;                         /* columns of k, v, q and g of a retention layer */
-  int kvqg_width;                              /* row stride of kvqg: the widest layer */
-  int inner; /* columns of the first product of the feed-forward block */
+  int retention_width; /* total columns of k, v, q and g of a retention layer */
+  int kvqg_width;      /* row stride of kvqg; total columns of the widest layer */
+  int inner;           /* columns of the first product of the feed-forward block */
   rn_param_table *table;
   rn_retention core; /* decays and row scales */
   double *theta;     /* [K/2] */
@@ -26,7 +26,7 @@ struct rn_decoder {
   rn_bf16 *bf16_weights; /* [total]: matrices in bf16, or NULL */
   rn_real *states;       /* [retention layers, slots, H, K, V] */
   rn_attention_cache cache;
-  int rope_half_dim;  /* half the width of a head of attention layers; 0: there are none */
+  int rope_half_dim;  /* half the width of a head of attention layers; 0 without attention layers */
   double *rope_theta; /* [rope_half_dim] */
   /* the rows of a step; each array is [slots, ...], the comment gives the rest of its shape */
   rn_real *stream;     /* [D] */
@@ -39,12 +39,13 @@ struct rn_decoder {
   rn_real *alpha;                   /* [core.tables, slots, H] */
   int32_t *doc_position;
   rn_real *normed;            /* [threads, slots, D]: normed rows, one copy per thread */
-  rn_real *attention_scratch; /* [threads, rn_decoder_attention_scratch]: queries and scores */
+  rn_real *attention_scratch; /* [threads, rn_decoder_attention_scratch()]: queries and scores */
   int threads;                /* number of threads of a step */
   rn_thread_barrier barrier;
 };
 
-/** Returns the elements of scratch memory of a thread: queries and scores of one key head. */
+/** Returns the number of elements of a thread's scratch memory: queries and scores of one key
+ * head. */
 static inline int64_t rn_decoder_attention_scratch(const rn_decoder *d) {
   const rn_attention_cache *c = &d->cache;
   if (c->layers == 0) return 0;

@@ -1,4 +1,4 @@
-/** What a decoder has room for. */
+/** Defines the capacity of a decoder. */
 #ifndef RN_MODEL_DECODE_DECODER_SHAPE_H
 #define RN_MODEL_DECODE_DECODER_SHAPE_H
 
@@ -7,9 +7,9 @@
 
 typedef struct rn_decoder_shape {
   int slots;          /* number of sequences */
-  int64_t max_tokens; /* length of the longest sequence, prompt included; only attention layers
-                         need memory for it */
-  bool bf16;          /* products read weight matrices in bf16, which halves the memory traffic */
+  int64_t max_tokens; /* maximum length of a sequence, including the prompt; the memory of attention
+                         layers depends on it */
+  bool bf16; /* true: products read weight matrices in bf16, which halves the memory traffic */
 } rn_decoder_shape;
 
 #endif

@@ -1,7 +1,7 @@
 /**
- * Prefill: the ports through which a forward pass of the model's layers continues a sequence of a
- * decoder. The pass starts from the state, keys and values of a slot, and leaves there those after
- * its unit.
+ * Prefill: processes a prompt by forward passes of the model's layers instead of decoder steps.
+ * Provides the ports through which a pass starts from the state, keys and values of a decoder's
+ * slot and stores there the ones after its unit.
  */
 #ifndef RN_MODEL_DECODE_PREFILL_H
 #define RN_MODEL_DECODE_PREFILL_H
@@ -19,23 +19,23 @@ typedef struct rn_prefill rn_prefill;
 rn_status rn_prefill_create(rn_err *err, rn_decoder *decoder, int max_tokens, rn_prefill **out);
 void rn_prefill_destroy(rn_prefill **prefill);
 
-/** Returns the decoder, and its spec. */
+/** These functions return the decoder and its spec. */
 rn_decoder *rn_prefill_decoder(const rn_prefill *prefill);
 const rn_spec *rn_prefill_spec(const rn_prefill *prefill);
-/** Returns the number of tokens of the largest unit. */
+/** Returns the maximum number of tokens of a unit. */
 int rn_prefill_max_tokens(const rn_prefill *prefill);
 
-/** The next unit of a slot: its place in the sequence, and the ports of its pass. */
+/** The next unit of a slot: the position in the sequence, and the port for the pass. */
 typedef struct rn_prefill_unit {
-  int64_t position;            /* of its first token */
+  int64_t position;            /* position of the first token */
   const int32_t *doc_position; /* [tokens]: the whole sequence is one document */
-  rn_scan_port *scan;          /* of retention layers */
+  rn_scan_port *scan;          /* port of the retention layers */
 } rn_prefill_unit;
 
-/** Begins a unit of `tokens` tokens, which starts at the slot's position. It is valid until the
- * next call. */
+/** Begins a unit of `tokens` tokens at the slot's position. The result is valid until the next
+ * call. */
 rn_prefill_unit rn_prefill_begin(rn_prefill *prefill, int slot, int tokens);
-/** Moves the slot's position behind a unit whose pass is complete. */
+/** Advances the slot's position by the unit's tokens, after the pass is complete. */
 void rn_prefill_end(rn_prefill *prefill, int tokens);
 
 #endif

@@ -39,7 +39,8 @@ rn_scan_port *rn_local_state_port(rn_local_state *local_state);
  * write it. */
 rn_real *rn_local_state_state(rn_local_state *local_state, rn_scan_direction direction, int layer);
 
-/** Copies the state [n, m] to `before`, and advances it by an element: S <- exp(log a) S + own. */
+/** Copies the state [n, m] to `before`, then adds an element of the scan to the state: S <- exp(log
+ * a) S + own. */
 void rn_local_state_advance(rn_scan_element element, rn_real *state, rn_real *before);
 
 #endif

@@ -1,4 +1,4 @@
-/* The decoder of the CPU backend. */
+/* Implements the decoder calls of the CPU backend. */
 #include <stdlib.h>
 
 #include "model/decode/decode.h"

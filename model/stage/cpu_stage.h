@@ -1,4 +1,5 @@
-/** What the files of the CPU backend share: the stage, its slots, and the calls of decoders. */
+/** Declares what the files of the CPU backend share: the stage, its slots, and the calls of
+ * decoders. */
 #ifndef RN_MODEL_STAGE_CPU_STAGE_H
 #define RN_MODEL_STAGE_CPU_STAGE_H
 
@@ -10,7 +11,7 @@ typedef struct rn_cpu_stage {
   rn_stage base;
   rn_layer_stack *layers;
   rn_spec spec;
-  int max_tokens;       /* T of the largest unit */
+  int max_tokens;       /* maximum T of a unit */
   size_t slot_elements; /* [B, T, D] */
   float *weights;       /* [total], adopted */
   void *gradient;       /* adopted memory for the gradient; NULL: the stage allocates its own */
@@ -22,35 +23,35 @@ typedef struct rn_cpu_slot {
   float *gradient; /* [B, T, D]; shares the memory of the rows unless `separate_gradient` was set */
 } rn_cpu_slot;
 
-/** Returns the stage as the backend's own type. */
+/** Casts the stage to the type of the backend. */
 static inline rn_cpu_stage *rn_cpu_stage_of(rn_stage *stage) {
   return (rn_cpu_stage *)stage;
 }
 
-/** Returns the slot as the backend's own type. */
+/** Casts the slot to the type of the backend. */
 static inline rn_cpu_slot *rn_cpu_slot_of(rn_stage_slot *slot) {
   return (rn_cpu_slot *)slot;
 }
 
-/** As rn_stage_decoder_create. */
+/** Implements rn_stage_decoder_create. */
 rn_status rn_cpu_decoder_create(rn_err *err, rn_stage *stage, rn_decoder_shape shape,
                                 rn_stage_decoder **out);
-/** As rn_stage_decoder_destroy. */
+/** Implements rn_stage_decoder_destroy. */
 void rn_cpu_decoder_destroy(rn_stage *stage, rn_stage_decoder *decoder);
-/** As rn_stage_decoder_reset. */
+/** Implements rn_stage_decoder_reset. */
 void rn_cpu_decoder_reset(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
-/** As rn_stage_decoder_prefill. */
+/** Implements rn_stage_decoder_prefill. */
 rn_status rn_cpu_decoder_prefill(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                  rn_stage_decoder *decoder, rn_decoder_prompt prompt);
-/** As rn_stage_decoder_saved_bytes. */
+/** Implements rn_stage_decoder_saved_bytes. */
 size_t rn_cpu_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
-/** As rn_stage_decoder_save. */
+/** Implements rn_stage_decoder_save. */
 rn_status rn_cpu_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder, int sequence,
                               void *to);
-/** As rn_stage_decoder_load. */
+/** Implements rn_stage_decoder_load. */
 rn_status rn_cpu_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder, int sequence,
                               const void *from, size_t bytes);
-/** As rn_stage_decoder_step. */
+/** Implements rn_stage_decoder_step. */
 rn_status rn_cpu_decoder_step(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                               rn_decoder_tokens tokens);
 

@@ -2,7 +2,7 @@
 
 #include "proto/base/range.h"
 
-/* Runs one unit, which begins at the slot's position. */
+/* Processes one unit, which begins at the slot's position. */
 static rn_status forward_unit(rn_err *err, rn_layer_stack *stack, rn_activations *activations,
                               rn_prefill *prefill, const rn_layer_stack_prompt *prompt,
                               rn_range tokens) {
@@ -30,7 +30,8 @@ rn_status rn_layer_stack_prefill(rn_err *err, rn_layer_stack *stack, rn_activati
                                  rn_prefill *prefill, const rn_layer_stack_prompt *prompt) {
   int64_t end = 0;
   const rn_spec *spec = rn_prefill_spec(prefill);
-  /* Units of attention layers hold whole sequences, so they cannot continue one. */
+  /* In a forward pass, attention layers need whole sequences in a unit and cannot continue a
+   * sequence. Therefore, processes the prompt token by token. */
   if (rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
     for (int64_t i = 0; i < prompt->count; i++) {
       rn_decoder_step(rn_prefill_decoder(prefill), prompt->params, 1, &prompt->slot,

@@ -1,4 +1,5 @@
-/** Prefill of a decoder's sequence by the layers of a stage that holds the whole model. */
+/** Processes the prompt of a decoder's sequence by the layers of a stage that holds the whole
+ * model. */
 #ifndef RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
 #define RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
 
@@ -9,15 +10,15 @@
 /** The tokens to process. */
 typedef struct rn_layer_stack_prompt {
   const rn_real *params; /* [total] */
-  int slot;              /* of the decoder */
+  int slot;              /* slot of the decoder */
   const int32_t *token;  /* [count] */
   int64_t count;         /* at least 1 */
   rn_real *logits;       /* [N], output: logits that follow the last token */
 } rn_layer_stack_prompt;
 
 /**
- * Processes a prompt from the slot's present state, in units of the largest size for which
- * `prefill` was created. `activations` must hold such a unit. Errors: those of
+ * Processes a prompt, starting from the current state of the slot, in units of at most
+ * rn_prefill_max_tokens tokens. `activations` must have space for such a unit. Errors: those of
  * rn_layer_stack_forward.
  */
 rn_status rn_layer_stack_prefill(rn_err *err, rn_layer_stack *stack, rn_activations *activations,

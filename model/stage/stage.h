@@ -303,10 +303,10 @@ rn_status rn_stage_decoder_create(rn_err *err, rn_stage *stage, rn_decoder_shape
 /** Frees the decoder; the stage must still exist. Accepts NULL. */
 void rn_stage_decoder_destroy(rn_stage *stage, rn_stage_decoder **decoder);
 
-/** Returns a sequence to its start. */
+/** Resets a sequence to its start. */
 void rn_stage_decoder_reset(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
 
-/** Further tokens of one sequence; arrays are in host memory. */
+/** The next tokens of one sequence; arrays are in host memory. */
 typedef struct rn_decoder_prompt {
   int sequence;         /* index of the sequence */
   const int32_t *token; /* [count] */
@@ -314,17 +314,17 @@ typedef struct rn_decoder_prompt {
   float *logits;        /* [N], output: logits that follow the last token */
 } rn_decoder_prompt;
 
-/** Processes the tokens of a prompt, from the present state of the sequence, by forward passes in
- * the memory of `slot`. */
+/** Processes the tokens of a prompt, starting from the current state of the sequence, by forward
+ * passes in the memory of `slot`. */
 rn_status rn_stage_decoder_prefill(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                    rn_stage_decoder *decoder, rn_decoder_prompt prompt);
 
-/** Returns the bytes of the state of a sequence, which rn_stage_decoder_save writes. */
+/** Returns the number of bytes that rn_stage_decoder_save writes for a sequence. */
 size_t rn_stage_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, int sequence);
-/** Writes the state of a sequence to host memory: see rn_decoder_save (model/decode/decode.h). */
+/** Writes the state of a sequence to host memory; see rn_decoder_save (model/decode/decode.h). */
 rn_status rn_stage_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 int sequence, void *to);
-/** Sets a sequence to a saved state. Errors: as rn_decoder_load. */
+/** Sets a sequence to a saved state. Errors: the same as for rn_decoder_load. */
 rn_status rn_stage_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 int sequence, const void *from, size_t bytes);
 
