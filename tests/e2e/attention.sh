@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks models with attention layers. Evaluation gives the same loss on any number of ranks, options
 # that attention does not support are refused with their key, retnet-ckpt diff compares the keys of
-# attention, and --plan, retnet-bench and presets accept such models.
+# attention, and --plan, retnet-bench and presets accept such models. A prompt gets the same
+# continuation alone and beside a longer prompt.
 set -euo pipefail
 bin=$1
 # shellcheck source-path=SCRIPTDIR
@@ -51,7 +52,7 @@ done
 "$bin/retnet-bench" step --steps 1 -s model.layers=1 -s model.dim=64 -s data.sequence_length=64 \
   -s model.arch=transformer >bench.log 2>&1 || fail "retnet-bench: $(tail -n 1 bench.log)"
 
-# A prompt is continued alike alone and beside a longer one.
+# A prompt gets the same continuation alone and beside a longer prompt.
 continue_text() { # continue_text DIR OPTION...
   "$bin/retnet-generate" --checkpoint "$1" --tokens 20 --temperature 0 --json "${@:2}" |
     grep -oE '"text":"([^"\\]|\\.)*"'
@@ -65,6 +66,7 @@ done
 "$bin/retnet-bench" decode --json --rounds 1 -s model.layers=1 -s model.dim=64 \
   -s data.sequence_length=512 -s model.arch=transformer >decode.json 2>bench.log ||
   fail "retnet-bench decode: $(tail -n 1 bench.log)"
-# 512 tokens and 16 steps at the last position, each with the keys and values of 64 channels
+# The state holds a position (8 bytes), and for 512 tokens and 16 further steps the keys and values
+# of 64 channels.
 grep -q '"position": 512,.*"state_bytes": 270344}' decode.json || fail "$(cat decode.json)"
 finish

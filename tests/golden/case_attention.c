@@ -1,6 +1,6 @@
 /* Checks a model with softmax attention, also with packed documents: logits, loss, all gradients
- * and hidden rows. Then checks logits of a prefix and states of retention layers, and the same,
- * held keys and values, and a greedy continuation by the decoder. */
+ * and hidden rows. Then checks logits of a prefix and states of retention layers. The decoder must
+ * give the same logits and states; its keys, values and greedy continuation are checked too. */
 #include <stdio.h>
 #include <string.h>
 

@@ -80,8 +80,8 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
-/* Copies the keys and values [B, G, held, K] of a layer from saved states; `at` is the offset of
- * the layer in each of them, which moves to the next layer. */
+/* Copies the keys and values [B, G, held, K] of a layer from the saved states. `at` is the offset
+ * of the layer in each state; the function moves it to the next layer. */
 static void take_layer(const decode_case *x, char *const *saved, size_t *at, size_t held,
                        rn_real *keys, rn_real *values) {
   const size_t head = held * (size_t)rn_spec_attention_width(x->spec);
@@ -97,7 +97,7 @@ static void take_layer(const decode_case *x, char *const *saved, size_t *at, siz
   *at += heads * 2 * head * sizeof(rn_real);
 }
 
-/* Compares the keys and values that the decoder holds, oldest first. */
+/* Compares the keys and values that the decoder holds, from the oldest to the newest. */
 static rn_status check_keys(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
   const int window = x->spec->attention_window, K = rn_spec_attention_width(x->spec);
   const int held = window > 0 && window < steps ? window : steps;

@@ -138,8 +138,10 @@ rn_status golden_scales_after(rn_err *err, golden_case *c, const rn_spec *spec, 
 rn_status golden_check_decode(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
                               const int32_t *input, int sequences, int tokens);
 
-/** decode.* and generate.* of a case with attention layers, by the decoder; also the keys and
- * values that it holds. */
+/**
+ * Checks the decoder against the arrays decode.* and generate.* of a case with attention layers,
+ * and also the keys and values that the decoder holds.
+ */
 rn_status golden_check_decoder(rn_err *err, golden_case *c, const rn_spec *spec, rn_real *params,
                                const int32_t *input, int sequences, int tokens);
 

@@ -11,9 +11,9 @@
 typedef struct decoder {
   rn_decoder *on_cpu;
   rn_prefill *prefill;
-  guarded_array *states; /* [sequences, max_bytes]: saved states after the last token */
-  int64_t max_bytes;     /* of a saved state */
-  size_t *bytes;         /* [sequences] */
+  guarded_array *states; /* [sequences, max_bytes]: states saved after the last token */
+  int64_t max_bytes;     /* of one saved state */
+  size_t *bytes;         /* [sequences]: size of each saved state */
 } decoder;
 
 static decoder *of_decoder(rn_stage_decoder *d) {

@@ -1,7 +1,8 @@
-/* With attention layers, token by token the decoder gives the result of the stage for whole
- * sequences: over several blocks of the cache, with a window (a ring buffer), grouped heads and
- * retention layers in between. Bits depend neither on other sequences nor on threads, and a saved
- * state continues with the same bits in another decoder. */
+/* Checks the decoder with attention layers. Token by token, it gives the same logits as the stage
+ * for whole sequences. The cases cover several blocks of the cache, a window (kept in a ring
+ * buffer), grouped heads, and a model with both kinds of layers. The bits depend neither on
+ * other sequences nor on the number of threads. Another decoder that loads a saved state continues
+ * with the same bits. */
 #include "model/base/threads.h"
 #include "model/decode/decode.h"
 #include "tests/support/stage.h"
@@ -42,7 +43,8 @@ static rn_decoder *decoder_of(const rn_spec *spec, int slots, int64_t tokens) {
   return d;
 }
 
-/* Decodes tokens [begin, end) of sequence b in a slot; stores the logits [TOKENS, VOCAB]. */
+/* Decodes the tokens [begin, end) of sequence b in the slot, and writes their rows of `logits`
+ * [TOKENS, VOCAB]. */
 static void decode(const test_model *m, rn_decoder *d, int slot, int b, int begin, int end,
                    rn_real *logits) {
   for (int t = begin; t < end; t++) {
@@ -70,8 +72,9 @@ static void decoding_is_the_forward_pass(const char *what, rn_spec spec) {
   test_model_close(&m);
 }
 
-/* One sequence alone on another number of threads, where the second decoder takes over at `half`
- * from the first one's saved state, against both sequences in one step. */
+/* Decodes two sequences together, then one of them alone on another number of threads. The second
+ * time, another decoder loads the state after `half` tokens and continues. Both times the logits
+ * must have the same bits. */
 static void bits_survive(const char *what, rn_spec spec, int half) {
   static rn_real want[TOKENS * VOCAB], got[TOKENS * VOCAB];
   rn_err err = {0};
@@ -82,7 +85,7 @@ static void bits_survive(const char *what, rn_spec spec, int half) {
     const int slot[SEQUENCES] = {0, 1};
     const int32_t token[SEQUENCES] = {m.input[t], m.input[TOKENS + t]};
     rn_real step[SEQUENCES * VOCAB];
-    /* The first sequence begins later than the second, and so stays at another position. */
+    /* The first sequence starts three tokens later, so the two positions always differ. */
     rn_decoder_step(both, m.params, t < 3 ? 1 : 2, t < 3 ? slot + 1 : slot,
                     t < 3 ? token + 1 : token, step);
     if (t >= 3) memcpy(want + (t - 3) * VOCAB, step, VOCAB * sizeof *step);
@@ -108,11 +111,12 @@ static void bits_survive(const char *what, rn_spec spec, int half) {
   rn_threads_start(2);
 }
 
-/* Memory grows with the length, at most to the window; retention layers do not grow. */
+/* The memory of attention layers grows with the length, but not beyond the window. The memory of
+ * retention layers does not depend on the length. */
 static void memory_is_known_before(void) {
   const rn_decoder_shape near = {3, 512, false}, far = {3, 1024, false};
   const rn_spec whole = attention_spec(2, 0), window = attention_spec(2, 256), rows = test_spec();
-  const size_t token = 2 * 2 * 4 * 2 * sizeof(rn_real); /* k and v, G, K, layers */
+  const size_t token = 2 * 2 * 4 * 2 * sizeof(rn_real); /* k and v, times G, K and layers */
   CHECK_EQUAL(rn_decoder_measure_state(&whole, near), 3 * 512 * token);
   CHECK_EQUAL(rn_decoder_measure_state(&whole, far), 3 * 1024 * token);
   CHECK_EQUAL(rn_decoder_measure_state(&window, near), 3 * 256 * token);
@@ -124,7 +128,7 @@ static void memory_is_known_before(void) {
   rn_decoder_destroy(&d);
 }
 
-/* A state of more tokens than the decoder has memory for. */
+/* A decoder refuses a state with more tokens than it has memory for. */
 static void longer_state_is_refused(void) {
   const rn_spec spec = attention_spec(2, 0);
   rn_err err = {0};

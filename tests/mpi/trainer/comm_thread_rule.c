@@ -1,7 +1,8 @@
 /*
- * Checks when parallel.comm_thread=auto starts a communication thread: never without messages or
- * where the ranks have fewer cores than compute threads, always where a core is left over, and
- * between the two only if ranks share sequences. `on` starts it everywhere, `off` nowhere.
+ * Checks when parallel.comm_thread=auto starts a communication thread. It starts none if no
+ * messages are sent, or if the ranks have fewer cores than compute threads. It always starts one if
+ * a core is left over. If there are just enough cores, it starts one only if ranks share sequences.
+ * `on` always starts one, `off` never does.
  */
 #include "comm/world/cores.h"
 #include "tests/support/check.h"
@@ -31,9 +32,9 @@ int main(int argc, char **argv) {
     return rn_world_finish(&world, RN_OK, &err) + 77;
   }
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
-  least = -(cores.cores / cores.sharing); /* the maximum of the negative is the minimum */
+  least = -(cores.cores / cores.sharing); /* the largest negative is the smallest count */
   CHECK_OK(&err, rn_world_max(&err, world, &least, 1));
-  const int fitting = (int)-least; /* threads of a rank that have cores; 0: not even one has */
+  const int fitting = (int)-least; /* threads of a rank that have a core each; may be 0 */
   const bool sends = rn_world_size(world) > 1;
 
   CHECK(!starts(AUTO, fitting + 1, sends, sends));

@@ -91,7 +91,7 @@ static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(9, 3), 2));
 }
 
-/* Threads share cores as soon as one of them has none. */
+/* The cores suffice if each thread has a core of its own. */
 static void cores_suffice_for_threads(void) {
   CHECK(rn_cores_suffice(shared(2, 1), 2));
   CHECK(rn_cores_suffice(shared(2, 2), 1));
