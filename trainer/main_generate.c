@@ -1,39 +1,47 @@
 /* retnet-generate continues prompts. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/tokenizer/tokenizer_file.h"
 #include "model/base/blas.h"
 #include "model/base/threads.h"
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
-#include "proto/base/utf8.h"
 #include "proto/cli/args.h"
 #include "proto/cli/launched.h"
 #include "proto/cli/program.h"
-#include "trainer/checkpoint/checkpoint_tokenizer.h"
-#include "trainer/generate/completions.h"
-#include "trainer/generate/generate.h"
+#include "trainer/generate/interactive.h"
+#include "trainer/generate/text_generator.h"
 #include "trainer/machine/binding.h"
 #include "trainer/machine/core_check.h"
 #include "trainer/machine/program_version.h"
 #include "trainer/machine/thread_limit.h"
 
 typedef struct options {
-  const char *checkpoint, *precision, *special_tokens;
+  const char *checkpoint, *precision, *special_tokens, *load_state, *save_state;
   int bf16; /* index of `precision` in precisions[]; 1: bf16 */
-  rn_words prompts, prompt_files, line_files;
-  int64_t tokens, top_k, seed;
-  double temperature, top_p;
-  bool json, ignore_end;
+  rn_words prompts, prompt_files, line_files, stops, seeds;
+  int64_t tokens;
+  rn_sampling sampling;
+  rn_repetition repetition;
+  bool json, ignore_end, interactive;
   rn_args_found found;
 } options;
 
 static const char *const precisions[] = {"fp32", "bf16"};
+static const double max_integer = 9e15;
+
+static const char about[] =
+    "Generates text with a trained model. Several prompts are continued in one batch, and each "
+    "text is the same as with its prompt alone. Texts are printed in the order of --prompt, "
+    "--prompt-file and --prompt-lines, each character as soon as it is certain; with --json, "
+    "after all are complete.\n"
+    "The next token is drawn as Hugging Face's generate() does: --repetition-penalty changes the "
+    "logits, then --temperature divides them; --top-k, --top-p and --min-p follow in this order, "
+    "each on the tokens that the one before kept.\n"
+    "A long text is read once with --save-state. After --load-state, with equal options, the "
+    "completion has the bits of one without the file; --prompt adds to the text.";
 
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
-  const double max = 9e15;
   const rn_arg table[] = {
       {0, "checkpoint", "DIR",
        "checkpoint (step folder), or run directory (newest valid checkpoint)", RN_ARG_PATH,
@@ -48,38 +56,71 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
        "none)",
        RN_ARG_TEXT, &o->special_tokens, 0, 0},
       {0, "tokens", "N", "maximum number of tokens to generate (default 128)", RN_ARG_INTEGER,
-       &o->tokens, 0, max},
+       &o->tokens, 0, max_integer},
+      {0, "stop", "TEXT",
+       "end a text before TEXT, also where TEXT spans several tokens; may be repeated", RN_ARG_LIST,
+       &o->stops, 0, 0},
+      {0, "ignore-end", NULL, "continue past the end of a document", RN_ARG_SWITCH, &o->ignore_end,
+       0, 0},
       {0, "temperature", "X", "sampling temperature; 0: always the most likely token (default 1)",
-       RN_ARG_NUMBER, &o->temperature, 0, 1e6},
+       RN_ARG_NUMBER, &o->sampling.temperature, 0, 1e6},
       {0, "top-k", "K", "sample from the K most likely tokens (default 0: all)", RN_ARG_INTEGER,
-       &o->top_k, 0, max},
+       &o->sampling.top_k, 0, max_integer},
       {0, "top-p", "P",
        "sample from the smallest set of tokens whose probability reaches P (default 1)",
-       RN_ARG_NUMBER, &o->top_p, 0, 1},
-      {0, "seed", "S", "random seed (default 1)", RN_ARG_INTEGER, &o->seed, 0, max},
+       RN_ARG_NUMBER, &o->sampling.top_p, 0, 1},
+      {0, "min-p", "P",
+       "sample from the tokens whose probability is at least P times the largest (default 0)",
+       RN_ARG_NUMBER, &o->sampling.min_p, 0, 1},
+      {0, "repetition-penalty", "X",
+       "divide the logits of tokens that the text already has by X, or multiply them if negative; "
+       "above 1, repetition is less likely (default 1)",
+       RN_ARG_NUMBER, &o->repetition.penalty, 1e-3, 1e3},
+      {0, "repetition-window", "N",
+       "apply the penalty to the last N tokens of the text, prompt included (default 0: all)",
+       RN_ARG_INTEGER, &o->repetition.window, 0, max_integer},
+      {0, "seed", "S",
+       "random seed (default 1); repeated, each prompt has the seed at its place in the order of "
+       "the texts",
+       RN_ARG_LIST, &o->seeds, 0, 0},
+      {0, "interactive", NULL,
+       "add each line of the standard input to the text, and print how it goes on; Ctrl-C ends a "
+       "completion, the end of the input the program",
+       RN_ARG_SWITCH, &o->interactive, 0, 0},
+      {0, "load-state", "FILE",
+       "continue the text of a state file, every prompt by itself; the file's text is not printed",
+       RN_ARG_PATH, &o->load_state, 0, 0},
+      {0, "save-state", "FILE",
+       "write the state after the text to a file; with --tokens 0, the prompt is only read",
+       RN_ARG_PATH, &o->save_state, 0, 0},
       {0, "precision", "fp32|bf16",
        "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
        &o->precision, 0, 0},
-      {0, "ignore-end", NULL, "continue past the end of a document", RN_ARG_SWITCH, &o->ignore_end,
-       0, 0},
       {0, "json", NULL, "print one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
   const rn_args args = {
       .program = "retnet-generate",
       .form =
           "--checkpoint DIR [--prompt TEXT]... [--prompt-file FILE]... [--prompt-lines FILE]... "
-          "[--special-tokens LIST] [--tokens N] [--temperature X] [--top-k K] [--top-p P] [--seed "
-          "S] "
-          "[--precision fp32|bf16] [--ignore-end] [--json]",
-      .about =
-          "Generates text with a trained model. Several prompts are continued in one batch, "
-          "and each text is the same as with its prompt alone. The texts are printed in the "
-          "order of --prompt, --prompt-file and --prompt-lines, after all are complete.",
-      .example = "retnet-generate --checkpoint RUN --prompt \"Once upon a time\" --tokens 200",
+          "[--tokens N] [--stop TEXT]... [--interactive] [--load-state FILE] [--save-state FILE] "
+          "[OPTION]...",
+      .about = about,
+      .example =
+          "retnet-generate --checkpoint RUN --prompt \"Once upon a time\" --tokens 200\n"
+          "retnet-generate --checkpoint RUN --prompt \"Q: Why?\" --stop Q: --min-p 0.05\n"
+          "retnet-generate --checkpoint RUN --prompt-file book.txt --tokens 0 --save-state "
+          "book.state",
       .options = table,
       .count = (int)(sizeof table / sizeof table[0])};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
   RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->bf16));
+  for (int i = 0; i < o->stops.count; i++) {
+    if (o->stops.word[i][0] == '\0') return rn_fail(err, RN_ERR_USAGE, "--stop: the text is empty");
+  }
+  if (o->interactive && o->json) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--json prints one object; it does not go with --interactive");
+  }
   if (o->checkpoint != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is required; see --help");
 }
@@ -104,124 +145,57 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *com
 
 /* ---- generation ---- */
 
-/* Receives the generated tokens. Without --json, a single text is printed while it is generated:
- * each character as soon as its last token arrives. */
-typedef struct output {
-  const options *o;
-  rn_tokenizer *tokenizer;
-  rn_completions completions;
-  bool at_once, full;
-} output;
-
-/* Prints the text up to its last complete character or, if `all`, the whole text. */
-static bool print_text(rn_bytes *text, bool all) {
-  const size_t open = all ? 0 : rn_utf8_open_end(text->byte, text->count);
-  const size_t count = text->count - open;
-  if (count == 0) return true;
-  fwrite(text->byte, 1, count, stdout);
-  memmove(text->byte, text->byte + count, open);
-  text->count = open;
-  return fflush(stdout) == 0;
-}
-
-static bool take_token(void *self, int prompt, int32_t token) {
-  output *out = self;
-  rn_completion *t = &out->completions.text[prompt];
-  const void *bytes = NULL;
-  size_t count = 0;
-  t->tokens++;
-  if (token == out->tokenizer->document) {
-    t->ended = true;
-    return out->o->ignore_end;
+/* Sets the seed of each text: one for all, or one for each. */
+static rn_status set_seeds(rn_err *err, const options *o, const rn_text_generator *generator,
+                           int texts) {
+  const int count = o->seeds.count;
+  int64_t *seed;
+  if (count > 1 && count != texts) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--seed is given %d times for %d prompts; give one seed, or one for each prompt",
+                   count, texts);
   }
-  if (rn_tokenizer_token(NULL, out->tokenizer, token, &bytes, &count) != RN_OK) return false;
-  out->full = !rn_bytes_add(&t->text, bytes, count) || out->full;
-  if (out->at_once && !print_text(&t->text, false)) return false;
-  return !out->full;
-}
-
-/* Builds the tokens of every prompt: a document token, then the tokens of the prompt. */
-static rn_status tokens_of(rn_err *err, const output *out, rn_tokens *tokens, rn_prompt *prompt) {
-  const rn_completions *completions = &out->completions;
-  rn_encoder *encoder = NULL;
-  RN_TRY(err, rn_encoder_create(err, out->tokenizer, &encoder));
-  rn_status status = RN_OK;
-  if (out->o->special_tokens != NULL) {
-    status = rn_encoder_allow(err, encoder, out->o->special_tokens);
+  RN_TRY(err, rn_alloc(err, "seeds", (size_t)count + 1, sizeof *seed, &seed));
+  seed[0] = 1;
+  const rn_status status = rn_args_integers(err, "--seed", &o->seeds, max_integer, seed);
+  for (int i = 0; i < texts; i++) {
+    rn_generator_sequence(generator->generator, i)->seed = (uint64_t)seed[count > 1 ? i : 0];
   }
-  for (int i = 0; status == RN_OK && i < completions->count; i++) {
-    const rn_bytes *text = &completions->text[i].prompt;
-    const size_t before = tokens->count;
-    status = rn_tokens_add(err, tokens, out->tokenizer->document, 0);
-    if (status == RN_OK) {
-      status = rn_encoder_encode(err, encoder, (const char *)text->byte, text->count, tokens);
-    }
-    prompt[i].count = (int64_t)(tokens->count - before);
-  }
-  rn_encoder_destroy(&encoder);
-  const int32_t *at = tokens->id; /* the array is complete, so it no longer moves */
-  for (int i = 0; i < completions->count; at += prompt[i++].count) prompt[i].token = at;
+  free(seed);
   return status;
 }
 
-/* Lists the ids below the vocabulary size that belong to no token. */
-static rn_status list_gaps(rn_err *err, const rn_tokenizer *tokenizer, int32_t **gap, int *count) {
-  *count = 0;
-  RN_TRY(err, rn_alloc(err, "gaps", (size_t)tokenizer->vocabulary, sizeof **gap, gap));
-  for (int32_t id = 0; id < tokenizer->vocabulary; id++) {
-    if (!rn_tokenizer_has(tokenizer, id)) (*gap)[(*count)++] = id;
+static rn_status generate(rn_err *err, const options *o, rn_text_generator *generator,
+                          rn_completions *completions) {
+  if ((o->save_state != NULL || o->interactive) && completions->count > 1) {
+    return rn_fail(err, RN_ERR_USAGE, "%s has one text, but there are %d prompts",
+                   o->interactive ? "--interactive" : "--save-state", completions->count);
   }
+  if (o->load_state != NULL) RN_TRY(err, rn_text_generator_load(err, generator, o->load_state));
+  RN_TRY(err, set_seeds(err, o, generator, completions->count));
+  for (int i = 0; i < completions->count; i++) {
+    RN_TRY(err, rn_text_generator_give(err, generator, i, &completions->text[i].prompt));
+  }
+  if (o->interactive) {
+    RN_TRY(err, rn_interactive_run(err, generator));
+  } else {
+    RN_TRY(err, rn_text_generator_run(err, generator, completions));
+  }
+  if (o->save_state != NULL) RN_TRY(err, rn_text_generator_save(err, generator, o->save_state));
+  if (o->json) rn_completions_print_json(completions);
   return RN_OK;
 }
 
-static rn_status generate_prompts(rn_err *err, rn_checkpoint_model *model, output *out,
-                                  const rn_prompt *prompt) {
-  const options *o = out->o;
-  int32_t *gap = NULL;
-  int gaps = 0;
-  RN_TRY(err, list_gaps(err, out->tokenizer, &gap, &gaps));
-  const rn_generation_options how = {
-      .bf16 = o->bf16 == 1,
-      .max_tokens = o->tokens,
-      .vocabulary = out->tokenizer->vocabulary,
-      .never = gap,
-      .never_count = gaps,
-      .sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed}};
-  const rn_status status = rn_generate(err, model, &how, prompt, out->completions.count,
-                                       (rn_token_visitor){take_token, out});
-  free(gap);
-  return status;
-}
-
-static rn_status generate(rn_err *err, rn_checkpoint_model *model, output *out) {
-  rn_completion *first = &out->completions.text[0];
-  rn_tokens tokens = {0};
-  rn_prompt *prompt = NULL;
-  out->at_once = !out->o->json && out->completions.count == 1;
-  if (out->at_once) fwrite(first->prompt.byte, 1, first->prompt.count, stdout);
-  rn_status status =
-      rn_alloc(err, "prompts", (size_t)out->completions.count, sizeof *prompt, &prompt);
-  if (status == RN_OK) status = tokens_of(err, out, &tokens, prompt);
-  if (status == RN_OK) status = generate_prompts(err, model, out, prompt);
-  if (out->at_once) (void)print_text(&first->text, true);
-  if (status == RN_OK && out->full)
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while generating text");
-  rn_tokens_free(&tokens);
-  free(prompt);
-  return status;
-}
-
-/* Creates the tokenizer that is stored in the checkpoint. */
-static rn_status open_tokenizer(rn_err *err, const rn_checkpoint_model *model, output *out) {
-  Retnet__Tokenizer *file = NULL;
-  const char *path = out->o->checkpoint;
-  RN_TRY(err, rn_checkpoint_tokenizer_file(err, path, model->manifest->vocabulary, &file));
-  const rn_status status = rn_tokenizer_create(err, file, &out->tokenizer);
-  rn_tokenizer_file_free(file);
-  if (status != RN_OK || model->spec.vocab >= out->tokenizer->vocabulary) return status;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "%s: the model has a vocabulary of %d, less than the %d of its tokenizer %s", path,
-                 model->spec.vocab, out->tokenizer->vocabulary, out->tokenizer->name);
+static rn_text_options text_options(const options *o) {
+  return (rn_text_options){.generation = {.bf16 = o->bf16 == 1,
+                                          .max_tokens = o->tokens,
+                                          .sampling = o->sampling,
+                                          .repetition = o->repetition},
+                           .stops = {o->stops.word, o->stops.count},
+                           .special_tokens = o->special_tokens,
+                           .ignore_end = o->ignore_end,
+                           .stream = !o->json,
+                           .keeps_states = o->load_state != NULL || o->save_state != NULL};
 }
 
 static rn_status start_threads(rn_err *err) {
@@ -247,23 +221,29 @@ static rn_status check_launch(rn_err *err) {
 
 static rn_status run(rn_err *err, const options *o) {
   rn_checkpoint_model model = {0};
-  output out = {.o = o};
+  rn_completions completions = {0};
+  rn_text_generator generator = {0};
+  const rn_text_options how = text_options(o);
   rn_status status = start_threads(err);
-  if (status == RN_OK) status = read_prompts(err, o, &out.completions);
+  if (status == RN_OK) status = read_prompts(err, o, &completions);
   if (status == RN_OK) status = rn_checkpoint_model_open(err, o->checkpoint, &model);
-  if (status == RN_OK) status = open_tokenizer(err, &model, &out);
-  if (status == RN_OK) status = generate(err, &model, &out);
-  if (status == RN_OK && o->json) rn_completions_print_json(&out.completions);
-  if (status == RN_OK && !o->json && !out.at_once) rn_completions_print(&out.completions);
+  if (status == RN_OK) {
+    status =
+        rn_text_generator_open(err, o->checkpoint, &model, &how, completions.count, &generator);
+  }
+  if (status == RN_OK) status = generate(err, o, &generator, &completions);
+  rn_text_generator_close(&generator);
   rn_checkpoint_model_close(&model);
-  rn_completions_destroy(&out.completions);
-  rn_tokenizer_destroy(&out.tokenizer);
+  rn_completions_destroy(&completions);
   return status;
 }
 
 int main(int argc, char **argv) {
   rn_err err = {0};
-  options o = {.precision = "fp32", .tokens = 128, .temperature = 1, .top_p = 1, .seed = 1};
+  options o = {.precision = "fp32",
+               .tokens = 128,
+               .sampling = {.temperature = 1, .top_p = 1},
+               .repetition = {.penalty = 1}};
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
   if (status == RN_OK && (rn_args_asks(&o.found))) {
@@ -277,5 +257,7 @@ int main(int argc, char **argv) {
   rn_words_free(&o.prompts);
   rn_words_free(&o.prompt_files);
   rn_words_free(&o.line_files);
+  rn_words_free(&o.stops);
+  rn_words_free(&o.seeds);
   return rn_program_finish("retnet-generate", status, &err);
 }

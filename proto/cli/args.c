@@ -108,23 +108,36 @@ static rn_status empty(rn_err *err, const char *name) {
   return rn_fail(err, RN_ERR_USAGE, "%s is empty: give a path (is a shell variable unset?)", name);
 }
 
-static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
+static rn_status take_integer(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
   char *end;
   errno = 0;
+  const long long whole = strtoll(text, &end, 10);
+  if (end == text || *end != '\0' || errno == ERANGE) {
+    return rn_fail(err, RN_ERR_USAGE, "%s %s: not an integer", name, text);
+  }
+  *(int64_t *)arg->out = whole;
+  return check_bounds(err, arg, name, text, (double)whole);
+}
+
+rn_status rn_args_integers(rn_err *err, const char *name, const rn_words *words, double high,
+                           int64_t *out) {
+  rn_arg arg = {.kind = RN_ARG_INTEGER, .low = 0, .high = high};
+  for (int i = 0; i < words->count; i++) {
+    arg.out = &out[i];
+    RN_TRY(err, take_integer(err, &arg, name, words->word[i]));
+  }
+  return RN_OK;
+}
+
+static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
+  char *end;
   if (arg->kind == RN_ARG_PATH && text[0] == '\0') return empty(err, name);
   if (arg->kind == RN_ARG_TEXT || arg->kind == RN_ARG_PATH) {
     *(const char **)arg->out = text;
     return RN_OK;
   }
   if (arg->kind == RN_ARG_LIST) return add_word(err, arg->out, text);
-  if (arg->kind == RN_ARG_INTEGER) {
-    const long long whole = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || errno == ERANGE) {
-      return rn_fail(err, RN_ERR_USAGE, "%s %s: not an integer", name, text);
-    }
-    *(int64_t *)arg->out = whole;
-    return check_bounds(err, arg, name, text, (double)whole);
-  }
+  if (arg->kind == RN_ARG_INTEGER) return take_integer(err, arg, name, text);
   const double number = strtod(text, &end);
   if (end == text || *end != '\0' || !isfinite(number)) {
     return rn_fail(err, RN_ERR_USAGE, "%s %s: not a finite number", name, text);

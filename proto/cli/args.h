@@ -103,6 +103,11 @@ static inline bool rn_args_asks(const rn_args_found *found) {
 bool rn_args_answer(const rn_args *args, const rn_args_found *found,
                     rn_print_version *print_version);
 
+/** Parses the words of the repeated option `name` as integers from 0 to `high` into out [count].
+ * Errors: RN_ERR_USAGE, as for RN_ARG_INTEGER. */
+rn_status rn_args_integers(rn_err *err, const char *name, const rn_words *words, double high,
+                           int64_t *out);
+
 /** Sets *out to the index of `word` in `choices`. Errors: RN_ERR_USAGE naming `what`, word and
  * choices. */
 rn_status rn_args_choose(rn_err *err, const char *what, const char *word,

@@ -43,6 +43,7 @@ room(data/batch MAY proto/base data/file data/shard)
 room(data/checkpoint MAY proto/base proto/schema proto/options data/file)
 room(data/exchange MAY proto/base proto/schema data/file)
 room(data/run MAY proto/base data/file)
+room(data/state MAY proto/base proto/schema data/file)
 room(data/tokenizer MAY proto/base proto/schema data/file)
 room(data/text MAY proto/base proto/schema data/file data/shard data/batch data/tokenizer)
 
@@ -67,8 +68,8 @@ room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel 
      trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
 room(trainer/checkpoint MAY proto/base proto/schema proto/options proto/cli model/spec model/kernel comm/world
      data/batch data/file data/checkpoint data/run data/tokenizer trainer/layout trainer/parallel trainer/run)
-room(trainer/generate MAY proto/base model/retention model/stage data/file
-     trainer/checkpoint)
+room(trainer/generate MAY proto/base model/retention model/stage data/file data/state
+     data/tokenizer trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
      model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
      trainer/optimizer trainer/cost trainer/parallel trainer/config trainer/machine trainer/launch trainer/run trainer/generate)

@@ -92,11 +92,12 @@ static double time_triad(bench *b) {
 /* Decodes one more token for each of the first `count` slots, sampled as in retnet-generate. */
 static void step(bench *b, int count) {
   static const int slot[MAX_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  static const rn_sampling sampling = {1, 0, 1, 1};
+  static const rn_sampling sampling = {.temperature = 1, .top_p = 1};
   rn_decoder_step(count == 1 ? b->single : b->decoder, b->params, count, slot, b->token, b->logits);
   for (int i = 0; i < count; i++) {
     const float *logits = b->logits + (int64_t)i * b->vocab;
-    b->token[i] = rn_sample(sampling, b->vocab, logits, b->order, b->draws++);
+    b->token[i] =
+        rn_sample(sampling, b->vocab, logits, b->order, rn_sample_quantile(1, b->draws++));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "data/file/blob.h"
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
 
@@ -66,6 +67,20 @@ rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_
     if (!gone || i == MAX_TRIES) return status;
     rn_err_clear(err);
   }
+}
+
+rn_status rn_checkpoint_model_hash(rn_err *err, const rn_checkpoint_model *l, uint64_t *out) {
+  Retnet__Model keys = *rn_ckpt_config(l->manifest)->model;
+  keys.has_chunk = keys.has_products = keys.has_dropout = 0;
+  const size_t bytes = retnet__model__get_packed_size(&keys);
+  unsigned char *packed;
+  RN_TRY(err, rn_alloc(err, "keys of the model", bytes, 1, &packed));
+  retnet__model__pack(&keys, packed);
+  const uint64_t sums[2] = {rn_blob_sum(packed, bytes),
+                            rn_blob_sum(l->params, (size_t)l->table->total * sizeof *l->params)};
+  free(packed);
+  *out = rn_blob_sum(sums, sizeof sums);
+  return RN_OK;
 }
 
 void rn_checkpoint_model_close(rn_checkpoint_model *loaded) {

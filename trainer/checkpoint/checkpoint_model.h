@@ -31,6 +31,13 @@ rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_
 rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
                                          rn_checkpoint_model *out);
 
+/**
+ * XXH3-64 of the weights and of the keys of the network, without those that change no result
+ * (model.chunk, model.products) or act only in training (model.dropout).
+ * Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_checkpoint_model_hash(rn_err *err, const rn_checkpoint_model *model, uint64_t *out);
+
 /** Frees the model; accepts a zeroed one. */
 void rn_checkpoint_model_close(rn_checkpoint_model *loaded);
 

@@ -32,3 +32,15 @@ rn_status rn_checkpoint_tokenizer_file(rn_err *err, const char *checkpoint,
   return rn_fail(err, RN_ERR_USAGE, "%s: the checkpoint does not contain its tokenizer %s",
                  checkpoint, name);
 }
+
+rn_status rn_checkpoint_tokenizer(rn_err *err, const char *checkpoint,
+                                  const rn_checkpoint_model *model, rn_tokenizer **out) {
+  Retnet__Tokenizer *file = NULL;
+  RN_TRY(err, rn_checkpoint_tokenizer_file(err, checkpoint, model->manifest->vocabulary, &file));
+  const rn_status status = rn_tokenizer_create(err, file, out);
+  rn_tokenizer_file_free(file);
+  if (status != RN_OK || model->spec.vocab >= (*out)->vocabulary) return status;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "%s: the model has a vocabulary of %d, less than the %d of its tokenizer %s",
+                 checkpoint, model->spec.vocab, (*out)->vocabulary, (*out)->name);
+}

@@ -5,6 +5,7 @@
 #include "data/batch/split.h"
 #include "data/tokenizer/tokenizer_file.h"
 #include "proto/schema/checkpoint.pb-c.h"
+#include "trainer/checkpoint/checkpoint_model.h"
 
 /**
  * Checks that `split`, in folder `dir`, was made with the checkpoint's tokenizer. Returns RN_OK if
@@ -24,5 +25,14 @@ rn_status rn_checkpoint_check_tokenizer(rn_err *err, const char *checkpoint,
 rn_status rn_checkpoint_tokenizer_file(rn_err *err, const char *checkpoint,
                                        const Retnet__Vocabulary *vocabulary,
                                        Retnet__Tokenizer **out);
+
+/**
+ * Creates the tokenizer that is stored in the checkpoint of a model.
+ *
+ * Ownership: the caller destroys *out, also after an error.
+ * Errors:    those of rn_checkpoint_tokenizer_file; RN_ERR_USAGE if the model has fewer ids.
+ */
+rn_status rn_checkpoint_tokenizer(rn_err *err, const char *checkpoint,
+                                  const rn_checkpoint_model *model, rn_tokenizer **out);
 
 #endif

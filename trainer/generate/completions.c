@@ -19,11 +19,9 @@ rn_status rn_completions_add(rn_err *err, rn_completions *completions, const voi
     completions->text = grown;
     completions->capacity = capacity;
   }
-  unsigned char *copy = malloc(bytes > 0 ? bytes : 1);
-  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading a prompt");
-  if (bytes > 0) memcpy(copy, prompt, bytes);
-  completions->text[completions->count++] = (rn_completion){.prompt = {copy, bytes, bytes}};
-  return RN_OK;
+  rn_completion *added = &completions->text[completions->count++];
+  *added = (rn_completion){.tokens = 0};
+  return rn_text_add(err, &added->prompt, prompt, bytes);
 }
 
 static const size_t max_file_bytes = (size_t)1 << 32;
@@ -57,64 +55,72 @@ rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, con
 
 void rn_completions_destroy(rn_completions *completions) {
   for (int i = 0; i < completions->count; i++) {
-    free(completions->text[i].prompt.byte);
-    free(completions->text[i].text.byte);
+    rn_text_free(&completions->text[i].prompt);
+    rn_text_free(&completions->text[i].text);
   }
   free(completions->text);
   *completions = (rn_completions){0};
 }
 
-bool rn_bytes_add(rn_bytes *bytes, const void *from, size_t count) {
-  if (count > bytes->capacity - bytes->count) {
-    size_t capacity = bytes->capacity > 0 ? bytes->capacity : 256;
-    while (capacity - bytes->count < count) capacity *= 2;
-    unsigned char *grown = realloc(bytes->byte, capacity);
-    if (grown == NULL) return false;
-    bytes->byte = grown;
-    bytes->capacity = capacity;
-  }
-  if (count > 0) memcpy(bytes->byte + bytes->count, from, count);
-  bytes->count += count;
-  return true;
+/* ---- text ---- */
+
+rn_status rn_completion_append(rn_err *err, rn_completion *completion, rn_stop_strings stops,
+                               const void *bytes, size_t count) {
+  rn_text *text = &completion->text;
+  const size_t before = text->count, longest = rn_stop_strings_longest(stops);
+  RN_TRY(err, rn_text_add(err, text, bytes, count));
+  const size_t end = rn_stop_strings_find(stops, text->bytes, text->count,
+                                          before > longest ? before - longest : 0);
+  if (end == text->count) return RN_OK;
+  text->count = end;
+  completion->stop = RN_STOP_STRING;
+  completion->complete = true;
+  return RN_OK;
 }
 
 /* ---- output ---- */
 
-static json_t *in_hex(const rn_bytes *bytes) {
+static json_t *in_hex(const rn_text *text) {
   static const char digit[] = "0123456789abcdef";
-  char *hex = malloc(2 * bytes->count + 1);
+  char *hex = malloc(2 * text->count + 1);
   if (hex == NULL) return NULL;
-  for (size_t i = 0; i < bytes->count; i++) {
-    hex[2 * i] = digit[bytes->byte[i] >> 4];
-    hex[2 * i + 1] = digit[bytes->byte[i] & 15];
+  for (size_t i = 0; i < text->count; i++) {
+    const unsigned char byte = (unsigned char)text->bytes[i];
+    hex[2 * i] = digit[byte >> 4];
+    hex[2 * i + 1] = digit[byte & 15];
   }
-  json_t *out = json_stringn(hex, 2 * bytes->count);
+  json_t *out = json_stringn(hex, 2 * text->count);
   free(hex);
   return out;
 }
 
-static json_t *repaired(const rn_bytes *bytes) {
-  unsigned char *text = malloc(3 * bytes->count + 1);
-  if (text == NULL) return NULL;
+static const unsigned char *bytes_of(const rn_text *text) {
+  return (const unsigned char *)text->bytes;
+}
+
+static json_t *repaired(const rn_text *text) {
+  unsigned char *copy = malloc(3 * text->count + 1);
+  if (copy == NULL) return NULL;
   json_t *out =
-      json_stringn((const char *)text, rn_utf8_replace_invalid(bytes->byte, bytes->count, text));
-  free(text);
+      json_stringn((const char *)copy, rn_utf8_replace_invalid(bytes_of(text), text->count, copy));
+  free(copy);
   return out;
 }
 
-static void put_bytes(json_t *object, const char *key, const char *key_of_hex,
-                      const rn_bytes *bytes) {
-  json_object_set_new(object, key, repaired(bytes));
-  if (rn_utf8_is_valid(bytes->byte, bytes->count)) return;
-  json_object_set_new(object, key_of_hex, in_hex(bytes));
+static void put_text(json_t *object, const char *key, const char *key_of_hex, const rn_text *text) {
+  json_object_set_new(object, key, repaired(text));
+  if (rn_utf8_is_valid(bytes_of(text), text->count)) return;
+  json_object_set_new(object, key_of_hex, in_hex(text));
 }
 
-static json_t *object_of(const rn_completion *text) {
+static json_t *object_of(const rn_completion *completion) {
+  static const char *const stops[] = {
+      [RN_STOP_LENGTH] = "length", [RN_STOP_DOCUMENT] = "document", [RN_STOP_STRING] = "string"};
   json_t *object = json_object();
-  put_bytes(object, "prompt", "prompt_hex", &text->prompt);
-  put_bytes(object, "text", "text_hex", &text->text);
-  json_object_set_new(object, "tokens", json_integer(text->tokens));
-  json_object_set_new(object, "stop", json_string(text->ended ? "document" : "length"));
+  put_text(object, "prompt", "prompt_hex", &completion->prompt);
+  put_text(object, "text", "text_hex", &completion->text);
+  json_object_set_new(object, "tokens", json_integer(completion->tokens));
+  json_object_set_new(object, "stop", json_string(stops[completion->stop]));
   return object;
 }
 
@@ -134,12 +140,37 @@ void rn_completions_print_json(const rn_completions *completions) {
   json_decref(whole);
 }
 
-void rn_completions_print(const rn_completions *completions) {
-  for (int i = 0; i < completions->count; i++) {
-    const rn_completion *t = &completions->text[i];
-    printf("%s==> %d <==\n", i > 0 ? "\n\n" : "", i + 1);
-    fwrite(t->prompt.byte, 1, t->prompt.count, stdout);
-    if (t->text.count > 0) fwrite(t->text.byte, 1, t->text.count, stdout);
+static size_t certain_bytes(const rn_completion *c, rn_stop_strings stops) {
+  if (c->complete) return c->text.count;
+  const size_t open = rn_utf8_open_end(bytes_of(&c->text), c->text.count);
+  const size_t held = rn_stop_strings_open_end(stops, c->text.bytes, c->text.count);
+  return c->text.count - (open > held ? open : held);
+}
+
+/* Prints the first `count` bytes, and removes them. */
+static void print_front(rn_text *text, size_t count) {
+  if (count == 0) return;
+  fwrite(text->bytes, 1, count, stdout);
+  memmove(text->bytes, text->bytes + count, text->count - count);
+  text->count -= count;
+}
+
+static void begin_text(const rn_completions *completions, int index) {
+  const rn_text *prompt = &completions->text[index].prompt;
+  if (completions->count > 1) printf("%s==> %d <==\n", index > 0 ? "\n\n" : "", index + 1);
+  if (prompt->count > 0) fwrite(prompt->bytes, 1, prompt->count, stdout);
+}
+
+bool rn_completions_stream(rn_completions *completions, rn_stop_strings stops,
+                           rn_completions_printed *printed) {
+  for (; printed->completion < completions->count; printed->completion++) {
+    rn_completion *c = &completions->text[printed->completion];
+    if (!printed->begun) begin_text(completions, printed->completion);
+    printed->begun = true;
+    print_front(&c->text, certain_bytes(c, stops));
+    if (!c->complete) break;
+    printed->begun = false;
+    if (completions->count > 1 && printed->completion == completions->count - 1) printf("\n");
   }
-  printf("\n");
+  return fflush(stdout) == 0;
 }

@@ -1,6 +1,9 @@
 /**
  * Holds prompts and their completions, and prints them as bytes or as JSON.
  *
+ * With --json, `stop` says why a completion ended: "document" (the model drew the document token),
+ * "string" (a stop string), "length" (the limit of tokens).
+ *
  *   one prompt        {"prompt", "text", "tokens", "stop"}
  *   several prompts   {"results": [an object as above for each prompt, in order]}
  *
@@ -15,17 +18,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "data/tokenizer/tokenizer.h"
 #include "proto/base/status.h"
+#include "trainer/generate/stop_strings.h"
 
-typedef struct rn_bytes {
-  unsigned char *byte; /* [count] */
-  size_t count, capacity;
-} rn_bytes;
+/** Why a completion ended. */
+typedef enum { RN_STOP_LENGTH, RN_STOP_DOCUMENT, RN_STOP_STRING } rn_stop;
 
 typedef struct rn_completion {
-  rn_bytes prompt, text;
-  int64_t tokens; /* number of tokens sampled after the prompt */
-  bool ended;     /* true: an end-of-document token ended it; false: the length limit did */
+  rn_text prompt;
+  rn_text text;   /* completion; without the bytes that rn_completions_stream has printed */
+  int64_t tokens; /* drawn after the prompt */
+  rn_stop stop;
+  bool complete;
 } rn_completion;
 
 /** Zero-initialize; free with rn_completions_destroy. */
@@ -50,13 +55,30 @@ rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, con
 /** Frees all prompts and texts. */
 void rn_completions_destroy(rn_completions *completions);
 
-/** Appends bytes; returns false if memory runs out. */
-bool rn_bytes_add(rn_bytes *bytes, const void *from, size_t count);
+/**
+ * Appends the text of a token. If that completes a stop string, the text ends before the string,
+ * and the completion is marked as complete. Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_completion_append(rn_err *err, rn_completion *completion, rn_stop_strings stops,
+                               const void *bytes, size_t count);
 
 /** Prints the JSON object above in one line on stdout. */
 void rn_completions_print_json(const rn_completions *completions);
 
-/** Prints each prompt and its completion on stdout, under a numbered header, "==> 1 <==". */
-void rn_completions_print(const rn_completions *completions);
+/** Progress of rn_completions_stream; zero-initialise. */
+typedef struct rn_completions_printed {
+  int completion; /* the one that is being printed */
+  bool begun;     /* its prompt is printed */
+} rn_completions_printed;
+
+/**
+ * Prints what is certain of the texts on stdout, in order, and flushes: whole characters that no
+ * stop string can take back. A text begins when the one before is complete. Of several, each has a
+ * header, "==> 1 <==", and the last one ends with a line feed. Returns false if stdout fails.
+ *
+ * Printed bytes are removed from the texts.
+ */
+bool rn_completions_stream(rn_completions *completions, rn_stop_strings stops,
+                           rn_completions_printed *printed);
 
 #endif

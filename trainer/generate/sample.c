@@ -1,8 +1,5 @@
-/*
- * Visits the tokens in descending order of probability until the cumulative probability exceeds a
- * uniform random number. A heap yields only as many tokens as needed, so the vocabulary is not
- * sorted.
- */
+/* A heap yields the tokens in descending order of probability, only as many as needed, so that the
+ * vocabulary is not sorted. */
 #include "trainer/generate/sample.h"
 
 #include <math.h>
@@ -48,21 +45,74 @@ static int32_t likeliest(int n, const float *logits) {
   return best;
 }
 
-int32_t rn_sample(rn_sampling s, int n, const float *logits, int32_t *order, uint64_t index) {
-  if (s.temperature <= 0) return likeliest(n, logits);
-  const int kept = s.top_k > 0 && s.top_k < n ? (int)s.top_k : n;
-  const double top = logits[likeliest(n, logits)];
-  double whole = 0, mass = 0;
+/* The tokens in descending order of probability, of which the first `sorted` are known. */
+typedef struct ranking {
+  int n, sorted;
+  const float *logits;
+  int32_t *heap; /* [n]: a heap of the others, then the sorted ones, the last of them first */
+  double temperature, largest;
+} ranking;
+
+static ranking ranking_make(int n, const float *logits, int32_t *order, double temperature) {
   make_heap(n, logits, order);
-  for (int i = 0; i < kept && kept < n; i++) take_first(order, n - i, logits);
-  for (int i = n - kept; i < n; i++) whole += exp((logits[order[i]] - top) / s.temperature);
-  const uint64_t words[1] = {s.seed};
-  const rn_random_key key = rn_random_key_make(RN_RANDOM_SAMPLE, words, 1);
-  const double target = rn_random_uniform(key, index) * fmin(1, s.top_p) * whole;
-  for (int i = 0; i < kept; i++) {
-    if (kept == n) take_first(order, n - i, logits);
-    mass += exp((logits[order[n - 1 - i]] - top) / s.temperature);
-    if (mass > target) return order[n - 1 - i];
+  return (ranking){.n = n,
+                   .logits = logits,
+                   .heap = order,
+                   .temperature = temperature,
+                   .largest = logits[order[0]]};
+}
+
+/* Returns token number `i`; callers ask for the tokens one after the other. */
+static int32_t token_at(ranking *r, int i) {
+  for (; r->sorted <= i; r->sorted++) take_first(r->heap, r->n - r->sorted, r->logits);
+  return r->heap[r->n - 1 - i];
+}
+
+/* Returns the probability of a token as a multiple of that of the most likely token. */
+static double weight(const ranking *r, int32_t token) {
+  return exp((r->logits[token] - r->largest) / r->temperature);
+}
+
+static double weight_of_first(ranking *r, int count) {
+  double sum = 0;
+  for (int i = 0; i < count; i++) {
+    sum += weight(r, count < r->n ? token_at(r, i) : (int32_t)i);
   }
-  return order[n - kept];
+  return sum;
+}
+
+/* Applies top_p and min_p to the first *count tokens, which have the weight `whole`: reduces
+ * *count, and returns the weight that is left. */
+static double filter(ranking *r, rn_sampling s, double whole, int *count) {
+  double left = 0;
+  int kept = 0;
+  for (; kept < *count; kept++) {
+    const double w = weight(r, token_at(r, kept));
+    const bool beyond_top_p = s.top_p < 1 && left >= s.top_p * whole;
+    if (kept > 0 && (beyond_top_p || w < s.min_p)) break;
+    left += w;
+  }
+  *count = kept;
+  return left;
+}
+
+int32_t rn_sample(rn_sampling s, int n, const float *logits, int32_t *order, double quantile) {
+  if (s.temperature <= 0) return likeliest(n, logits);
+  ranking r = ranking_make(n, logits, order, s.temperature);
+  int count = s.top_k > 0 && s.top_k < n ? (int)s.top_k : n;
+  double whole = weight_of_first(&r, count), sum = 0;
+  if (s.top_p < 1 || s.min_p > 0) whole = filter(&r, s, whole, &count);
+  int32_t token = token_at(&r, 0);
+  for (int i = 0; i < count && sum <= quantile * whole; i++) {
+    const double w = weight(&r, token_at(&r, i));
+    if (w == 0) break; /* rounding must not lead to a token that cannot be drawn */
+    sum += w;
+    token = token_at(&r, i);
+  }
+  return token;
+}
+
+double rn_sample_quantile(uint64_t seed, uint64_t index) {
+  const rn_random_key key = rn_random_key_make(RN_RANDOM_SAMPLE, &seed, 1);
+  return rn_random_uniform(key, index);
 }

@@ -1,18 +1,38 @@
-/** Samples one token from the logits of a model. */
+/**
+ * Draws one token from the logits of a model.
+ *
+ * The filters work in the order of Hugging Face's generate(), each on what the one before kept:
+ *
+ *   temperature   p_i = exp(logit_i / temperature) / sum_j exp(logit_j / temperature)
+ *   top_k         keeps the K most likely tokens
+ *   top_p         keeps the most likely tokens until their share of what top_k kept reaches P
+ *   min_p         keeps the tokens whose probability is at least min_p times the largest
+ *
+ * The most likely token is always kept. The token is drawn from the kept ones, in proportion to
+ * their probabilities. Of equally likely tokens, the one with the lower id comes first.
+ */
 #ifndef RN_TRAINER_GENERATE_SAMPLE_H
 #define RN_TRAINER_GENERATE_SAMPLE_H
 
 #include <stdint.h>
 
 typedef struct rn_sampling {
-  double temperature; /* 0: the most likely token; of equally likely ones, the first */
-  int64_t top_k;      /* sample from the K most likely tokens; 0: from all */
-  double top_p;       /* sample from the smallest set with probability >= P; 1: from all */
-  uint64_t seed;
+  double temperature; /* 0: the most likely token */
+  int64_t top_k;      /* 0: all */
+  double top_p;       /* 1: all */
+  double min_p;       /* 0: all */
 } rn_sampling;
 
-/** Samples a token from logits [n] with random number `index` of the seed. `order` [n] is
- * workspace. */
-int32_t rn_sample(rn_sampling sampling, int n, const float *logits, int32_t *order, uint64_t index);
+/**
+ * Returns the token at which the cumulative probability, from the most likely token on, exceeds
+ * `quantile`, a number in [0, 1).
+ *
+ * Shapes: logits [n], -inf for a token that must not be drawn; order [n] is workspace.
+ */
+int32_t rn_sample(rn_sampling sampling, int n, const float *logits, int32_t *order,
+                  double quantile);
+
+/** Returns the quantile of draw number `index` of a seed. */
+double rn_sample_quantile(uint64_t seed, uint64_t index);
 
 #endif

@@ -23,7 +23,7 @@
 #include "tests/support/world.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/evaluate/evaluate.h"
-#include "trainer/generate/generate.h"
+#include "trainer/generate/generator.h"
 #include "trainer/run/step.h"
 #include "trainer/run/validate.h"
 
@@ -114,24 +114,35 @@ typedef struct record {
   int count[PROMPTS];
 } record;
 
-static bool take_token(void *self, int prompt, int32_t token) {
+static rn_status take_token(void *self, rn_err *unused, int prompt, int32_t token,
+                            rn_generate_next *next) {
   record *r = self;
+  (void)unused;
+  (void)next;
   r->token[prompt][r->count[prompt]++] = token;
-  return true;
+  return RN_OK;
 }
 
-/* Generates from two prompts, one of them longer than a segment of the prefill. */
+/* Generates from two prompts, one of them longer than a segment of the prefill. Two runs generate
+ * half of the tokens each. */
 static void generate(rn_checkpoint_model *model, bool bf16, int32_t (*token)[TOKENS]) {
   int32_t text[300];
   const rn_generation_options options = {.bf16 = bf16,
-                                         .max_tokens = TOKENS,
+                                         .max_tokens = TOKENS / 2,
                                          .vocabulary = model->spec.vocab,
-                                         .sampling = {.temperature = 1, .top_p = 1, .seed = 3}};
-  const rn_prompt prompt[PROMPTS] = {{text, 300}, {text + 5, 7}};
+                                         .sampling = {.temperature = 1, .top_p = 1},
+                                         .repetition = {.penalty = 1.2}};
+  rn_generator *generator = NULL;
   record r = {.token = token};
   for (int i = 0; i < 300; i++) text[i] = test_token(i);
-  CHECK_OK(&err,
-           rn_generate(&err, model, &options, prompt, PROMPTS, (rn_token_visitor){take_token, &r}));
+  CHECK_OK(&err, rn_generator_create(&err, model, &options, PROMPTS, &generator));
+  CHECK_OK(&err, rn_sequence_give(&err, rn_generator_sequence(generator, 0), text, 300));
+  CHECK_OK(&err, rn_sequence_give(&err, rn_generator_sequence(generator, 1), text + 5, 7));
+  for (int i = 0; i < 2; i++) {
+    CHECK_OK(&err, rn_generator_run(&err, generator,
+                                    (rn_token_visitor){.visit = take_token, .self = &r}));
+  }
+  rn_generator_destroy(&generator);
 }
 
 static void use_checkpoint(rn_world *world, const char *backend, results *out) {
@@ -145,7 +156,8 @@ static void use_checkpoint(rn_world *world, const char *backend, results *out) {
   }
   CHECK_OK(&err, rn_split_open(&err, rn_path_join(folder.text, "data").text, "val", &split));
   for (int i = 0; i < 2; i++) {
-    const rn_evaluation_options options = {form[i], T, &parallel};
+    const rn_evaluation_options options = {
+        .form = form[i], .sequence_length = T, .parallel = &parallel};
     CHECK_OK(&err, rn_evaluate(&err, world, &model, &split, &options, &out->evaluation[i]));
     generate(&model, i == 1, out->token[i]);
   }

@@ -1,0 +1,68 @@
+/**
+ * File of the state of a text that generation has read, so that a long prompt is read once.
+ *
+ *   frames    the bytes of the state, compressed by zstd in pieces
+ *   message   a GenerationState (proto/schema/state.proto): which model and tokenizer, the tokens,
+ *             and size and checksum of each frame
+ *   trailer   magic "RNSTATE1", length of the message, XXH3-64 of the message
+ *
+ * Every byte is under a checksum. Equal content gives equal bytes.
+ */
+#ifndef RN_DATA_STATE_STATE_FILE_H
+#define RN_DATA_STATE_STATE_FILE_H
+
+#include "data/file/file.h"
+#include "proto/schema/state.pb-c.h"
+
+/** A file that is being written. Zero-initialise. */
+typedef struct rn_state_writer {
+  rn_file file; /* temporary file beside `path` */
+  rn_path path;
+  int64_t bytes;
+  Retnet__StateFrame *frame;
+  size_t frames, capacity;
+} rn_state_writer;
+
+/** Creates a temporary file in the folder of `path`. Errors: those of rn_file_create. */
+rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *out);
+
+/** Appends bytes of the state, at least 1, as a frame. Errors: RN_ERR_MEMORY, RN_ERR_IO. */
+rn_status rn_state_writer_add(rn_err *err, rn_state_writer *writer, const void *data, size_t bytes);
+
+/** Writes the message, whose format and frames are set here, and gives the file its name, durably.
+ * Errors: RN_ERR_MEMORY, RN_ERR_IO. */
+rn_status rn_state_writer_commit(rn_err *err, rn_state_writer *writer,
+                                 const Retnet__GenerationState *message);
+
+/** Frees; removes the temporary file if it was not committed. */
+void rn_state_writer_close(rn_state_writer *writer);
+
+/** An open state file. Zero-initialise. */
+typedef struct rn_state_reader {
+  rn_file file;
+  Retnet__GenerationState *message;
+} rn_state_reader;
+
+/**
+ * Opens a file and reads its message. Frames are not read yet, but fill the file exactly, and the
+ * counts of the message are consistent: read < number of tokens; a drawn token is the last one, and
+ * the only unread one.
+ *
+ * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT for a truncated or damaged file, or another
+ *         kind of file; RN_ERR_MISMATCH for a later format.
+ */
+rn_status rn_state_reader_open(rn_err *err, const char *path, rn_state_reader *out);
+
+/**
+ * Reads the state, of all frames.
+ *
+ * Ownership: the caller frees *state.
+ * Errors:    RN_ERR_FORMAT naming the file; RN_ERR_MEMORY.
+ */
+rn_status rn_state_reader_read(rn_err *err, const rn_state_reader *reader, void **state,
+                               size_t *bytes);
+
+/** Closes the file and frees the message. */
+void rn_state_reader_close(rn_state_reader *reader);
+
+#endif

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# retnet-generate as users call it: seeds, stop strings, penalties, saved states, interactive mode.
+set -euo pipefail
+bin=$1
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$(realpath "$0")")/common.sh"
+
+cat >run.yaml <<'YAML'
+model: {layers: 2, dim: 16, value_dim: 24, ffn_dim: 20, heads: 2}
+data: {dir: data, sequence_length: 64, batch_sequences: 4}
+optimizer: {lr: 1e-2}
+train: {steps: 60, eval_every: 0}
+YAML
+for i in $(seq 400); do echo "line $i of a text to learn"; done >text
+"$bin/retnet-data" build --out data text >/dev/null 2>&1
+"$bin/retnet-train" run.yaml -s run.dir=run >run.log 2>&1 || fail "$(tail -n 3 run.log)"
+program=("$bin/retnet-generate" --checkpoint run --ignore-end)
+generate() { "${program[@]}" "$@"; }
+greedy() { generate --tokens 60 --temperature 0 "$@"; }
+
+# Each prompt has its own seed, and the text that it has alone.
+generate --prompt a --prompt b --seed 3 --seed 4 >two
+{
+  printf '==> 1 <==\n' && generate --prompt a --seed 3
+  printf '\n\n==> 2 <==\n' && generate --prompt b --seed 4 && echo
+} | cmp - two || fail 'a seed is not that of its prompt'
+! generate --prompt a --seed 4 | cmp -s - <(generate --prompt a --seed 3) || fail 'one text for two seeds'
+refuse 2 '3 times for 2 prompts' "${program[@]}" --prompt a --prompt b --seed 1 --seed 2 --seed 3
+refuse 2 '--seed' "${program[@]}" --seed x
+
+# A text ends before the first stop string, of which a token has one byte.
+greedy --prompt 'line ' >whole
+stop=$(tail -c +30 whole | head -c 6 | tr -d '\n')
+greedy --prompt 'line ' --stop 'not there' --stop "$stop" >stopped
+head -c "$(grep -obaF -- "$stop" whole | sed -n '/^[5-9]:\|^[1-9][0-9]/{s/:.*//p;q}')" whole |
+  cmp - stopped || fail "stopped at '$stop': $(cat stopped)"
+greedy --prompt 'line ' --stop "$stop" --json | grep -q '"stop":"string"' || fail 'no "stop"'
+refuse 2 '--stop' "${program[@]}" --stop ''
+
+# Filters that leave one token give the greedy text; so does none of them at temperature 0.
+for filter in '--top-k 1' '--top-p 0' '--min-p 1'; do
+  # shellcheck disable=SC2086
+  generate --tokens 60 --prompt 'line ' --seed 9 $filter | cmp - whole || fail "$filter is not greedy"
+done
+! greedy --prompt 'line ' --repetition-penalty 5 | cmp -s - whole || fail 'no penalty'
+greedy --prompt 'line ' --repetition-penalty 1 | cmp - whole || fail 'a penalty of 1'
+
+# A saved state goes on with the bits of the uninterrupted text: after drawn tokens, after a prompt
+# that is longer than a segment of the prefill, and after a longer prompt whose beginning was saved.
+sampled() { generate --seed 3 --repetition-penalty 1.2 --repetition-window 50 "$@"; }
+head -c 700 text >long
+{ cat long && printf 'line 7'; } >longer
+for precision in fp32 bf16; do
+  as=(--precision "$precision")
+  for prompt in long longer; do sampled "${as[@]}" --prompt-file $prompt --tokens 60 >$prompt.whole; done
+  sampled "${as[@]}" --prompt-file long --tokens 25 --save-state drawn >first
+  sampled "${as[@]}" --load-state drawn --tokens 35 >second
+  cat first second | cmp - long.whole || fail "$precision: another text after drawn tokens"
+  sampled "${as[@]}" --prompt-file long --tokens 0 --save-state read >first
+  sampled "${as[@]}" --load-state read --tokens 60 >second
+  cat first second | cmp - long.whole || fail "$precision: another text after a prompt"
+  sampled "${as[@]}" --load-state read --prompt 'line 7' --tokens 60 >second
+  cat first second | cmp - longer.whole || fail "$precision: another text after more prompt"
+done
+# Every prompt continues the saved text by itself.
+sampled "${as[@]}" --load-state read --prompt 'line 7' --prompt x --tokens 60 >two
+{ printf '==> 1 <==\n' && cat second; } >first
+head -c "$(wc -c <first)" two | cmp - first || fail 'prompts of a saved text depend on each other'
+# So it is with an attention layer, whose keys and values are part of the state.
+"$bin/retnet-train" run.yaml -s run.dir=hybrid -s 'model.attention_layers=[1]' -s train.steps=1 \
+  >hybrid.log 2>&1 || fail "$(tail -n 3 hybrid.log)"
+mixed() { "$bin/retnet-generate" --checkpoint hybrid --ignore-end --seed 3 "$@"; }
+mixed --prompt-file long --tokens 50 >want
+mixed --prompt-file long --tokens 20 --save-state half >first
+mixed --load-state half --tokens 30 >second
+cat first second | cmp - want || fail 'another text of a model with attention'
+printf 'a\nb\n' | mixed --interactive --load-state half --tokens 300 --save-state talk >got
+[ "$(wc -c <got)" -ge 500 ] || fail "two lines with attention: $(cat got)"
+refuse 2 'bf16' "${program[@]}" --load-state read
+refuse 2 '2 prompts' "${program[@]}" --prompt a --prompt b --save-state two
+"$bin/retnet-train" run.yaml -s run.dir=run -s train.steps=61 >run.log 2>&1
+refuse 2 'another model' "${program[@]}" "${as[@]}" --load-state read
+head -c 500 read >torn
+refuse 1 'torn' "${program[@]}" --load-state torn
+refuse 1 'text' "${program[@]}" --load-state text
+refuse 1 'nowhere' "${program[@]}" --prompt a --tokens 1 --save-state nowhere/state
+
+# Drawing the document token ends a saved text; more text removes it, and --ignore-end reads it.
+hot() { "$bin/retnet-generate" --checkpoint run --temperature 1000000 --tokens 5000 "$@"; }
+hot --save-state ended --json >first
+grep -q '"stop":"document"' first || fail 'the text did not end'
+hot --load-state ended --json | grep -q '"text":"","tokens":0,"stop":"document"' || fail 'no end'
+hot --load-state ended --prompt x --json | grep -q '"tokens":[1-9]' || fail 'nothing after an end'
+[ "$(hot --load-state ended --ignore-end --json | grep -o '"tokens":.*')" = '"tokens":5000,"stop":"length"}' ] ||
+  fail 'the end is not ignored'
+
+# Lines of a pipe: the text of the first is that of a prompt, and the second continues it. SIGINT
+# ends a completion, the end of the input ends the program.
+printf 'line 3\nline 4' | sampled --interactive --tokens 30 --save-state talk >got
+{
+  sampled --prompt 'line 3' --tokens 30 --save-state once | tail -c +7 && echo
+  sampled --prompt $'\nline 4' --tokens 30 --load-state once --save-state twice | tail -c +8 && echo
+} >want
+cmp got want || fail 'interactive texts are others'
+cmp talk twice || fail 'another state after two lines'
+mkfifo lines
+"${program[@]}" --interactive --tokens 900000000 --save-state interrupted <lines >got &
+pid=$!
+exec 5>lines
+echo 'line 1' >&5
+until [ "$(wc -c <got)" -gt 20 ]; do sleep 0.05; done
+kill -INT "$pid"
+exec 5>&-
+ended 0 run 'interactive mode'
+generate --load-state interrupted --tokens 1 >/dev/null || fail 'no state after SIGINT'
+refuse 2 '--json' "${program[@]}" --interactive --json
+finish

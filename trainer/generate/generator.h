@@ -1,0 +1,88 @@
+/**
+ * Text generation. Prefill reads the given tokens of the sequences, one after the other, in the
+ * chunkwise form; then the recurrent form decodes all sequences together, one token per step: each
+ * step reads the weights once. The state does not grow with the length, except in attention layers
+ * without a window. A completion does not depend on the other sequences.
+ *
+ * A sequence keeps its state from run to run: it may be given more tokens after a completion.
+ */
+#ifndef RN_TRAINER_GENERATE_GENERATOR_H
+#define RN_TRAINER_GENERATE_GENERATOR_H
+
+#include "trainer/checkpoint/checkpoint_model.h"
+#include "trainer/generate/repetition.h"
+#include "trainer/generate/sample.h"
+#include "trainer/generate/sequence.h"
+
+typedef struct rn_generation_options {
+  bool bf16;          /* round the model's matrices to bf16, and read them as bf16 */
+  int64_t max_tokens; /* length limit of each completion */
+  int vocabulary; /* number of token ids of the tokenizer. The model may have more ids, which have
+                     no meaning and are never drawn */
+  const int32_t *never; /* [never_count] ids below `vocabulary` that are never drawn */
+  int never_count;
+  rn_sampling sampling;
+  rn_repetition repetition;
+} rn_generation_options;
+
+typedef struct rn_generator rn_generator;
+
+/**
+ * Creates a generator for a number of sequences, which are empty.
+ *
+ * Ownership: model and what options point to must outlive the generator.
+ * Errors:    RN_ERR_MEMORY.
+ */
+rn_status rn_generator_create(rn_err *err, const rn_checkpoint_model *model,
+                              const rn_generation_options *options, int sequences,
+                              rn_generator **out);
+void rn_generator_destroy(rn_generator **generator);
+
+/** Returns a sequence, to give it tokens and its seed. */
+rn_sequence *rn_generator_sequence(rn_generator *generator, int sequence);
+
+/**
+ * Makes room for sequences of `tokens` tokens, which only attention layers need; the states are
+ * kept. rn_generator_run does it by itself. Errors: RN_ERR_MEMORY.
+ */
+rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tokens);
+
+/**
+ * Copies the state of a sequence, as of its first `read` tokens.
+ *
+ * Ownership: the caller frees *state.
+ * Errors:    RN_ERR_MEMORY.
+ */
+rn_status rn_generator_save(rn_err *err, rn_generator *generator, int sequence, void **state,
+                            size_t *bytes);
+
+/** Sets the state of a sequence, for which there must be room; the caller also sets `read`.
+ * Errors: as rn_decoder_load. */
+rn_status rn_generator_load(rn_err *err, rn_generator *generator, int sequence, const void *state,
+                            size_t bytes);
+
+/** What follows a drawn token. */
+typedef enum {
+  RN_GENERATE_NEXT, /* another token */
+  RN_GENERATE_STOP, /* the completion ends with the token */
+  RN_GENERATE_END   /* the token is the document token, which ends the completion */
+} rn_generate_next;
+
+/** Receives each drawn token of each sequence and sets *next, which is RN_GENERATE_NEXT before. */
+typedef struct rn_token_visitor {
+  rn_status (*visit)(void *self, rn_err *err, int sequence, int32_t token, rn_generate_next *next);
+  bool (*interrupted)(void *self); /* true ends the reading of tokens, and the run; NULL: never */
+  void *self;
+} rn_token_visitor;
+
+/**
+ * Reads the unread tokens of every sequence, of which each must have at least one, and generates
+ * completions until all have ended. Skips sequences that have `ended`, and were given no tokens
+ * since. With max_tokens 0, the last tokens of a sequence, a segment of
+ * prefill at most, remain unread, because only a draw needs them.
+ *
+ * Errors: those of the visitor; RN_ERR_MEMORY; RN_ERR_FORMAT if a logit is not finite.
+ */
+rn_status rn_generator_run(rn_err *err, rn_generator *generator, rn_token_visitor visitor);
+
+#endif

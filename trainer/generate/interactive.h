@@ -1,0 +1,22 @@
+/**
+ * Interactive generation: every line of the standard input is added to a text, which the model then
+ * continues. The state is kept, so that only the new line is read.
+ */
+#ifndef RN_TRAINER_GENERATE_INTERACTIVE_H
+#define RN_TRAINER_GENERATE_INTERACTIVE_H
+
+#include "trainer/generate/text_generator.h"
+
+/**
+ * Reads lines until the end of the standard input. A line is added without its line ending, on a
+ * new line unless the text is empty; the completion is printed with a line feed behind it. On a
+ * terminal, a prompt is printed on the standard error.
+ *
+ * SIGINT ends the completion that is being printed. At the prompt of a terminal it discards the
+ * line; otherwise it has its usual effect.
+ *
+ * Errors: those of rn_text_generator_run; RN_ERR_IO if the input cannot be read.
+ */
+rn_status rn_interactive_run(rn_err *err, rn_text_generator *generator);
+
+#endif

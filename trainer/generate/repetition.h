@@ -1,0 +1,29 @@
+/**
+ * Repetition penalty: makes the tokens that a text already has less likely.
+ *
+ *   logit <- logit / penalty   if logit > 0        once for each token in the last `window` tokens
+ *   logit <- logit * penalty   if logit < 0
+ *
+ * Source: Keskar et al., CTRL (arXiv 1909.05858), in the form of Hugging Face's
+ * RepetitionPenaltyLogitsProcessor. Like there, the prompt counts, with the document token before
+ * it, and the penalty precedes temperature and filters.
+ */
+#ifndef RN_TRAINER_GENERATE_REPETITION_H
+#define RN_TRAINER_GENERATE_REPETITION_H
+
+#include <stdint.h>
+
+typedef struct rn_repetition {
+  double penalty; /* above 0; 1: off */
+  int64_t window; /* number of last tokens that count; 0: all */
+} rn_repetition;
+
+/**
+ * Applies the penalty to the logits [N] that follow the tokens [count].
+ *
+ * Shapes: marks [N] is workspace, zero before and after.
+ */
+void rn_repetition_penalize(rn_repetition repetition, const int32_t *token, int64_t count,
+                            uint8_t *marks, float *logits);
+
+#endif

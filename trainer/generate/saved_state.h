@@ -1,0 +1,30 @@
+/** States of sequences in files (data/state/state_file.h), so that a long prompt is read once. */
+#ifndef RN_TRAINER_GENERATE_SAVED_STATE_H
+#define RN_TRAINER_GENERATE_SAVED_STATE_H
+
+#include "trainer/generate/generator.h"
+
+/** What a state belongs to; equal when it is saved and when it is loaded. */
+typedef struct rn_state_owner {
+  const rn_checkpoint_model *model;
+  uint64_t model_hash; /* rn_checkpoint_model_hash */
+  uint64_t tokenizer_hash;
+  bool bf16;
+} rn_state_owner;
+
+/** Writes the tokens and the state of a sequence, which is not empty. Errors: those of
+ * rn_state_writer_commit. */
+rn_status rn_saved_state_write(rn_err *err, rn_generator *generator, int sequence,
+                               rn_state_owner owner, const char *path);
+
+/**
+ * Gives the sequences 0 .. sequences - 1, which must be empty, the tokens and the state of a file.
+ * Each continues as the one that was saved would: with equal options, it has equal completions.
+ *
+ * Errors: those of rn_state_reader_open; RN_ERR_USAGE if the file belongs to another model,
+ *         tokenizer or precision.
+ */
+rn_status rn_saved_state_load(rn_err *err, rn_generator *generator, int sequences,
+                              rn_state_owner owner, const char *path);
+
+#endif
