@@ -1,13 +1,13 @@
 /* retnet-eval computes loss, perplexity and bits per byte of a checkpoint on a data folder. */
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "comm/world/cores.h"
 #include "comm/world/watchdog.h"
 #include "model/base/blas.h"
 #include "model/base/threads.h"
-#include "proto/base/json.h"
+#include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
 #include "proto/cli/args.h"
@@ -15,7 +15,7 @@
 #include "proto/options/options.h"
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/checkpoint/checkpoint_tokenizer.h"
-#include "trainer/evaluate/evaluate.h"
+#include "trainer/evaluate/print.h"
 #include "trainer/launch/blas_check.h"
 #include "trainer/launch/gemm_agree.h"
 #include "trainer/launch/launch.h"
@@ -25,23 +25,66 @@
 #include "trainer/machine/thread_limit.h"
 
 typedef struct options {
-  const char *checkpoint, *data, *form;
-  int64_t sequence_length;
-  bool json;
-  rn_words overrides;
+  const char *checkpoint, *requests, *token_file, *form_name;
+  int form; /* index of `form_name` in forms[]; an rn_form */
+  int64_t sequence_length, stride;
+  bool json, by_document;
+  rn_words data, overrides;
   rn_args_found found;
 } options;
+
+static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
+
+static const char about[] =
+    "Evaluates a checkpoint on the val split of data folders: loss, perplexity and bits per byte, "
+    "and the loss by position in the sequence. Every token counts once.\n"
+    "--by-document evaluates each document by itself, from its beginning. --stride gives the "
+    "tokens of long texts more context, as Hugging Face's sliding-window perplexity does; a "
+    "retentive network keeps its context in the state, so a larger --sequence-length costs less.\n"
+    "--requests computes what lm-evaluation-harness asks of a model: each line of FILE is "
+    "{\"context\": ..., \"continuation\": ...}, and gives a line {\"log_likelihood\": ..., "
+    "\"is_greedy\": ..., \"tokens\": ...}.";
+
+static rn_status check(rn_err *err, options *o) {
+  RN_TRY(err, rn_args_choose(err, "--form", o->form_name, forms, 3, &o->form));
+  if (o->checkpoint == NULL || (o->data.count == 0 && o->requests == NULL)) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--checkpoint and one of --data and --requests are required; see --help");
+  }
+  if (o->requests != NULL && (o->data.count > 0 || o->stride > 0 || o->by_document)) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--requests does not go with --data, --stride or --by-document");
+  }
+  for (int i = 0; i < o->data.count; i++) {
+    if (o->data.word[i][0] == '\0') {
+      return rn_fail(err, RN_ERR_USAGE,
+                     "--data is empty: give a path (is a shell variable unset?)");
+    }
+  }
+  return RN_OK;
+}
 
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const rn_arg table[] = {
       {0, "checkpoint", "DIR",
        "checkpoint (step folder), or run directory (newest valid checkpoint)", RN_ARG_PATH,
        &o->checkpoint, 0, 0},
-      {0, "data", "DIR", "data folder; its val split is read", RN_ARG_PATH, &o->data, 0, 0},
-      {0, "form", "FORM", "chunkwise (default), parallel or recurrent", RN_ARG_TEXT, &o->form, 0,
-       0},
+      {0, "data", "DIR", "data folder; its val split is read; may be repeated", RN_ARG_LIST,
+       &o->data, 0, 0},
+      {0, "form", "FORM", "chunkwise (default), parallel or recurrent", RN_ARG_TEXT, &o->form_name,
+       0, 0},
       {0, "sequence-length", "T", "tokens per sequence (default: as in training)", RN_ARG_INTEGER,
        &o->sequence_length, 1, 1 << 30},
+      {0, "stride", "S",
+       "begin a sequence every S tokens; each token counts where it has the most context (default: "
+       "the sequence length, so that sequences do not overlap)",
+       RN_ARG_INTEGER, &o->stride, 1, 1 << 30},
+      {0, "by-document", NULL, "also print loss and perplexity of each document", RN_ARG_SWITCH,
+       &o->by_document, 0, 0},
+      {0, "requests", "FILE", "JSON lines of contexts and continuations, to use instead of --data",
+       RN_ARG_PATH, &o->requests, 0, 0},
+      {0, "token-file", "FILE", "write the log-likelihood of every token to FILE, as JSON lines",
+       RN_ARG_PATH, &o->token_file, 0, 0},
       {'s', NULL, "parallel.key=value",
        "set a parallel.* key or run.watchdog_s; all other keys come from the checkpoint",
        RN_ARG_LIST, &o->overrides, 0, 0},
@@ -49,51 +92,19 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   const rn_args args = {
       .program = "retnet-eval",
       .form =
-          "--checkpoint DIR --data DIR [--form FORM] [--sequence-length T] [-s key=value]... "
-          "[--json]",
-      .about =
-          "Evaluates a checkpoint on the val split of a data folder: loss, perplexity and bits "
-          "per byte, and the loss by position in the sequence.",
-      .example = "mpirun -np 4 retnet-eval --checkpoint RUN --data DATA",
+          "--checkpoint DIR {--data DIR... | --requests FILE} [--form FORM] "
+          "[--sequence-length T] [--stride S] [--by-document] [--token-file FILE] "
+          "[-s key=value]... [--json]",
+      .about = about,
+      .example =
+          "mpirun -np 4 retnet-eval --checkpoint RUN --data DATA\n"
+          "retnet-eval --checkpoint RUN --data BOOKS --data NEWS --by-document --json\n"
+          "retnet-eval --checkpoint RUN --requests requests.jsonl > results.jsonl",
       .options = table,
       .count = (int)(sizeof table / sizeof table[0])};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
-  if (o->checkpoint == NULL || o->data == NULL) {
-    return rn_fail(err, RN_ERR_USAGE, "--checkpoint and --data are required; see --help");
-  }
-  return RN_OK;
-}
-
-static void print_json(const rn_evaluation *e, const char *form, int64_t step) {
-  const int64_t longest = e->tokens < e->sequence_length ? e->tokens : e->sequence_length;
-  printf("{\"loss\": %s, \"perplexity\": %s, \"bits_per_byte\": %s, ", RN_JSON_EXACT(e->loss),
-         RN_JSON_EXACT(exp(e->loss)), RN_JSON_EXACT(e->bits_per_byte));
-  printf(
-      "\"tokens\": %lld, \"sequences\": %lld, \"sequence_length\": %d, \"form\": \"%s\", "
-      "\"step\": %lld, \"by_position\": [",
-      (long long)e->tokens, (long long)e->sequences, e->sequence_length, form, (long long)step);
-  for (int i = 0; i < e->buckets; i++) {
-    const int64_t to = (INT64_C(2) << i) - 1;
-    printf("%s{\"from\": %lld, \"to\": %lld, \"loss\": %s}", i > 0 ? ", " : "",
-           (long long)((INT64_C(1) << i) - 1), (long long)(to < longest ? to : longest),
-           RN_JSON_EXACT(e->bucket_loss[i]));
-  }
-  printf("]}\n");
-}
-
-static void print_table(const rn_evaluation *e, const char *form, int64_t step) {
-  char bits[32] = "unknown";
-  if (isfinite(e->bits_per_byte)) snprintf(bits, sizeof bits, "%.4f", e->bits_per_byte);
-  printf(
-      "step %lld, %s: loss %.6f  perplexity %.4f  bits per byte %s  (%lld targets, %lld "
-      "sequences of %d)\n",
-      (long long)step, form, e->loss, exp(e->loss), bits, (long long)e->tokens,
-      (long long)e->sequences, e->sequence_length);
-  for (int i = 0; i < e->buckets; i++) {
-    printf("  positions from %8lld  loss %.4f\n", (long long)((INT64_C(1) << i) - 1),
-           e->bucket_loss[i]);
-  }
+  return check(err, o);
 }
 
 /* Reads the keys of the command line. Only keys of the layout and the watchdog are accepted; all
@@ -147,8 +158,8 @@ static rn_status open_model(rn_err *err, rn_world *world, const options *o,
   return rn_agree(err, world, status);
 }
 
-static rn_status open_input(rn_err *err, rn_world *world, const options *o,
-                            rn_checkpoint_model *model, rn_split *split) {
+static rn_status open_newest(rn_err *err, rn_world *world, const options *o,
+                             rn_checkpoint_model *model) {
   enum { MAX_TRIES = 16 };
   bool gone = true;
   rn_status status = RN_OK;
@@ -158,41 +169,122 @@ static rn_status open_input(rn_err *err, rn_world *world, const options *o,
     rn_checkpoint_model_close(model);
     status = open_model(err, world, o, model, &gone);
   }
-  if (status != RN_OK) return status;
-  status = rn_split_open(err, o->data, "val", split);
+  return status;
+}
+
+/* ---- data folders ---- */
+
+static rn_status open_split(rn_err *err, rn_world *world, const options *o, const char *data,
+                            const rn_checkpoint_model *model, rn_split *split) {
+  rn_status status = rn_split_open(err, data, "val", split);
   if (status == RN_OK) {
-    status = rn_checkpoint_check_tokenizer(err, o->checkpoint, model->manifest->vocabulary, split,
-                                           o->data);
+    status =
+        rn_checkpoint_check_tokenizer(err, o->checkpoint, model->manifest->vocabulary, split, data);
   }
   RN_TRY(err, rn_agree(err, world, status));
   return check_same_split(err, world, split);
 }
 
-static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
-                          const Retnet__Parallel *parallel) {
-  static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
-  rn_checkpoint_model model = {0};
+static int sequence_length(const options *o, const rn_checkpoint_model *model) {
+  return o->sequence_length > 0 ? (int)o->sequence_length
+                                : rn_ckpt_config(model->manifest)->data->sequence_length;
+}
+
+/* Evaluates set number `set`. */
+static rn_status evaluate_set(rn_err *err, rn_world *world, const options *o,
+                              const rn_checkpoint_model *model, rn_evaluation_options how,
+                              rn_set_result *result) {
   rn_split split = {0};
-  rn_evaluation e;
-  int form = RN_FORM_CHUNKWISE;
-  if (o->form != NULL) RN_TRY(err, rn_args_choose(err, "--form", o->form, forms, 3, &form));
-  rn_status status = open_input(err, world, o, &model, &split);
-  if (status == RN_OK) status = rn_gemm_agree(err, world);
-  if (status == RN_OK) {
-    const int length = o->sequence_length > 0
-                           ? (int)o->sequence_length
-                           : rn_ckpt_config(model.manifest)->data->sequence_length;
-    const rn_evaluation_options how = {(rn_form)form, length, parallel};
-    status = rn_evaluate(err, world, &model, &split, &how, &e);
+  result->data = o->data.word[how.set];
+  if (o->by_document) {
+    how.documents = &result->document;
+    how.document_count = &result->documents;
   }
-  if (status == RN_OK && !isfinite(e.loss)) {
+  rn_status status = open_split(err, world, o, result->data, model, &split);
+  if (status == RN_OK) status = rn_evaluate(err, world, model, &split, &how, &result->evaluation);
+  if (status == RN_OK && !isfinite(result->evaluation.loss)) {
     rn_log_warn("the loss is not a finite number: the model of step %lld has diverged",
-                (long long)model.manifest->step);
-  }
-  if (status == RN_OK && rn_world_rank(world) == 0) {
-    (o->json ? print_json : print_table)(&e, forms[form], model.manifest->step);
+                (long long)model->manifest->step);
   }
   rn_split_close(&split);
+  return status;
+}
+
+static rn_status evaluate_sets(rn_err *err, rn_world *world, const options *o,
+                               const Retnet__Parallel *parallel, const rn_checkpoint_model *model,
+                               rn_token_file *tokens) {
+  rn_evaluation_options how = {.form = (rn_form)o->form,
+                               .sequence_length = sequence_length(o, model),
+                               .parallel = parallel,
+                               .stride = (int)o->stride,
+                               .by_document = o->by_document,
+                               .tokens = tokens};
+  const int sets = o->data.count;
+  rn_set_result *result;
+  RN_TRY(err, rn_agree(err, world, rn_alloc(err, "sets", (size_t)sets, sizeof *result, &result)));
+  rn_status status = RN_OK;
+  for (; status == RN_OK && how.set < sets; how.set++) {
+    status = evaluate_set(err, world, o, model, how, &result[how.set]);
+  }
+  if (status == RN_OK && rn_world_rank(world) == 0) {
+    const rn_print_header header = {forms[o->form], model->manifest->step};
+    (o->json ? rn_print_sets_json : rn_print_sets)(result, sets, header);
+  }
+  for (int i = 0; i < sets; i++) free(result[i].document);
+  free(result);
+  return status;
+}
+
+/* ---- requests ---- */
+
+/* Reads the requests with the tokenizer that is stored in the checkpoint. */
+static rn_status load_requests(rn_err *err, const options *o, const rn_checkpoint_model *model,
+                               rn_requests *out) {
+  rn_tokenizer *tokenizer = NULL;
+  RN_TRY(err, rn_checkpoint_tokenizer(err, o->checkpoint, model, &tokenizer));
+  const rn_status status = rn_requests_load(err, o->requests, tokenizer, out);
+  rn_tokenizer_destroy(&tokenizer);
+  return status;
+}
+
+static rn_status answer_requests(rn_err *err, rn_world *world, const options *o,
+                                 const Retnet__Parallel *parallel, const rn_checkpoint_model *model,
+                                 rn_token_file *tokens) {
+  rn_requests requests = {.count = 0};
+  const rn_requests_options how = {.form = (rn_form)o->form,
+                                   .capacity = sequence_length(o, model),
+                                   .parallel = parallel,
+                                   .tokens = tokens};
+  rn_status status = rn_agree(err, world, load_requests(err, o, model, &requests));
+  if (status == RN_OK) {
+    status = rn_world_check_same(err, world, "the requests", requests.tokens.id,
+                                 requests.tokens.count * sizeof *requests.tokens.id);
+  }
+  if (status == RN_OK) status = rn_requests_score(err, world, model, &how, &requests);
+  if (status == RN_OK && rn_world_rank(world) == 0) rn_print_requests(&requests, o->json);
+  rn_requests_free(&requests);
+  return status;
+}
+
+/* ---- the program ---- */
+
+static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
+                          const Retnet__Parallel *parallel) {
+  rn_checkpoint_model model = {0};
+  rn_token_file tokens = {.file = NULL};
+  const bool writes = rn_world_rank(world) == 0;
+  rn_status status = open_newest(err, world, o, &model);
+  if (status == RN_OK) status = rn_gemm_agree(err, world);
+  if (status == RN_OK) {
+    status = rn_token_file_create(err, writes ? o->token_file : NULL, &tokens);
+    status = rn_agree(err, world, status);
+  }
+  if (status == RN_OK) {
+    status = (o->requests != NULL ? answer_requests : evaluate_sets)(err, world, o, parallel,
+                                                                     &model, &tokens);
+  }
+  if (status == RN_OK) status = rn_agree(err, world, rn_token_file_close(err, &tokens));
+  rn_token_file_discard(&tokens);
   rn_checkpoint_model_close(&model);
   return status;
 }
@@ -213,7 +305,7 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
 
 int main(int argc, char **argv) {
   rn_err err = {0};
-  options o = {0};
+  options o = {.form_name = forms[0]};
   rn_world *world = NULL;
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
@@ -231,6 +323,7 @@ int main(int argc, char **argv) {
     rn_blas_report();
     status = run(&err, world, &o);
   }
+  rn_words_free(&o.data);
   rn_words_free(&o.overrides);
   rn_words_free(&o.found.words);
   return rn_world_finish(&world, status, &err);

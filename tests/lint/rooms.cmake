@@ -75,9 +75,8 @@ room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/bas
      trainer/optimizer trainer/cost trainer/parallel trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel model/memory comm/world data/batch
      trainer/schedule trainer/cost trainer/parallel trainer/launch trainer/plan trainer/run)
-room(trainer/evaluate MAY proto/base model/base model/stage comm/world comm/optimizer data/batch
-     data/text
-     trainer/parallel trainer/launch trainer/checkpoint)
+room(trainer/evaluate MAY proto/base model/base model/stage comm/world data/file data/batch
+     data/tokenizer data/text trainer/parallel trainer/launch trainer/checkpoint)
 room(trainer/profile MAY proto/base data/file trainer/schedule trainer/run)
 room(trainer/tools MAY proto/base proto/options model/spec data/checkpoint data/exchange data/run)
 room(trainer/exchange MAY proto/base proto/schema proto/options proto/cli model/spec data/file

@@ -1,134 +1,68 @@
 #include "trainer/evaluate/evaluate.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "comm/optimizer/reduce_scatter.h"
-#include "data/batch/batch.h"
 #include "data/text/tokenizer.h"
-#include "model/base/threads.h"
-#include "proto/base/progress.h"
-#include "proto/base/range.h"
-#include "trainer/launch/launch.h"
-#include "trainer/parallel/pipeline.h"
+#include "proto/base/arena.h"
 
-/* State of one evaluation. */
-typedef struct evaluator {
-  const rn_checkpoint_model *model;
-  rn_split *split;
+/* What rank 0 collects of an evaluation. */
+typedef struct tally {
+  const rn_windows *windows;
   const rn_evaluation_options *options;
-  rn_grid *grid;
-  rn_scan_source scan;
-  rn_comm_thread *comm_thread; /* or NULL */
-  rn_batch batch;
-  rn_pipeline pipeline;
-  double text_targets; /* targets on this rank that are not document tokens */
-} evaluator;
+  rn_evaluation *out;
+  int32_t document_token;
+  double sum, text_targets; /* loss of all targets; number of those that are not document tokens */
+  rn_document_loss *document; /* [windows->texts]; losses are sums at first */
+  int64_t text;               /* of the window that was visited last */
+} tally;
 
-static void count_rows(evaluator *e, rn_evaluation *out) {
-  const int32_t document = (int32_t)rn_split_header(e->split)->document_token;
-  for (int t = 0; t < e->batch.tokens; t++) {
-    const int bucket = (int)floor(log2((double)(e->batch.position + t + 1)));
-    out->bucket_loss[bucket] += e->pipeline.token_loss[t];
-    out->bucket_tokens[bucket] += 1;
-    e->text_targets += e->batch.target[t] != document;
-  }
+/* ---- windows ---- */
+
+static rn_status split_read(void *self, rn_err *err, int64_t first, int64_t count,
+                            int32_t *tokens) {
+  return rn_split_read(err, self, first, count, tokens);
 }
 
-/* Reads this rank's segment of sequence `index` of the split. The last sequence may be shorter. */
-static rn_status read_own_tokens(rn_err *err, evaluator *e, int64_t index,
-                                 const rn_evaluation *out) {
-  const int64_t left = out->tokens - index * out->sequence_length;
-  const int64_t length = left < out->sequence_length ? left : out->sequence_length;
-  const rn_range piece = rn_cut(length, rn_grid_sequence_size(e->grid), rn_grid_sequence(e->grid));
-  rn_batch_start(&e->batch, piece.begin, piece.end);
-  return rn_batch_add(
-      err, &e->batch,
-      (rn_sequence_source){e->split, out->sequence_length,
-                           rn_ckpt_config(e->model->manifest)->data->reset_at_documents},
-      index, index);
+static rn_status make_windows(rn_err *err, rn_split *split, const rn_evaluation_options *o,
+                              rn_windows *out) {
+  const rn_windows_shape shape = {o->sequence_length,
+                                  o->stride > 0 ? o->stride : o->sequence_length};
+  return o->by_document ? rn_windows_of_documents(err, split, shape, out)
+                        : rn_windows_of_split(err, split, shape, out);
 }
 
-/* Evaluates one sequence per group of ranks, starting at index `first`. Groups whose index is past
- * the last sequence have nothing to evaluate. */
-static rn_status evaluate_next(rn_err *err, evaluator *e, rn_world *world, int64_t first,
-                               rn_evaluation *out) {
-  rn_progress_begin("evaluation", e->model->manifest->step);
-  const int64_t index = first + rn_grid_data(e->grid);
-  const bool mine = index < out->sequences;
-  RN_TRY(err, rn_agree(err, world, mine ? read_own_tokens(err, e, index, out) : RN_OK));
-  if (!mine) return RN_OK;
-  const rn_unit unit = {.sequences = 1,
-                        .tokens = e->batch.tokens,
-                        .input = e->batch.input,
-                        .target = e->batch.target,
-                        .doc_position = e->batch.doc_position,
-                        .sequence_index = e->batch.sequence_index,
-                        .position = e->batch.position};
-  rn_scan_port *port = rn_scan_source_port(&e->scan, (rn_scan_unit){0});
-  rn_loss_sum sum = {0};
-  RN_TRY(err, rn_pipeline_loss_of_unit(err, &e->pipeline, &unit, e->options->form, port, &sum));
-  out->loss += sum.plain;
-  count_rows(e, out);
+/* ---- tally ---- */
+
+static void count_target(tally *t, int position, const rn_token_score *score) {
+  const int bucket = (int)floor(log2((double)position + 1));
+  t->sum += (double)score->loss;
+  t->text_targets += score->target != t->document_token;
+  t->out->bucket_loss[bucket] += (double)score->loss;
+  t->out->bucket_tokens[bucket] += 1;
+  if (t->document == NULL) return;
+  t->document[t->text].loss += (double)score->loss;
+  t->document[t->text].tokens++;
+}
+
+static rn_status count_window(void *self, rn_err *err, int64_t window,
+                              const rn_token_score *score) {
+  tally *t = self;
+  const rn_window *w = &t->windows->window[window];
+  const int from = w->tokens - w->counted;
+  const bool by_document = t->options->by_document;
+  (void)err;
+  while (window >= t->windows->text[t->text + 1]) t->text++;
+  for (int i = from; i < w->tokens; i++) count_target(t, i, &score[i]);
+  if (t->options->tokens == NULL) return RN_OK;
+  const int64_t start = by_document ? t->windows->window[t->windows->text[t->text]].first : 0;
+  const rn_token_line line = {.set = t->options->set,
+                              .kind = by_document ? "document" : "sequence",
+                              .index = by_document ? t->text : window,
+                              .position = w->first + from + 1 - start};
+  rn_token_file_write(t->options->tokens, line, score + from, w->counted);
   return RN_OK;
-}
-
-/* Forms the groups of ranks from the keys; by default all ranks divide each sequence, unless
- * attention layers need whole sequences. */
-static rn_status make_grid(rn_err *err, evaluator *e, rn_world *world, const Retnet__Parallel *p) {
-  const rn_spec *spec = &e->model->spec;
-  const bool whole = rn_spec_attention_layers(spec, 0, spec->layers) > 0;
-  const int ranks = rn_world_size(world);
-  const int data = p->data > 0       ? p->data
-                   : p->sequence > 0 ? ranks / p->sequence
-                   : whole           ? ranks
-                                     : 1;
-  const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
-  if (p->pipeline > 1 || data * sequence != ranks) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "evaluation needs parallel.data %d x parallel.sequence %d ranks and no "
-                   "parallel.pipeline, but there are %d ranks",
-                   p->data, p->sequence, ranks);
-  }
-  if (whole && sequence > 1) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.sequence %d: the model has attention layers, which need whole "
-                   "sequences on a rank; set parallel.sequence to 1",
-                   sequence);
-  }
-  return rn_grid_create(err, world, data, 1, sequence, &e->grid);
-}
-
-static rn_status open_evaluator(rn_err *err, evaluator *e, int length) {
-  const rn_spec *spec = &e->model->spec;
-  const int ranks = rn_grid_sequence_size(e->grid);
-  const rn_scan_source_shape scan = {
-      .wanted = e->options->parallel->scan, .layers = spec->layers, .sequences = 1, .segments = 1};
-  RN_TRY(err, rn_scan_source_create(err, e->grid, spec, scan, &e->scan));
-  const int tokens = (length + ranks - 1) / ranks;
-  RN_TRY(err, rn_batch_create(err, 1, tokens, length, &e->batch));
-  const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
-  RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &e->pipeline));
-  (void)rn_stage_adopt_weights(e->pipeline.stage, (rn_weights_memory){.weights = e->model->params});
-  return rn_stage_write_weights(err, e->pipeline.stage, e->model->params,
-                                (rn_range){0, e->model->table->total});
-}
-
-static rn_status start_comm_thread(rn_err *err, evaluator *e, rn_world *world) {
-  const bool scans = rn_grid_sequence_size(e->grid) > 1;
-  const rn_comm_thread_use use = {e->options->parallel->comm_thread, rn_threads(), scans, scans};
-  RN_TRY(err, rn_launch_comm_thread(err, world, use, &e->comm_thread));
-  rn_scan_use_thread(e->scan.scan, e->comm_thread);
-  e->pipeline.comm_thread = e->comm_thread;
-  return RN_OK;
-}
-
-static void close_evaluator(evaluator *e) {
-  rn_comm_thread_stop(&e->comm_thread);
-  rn_pipeline_destroy(&e->pipeline);
-  rn_batch_destroy(&e->batch);
-  rn_scan_source_destroy(&e->scan);
-  rn_grid_destroy(&e->grid);
 }
 
 /*
@@ -149,47 +83,78 @@ static double bytes_of_targets(const rn_split *split, double text_targets) {
   return bytes;
 }
 
-static rn_status sum_over_ranks(rn_err *err, evaluator *e, rn_evaluation *out) {
-  double sums[2] = {out->loss, e->text_targets};
-  RN_TRY(err, rn_sum_doubles(err, e->grid, sums, 2));
+/* Turns the sums of rank 0 into means. */
+static void finish(tally *t, const rn_split *split) {
+  rn_evaluation *out = t->out;
+  const double bytes = bytes_of_targets(split, t->text_targets);
   for (int i = 0; i < RN_EVALUATE_BUCKETS; i++) {
-    double bucket[2] = {out->bucket_loss[i], out->bucket_tokens[i]};
-    RN_TRY(err, rn_sum_doubles(err, e->grid, bucket, 2));
-    out->bucket_loss[i] = bucket[1] > 0 ? bucket[0] / bucket[1] : 0;
-    out->bucket_tokens[i] = bucket[1];
-    if (bucket[1] > 0) out->buckets = i + 1;
+    if (out->bucket_tokens[i] == 0) continue;
+    out->bucket_loss[i] /= out->bucket_tokens[i];
+    out->buckets = i + 1;
   }
-  out->loss = sums[0] / (double)out->tokens;
-  const double bytes = bytes_of_targets(e->split, sums[1]);
-  out->bits_per_byte = bytes > 0 ? sums[0] / log(2.0) / bytes : NAN;
-  return RN_OK;
+  out->loss = t->sum / (double)out->tokens;
+  out->bits_per_byte = bytes > 0 ? t->sum / log(2.0) / bytes : NAN;
+  for (int64_t i = 0; t->document != NULL && i < t->windows->texts; i++) {
+    t->document[i].loss /= (double)t->document[i].tokens;
+  }
+}
+
+/* ---- evaluation ---- */
+
+static rn_status check(rn_err *err, const rn_checkpoint_model *model, const rn_split *split,
+                       const rn_evaluation_options *o) {
+  if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split has no targets");
+  if (o->stride > o->sequence_length) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--stride %d is larger than the sequence length %d: tokens would be left out",
+                   o->stride, o->sequence_length);
+  }
+  if (rn_split_header(split)->vocabulary <= (uint32_t)model->spec.vocab) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "the vocabulary of the data (%u) is larger than that of the model (%d)",
+                 rn_split_header(split)->vocabulary, model->spec.vocab);
+}
+
+static rn_status evaluate_windows(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
+                                  rn_split *split, tally *t) {
+  const rn_evaluation_options *o = t->options;
+  const rn_scoring scoring = {.window = t->windows->window,
+                              .windows = t->windows->count,
+                              .capacity = o->by_document ? o->sequence_length : 0,
+                              .form = o->form,
+                              .parallel = o->parallel};
+  const bool resets = rn_ckpt_config(model->manifest)->data->reset_at_documents;
+  const rn_window_source source = {split, split_read, resets ? t->document_token : -1};
+  RN_TRY(err, rn_score_windows(err, world, model, &scoring, source,
+                               (rn_score_visitor){t, count_window}));
+  if (rn_world_rank(world) == 0) finish(t, split);
+  return rn_world_broadcast(err, world, t->out, sizeof *t->out);
 }
 
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                       rn_split *split, const rn_evaluation_options *options, rn_evaluation *out) {
-  const int sequence_length = options->sequence_length;
-  evaluator e = {.model = model, .split = split, .options = options};
-  *out = (rn_evaluation){.sequence_length = sequence_length, .tokens = split->tokens - 1};
-  if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split has no targets");
-  if (rn_split_header(split)->vocabulary > (uint32_t)model->spec.vocab) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "the vocabulary of the data (%u) is larger than that of the model (%d)",
-                   rn_split_header(split)->vocabulary, model->spec.vocab);
+  rn_windows windows = {.window = NULL};
+  tally t = {.windows = &windows, .options = options, .out = out};
+  memset(out, 0, sizeof *out);
+  rn_status status = check(err, model, split, options);
+  if (status == RN_OK) status = make_windows(err, split, options, &windows);
+  if (status == RN_OK && options->documents != NULL) {
+    status = rn_alloc(err, "documents", (size_t)windows.texts, sizeof *t.document, &t.document);
   }
-  rn_status status = make_grid(err, &e, world, options->parallel);
+  status = rn_agree(err, world, status);
   if (status == RN_OK) {
-    /* The split may have fewer targets than sequence_length: do not allocate more than it needs. */
-    const int64_t targets = split->tokens - 1;
-    const int length = targets < sequence_length ? (int)targets : sequence_length;
-    status = rn_agree(err, world, open_evaluator(err, &e, length));
+    out->sequence_length = options->sequence_length;
+    out->tokens = split->tokens - 1;
+    out->sequences = windows.count;
+    t.document_token = (int32_t)rn_split_header(split)->document_token;
+    status = evaluate_windows(err, world, model, split, &t);
   }
-  if (status == RN_OK) status = start_comm_thread(err, &e, world);
-  const int groups = status == RN_OK ? rn_world_size(world) / rn_grid_sequence_size(e.grid) : 1;
-  out->sequences = (out->tokens + sequence_length - 1) / sequence_length;
-  for (int64_t i = 0; status == RN_OK && i < out->sequences; i += groups) {
-    status = evaluate_next(err, &e, world, i, out);
+  if (status == RN_OK && t.document != NULL) {
+    *options->documents = t.document;
+    *options->document_count = windows.texts;
+    t.document = NULL;
   }
-  if (status == RN_OK) status = sum_over_ranks(err, &e, out);
-  close_evaluator(&e);
+  free(t.document);
+  rn_windows_free(&windows);
   return status;
 }

@@ -3,9 +3,8 @@
 #ifndef RN_TRAINER_EVALUATE_EVALUATE_H
 #define RN_TRAINER_EVALUATE_EVALUATE_H
 
-#include "comm/world/world.h"
-#include "data/batch/split.h"
-#include "trainer/checkpoint/checkpoint_model.h"
+#include "trainer/evaluate/token_file.h"
+#include "trainer/evaluate/windows.h"
 
 enum { RN_EVALUATE_BUCKETS = 32 };
 
@@ -18,25 +17,31 @@ typedef struct rn_evaluation {
   double bucket_tokens[RN_EVALUATE_BUCKETS];
 } rn_evaluation;
 
+/** The loss of one document. */
+typedef struct rn_document_loss {
+  int64_t tokens; /* targets */
+  double loss;    /* mean, nats per target */
+} rn_document_loss;
+
 typedef struct rn_evaluation_options {
   rn_form form;
   int sequence_length;
-  const Retnet__Parallel
-      *parallel; /* how the work is divided: only data, sequence, scan and comm_thread are used */
+  const Retnet__Parallel *parallel; /* as in rn_scoring */
+  int stride;                       /* windows begin every `stride` tokens; 0: sequence_length */
+  bool by_document; /* windows begin with the document; otherwise the split is cut as one text */
+  rn_token_file *tokens;        /* receives the log-likelihoods on rank 0; NULL: none */
+  int set;                      /* index of the split in that file */
+  rn_document_loss **documents; /* with by_document, output: losses on rank 0, which the caller
+                                   frees; NULL: not wanted */
+  int64_t *document_count;      /* output */
 } rn_evaluation_options;
 
 /**
- * Evaluates every target of the split exactly once, in full sequences and a last one that may be
- * shorter.
- *
- * The ranks form parallel.data groups of parallel.sequence ranks. The groups take the sequences
- * round-robin, and the ranks of a group divide each sequence. If one of the keys is 0, it is
- * computed from the number of ranks; if both are 0, all ranks form one group.
+ * Evaluates every target of the split exactly once, in windows (windows.h).
  *
  * Collective: over the world.
- * Errors:     those of reading, agreed; RN_ERR_USAGE if data x sequence is not the number of ranks,
- *             for parallel.pipeline > 1, a split without a target, or a vocabulary that is larger
- *             than the model's.
+ * Errors:     those of reading and of rn_score_windows, agreed; RN_ERR_USAGE for a split without a
+ *             target, or a vocabulary that is larger than the model's.
  */
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                       rn_split *split, const rn_evaluation_options *options, rn_evaluation *out);

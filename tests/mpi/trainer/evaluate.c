@@ -95,7 +95,7 @@ static void one_evaluation(rn_world *part, const rn_checkpoint_model *model, rn_
   rn_evaluation e;
   double by_position = 0, counted = 0, at_position[RN_EVALUATE_BUCKETS] = {0};
   for (int64_t i = 0; i < targets; i++) at_position[ilogb((double)(i % T + 1))]++;
-  const rn_evaluation_options how = {form, T, parallel};
+  const rn_evaluation_options how = {.form = form, .sequence_length = T, .parallel = parallel};
   if (!CHECK_OK(&err, rn_evaluate(&err, part, model, split, &how, &e))) return;
   CHECK_RELATIVE(e.loss, want, 2e-6);
   CHECK_EQUAL(e.tokens, targets);
@@ -118,7 +118,7 @@ static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model 
                                       rn_split *split, const Retnet__Parallel *parallel) {
   static char words[] = "words";
   Retnet__ShardFooter *footer = split->shard[0].footer;
-  const rn_evaluation_options how = {RN_FORM_CHUNKWISE, T, parallel};
+  const rn_evaluation_options how = {.sequence_length = T, .parallel = parallel};
   const uint64_t bytes = footer->text_bytes;
   char *bytes_tokenizer = footer->header->tokenizer;
   rn_evaluation e;
@@ -131,6 +131,64 @@ static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model 
   CHECK(isnan(e.bits_per_byte));
   footer->text_bytes = bytes;
   footer->header->tokenizer = bytes_tokenizer;
+}
+
+/* Returns the sum of the losses of a text with targets [first, first + n), in windows of `length`
+ * tokens that begin every `stride`. The loss of a window's last targets is that of the window,
+ * less that of the tokens before them. */
+static double loss_in_windows(const rn_spec *spec, int64_t first, int64_t n, int length,
+                              int stride) {
+  double sum = 0;
+  for (int64_t begin = 0, done = 0; done < n; begin += stride) {
+    const int64_t end = begin + length < n ? begin + length : n;
+    sum += loss_of(spec, first + begin, first + end);
+    if (done > begin) sum -= loss_of(spec, first + begin, first + done);
+    done = end;
+  }
+  return sum;
+}
+
+static void windows_may_overlap(rn_world *part, const rn_checkpoint_model *model, rn_split *split,
+                                const Retnet__Parallel *parallel, int64_t targets) {
+  rn_evaluation e;
+  const rn_evaluation_options how = {.sequence_length = T, .parallel = parallel, .stride = 7};
+  CHECK_OK(&err, rn_evaluate(&err, part, model, split, &how, &e));
+  CHECK_RELATIVE(e.loss, loss_in_windows(&model->spec, 0, targets, T, 7) / (double)targets, 2e-6);
+  CHECK_EQUAL(e.tokens, targets);
+  rn_evaluation_options wide = how;
+  wide.stride = T + 1;
+  CHECK_EQUAL(rn_evaluate(&err, part, model, split, &wide, &e), RN_ERR_USAGE);
+  rn_err_clear(&err);
+}
+
+/* A document begins every 37 tokens. */
+static void documents_have_their_own_losses(rn_world *part, const rn_checkpoint_model *model,
+                                            rn_split *split, const Retnet__Parallel *parallel,
+                                            int64_t targets, int length) {
+  enum { DOCUMENT = 37, STRIDE = 5 };
+  rn_evaluation e;
+  rn_document_loss *document = NULL;
+  int64_t documents = 0;
+  double sum = 0;
+  const rn_evaluation_options how = {.sequence_length = length,
+                                     .parallel = parallel,
+                                     .stride = STRIDE,
+                                     .by_document = true,
+                                     .documents = &document,
+                                     .document_count = &documents};
+  CHECK_OK(&err, rn_evaluate(&err, part, model, split, &how, &e));
+  CHECK_EQUAL(documents, (targets + DOCUMENT - 1) / DOCUMENT);
+  for (int64_t i = 0; i < documents; i++) {
+    const int64_t first = i * DOCUMENT;
+    const int64_t n = first + DOCUMENT < targets ? DOCUMENT : targets - first;
+    const double want = loss_in_windows(&model->spec, first, n, length, STRIDE);
+    sum += want;
+    if (rn_world_rank(part) > 0) continue;
+    CHECK_EQUAL(document[i].tokens, n);
+    CHECK_RELATIVE(document[i].loss, want / (double)n, 2e-6);
+  }
+  CHECK_RELATIVE(e.loss, sum / (double)targets, 2e-6);
+  free(document);
 }
 
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
@@ -152,6 +210,10 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
     memset(model.params, 0, (size_t)model.table->total * sizeof(float));
     one_evaluation(part, &model, &split, form, config->parallel, targets, log(VOCAB));
   }
+  rn_param_init_values(model.table, 1, 0, model.table->total, model.params);
+  windows_may_overlap(part, &model, &split, config->parallel, targets);
+  documents_have_their_own_losses(part, &model, &split, config->parallel, targets, T);
+  documents_have_their_own_losses(part, &model, &split, config->parallel, targets, 16);
   bits_go_by_recorded_bytes(part, &model, &split, config->parallel);
   free(model.params);
   rn_split_close(&split);

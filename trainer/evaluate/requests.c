@@ -1,0 +1,208 @@
+#include "trainer/evaluate/requests.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/file/stream.h"
+#include "proto/base/arena.h"
+
+/* ---- reading ---- */
+
+typedef struct line_reader {
+  const char *path;
+  int64_t line;
+  rn_encoder *encoder;
+  int32_t document;
+  rn_requests *out;
+} line_reader;
+
+static rn_status refuse(rn_err *err, const line_reader *r, const char *what) {
+  return rn_fail(err, RN_ERR_FORMAT, "%s, line %lld: %s", r->path, (long long)r->line, what);
+}
+
+static rn_status new_request(rn_err *err, rn_requests *list, rn_request **out) {
+  if (list->count == list->capacity) {
+    const int64_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+    rn_request *grown = realloc(list->request, (size_t)capacity * sizeof *grown);
+    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for requests");
+    list->request = grown;
+    list->capacity = capacity;
+  }
+  *out = &list->request[list->count++];
+  **out = (rn_request){.first = (int64_t)list->tokens.count, .is_greedy = true};
+  return RN_OK;
+}
+
+/* Returns the number of bytes before the white space at the end. */
+static size_t without_space(const char *text, size_t count) {
+  while (count > 0 && isspace((unsigned char)text[count - 1])) count--;
+  return count;
+}
+
+/* Counts the tokens that the context alone has. */
+static rn_status count_context(rn_err *err, const line_reader *r, const char *text, size_t bytes,
+                               int64_t *count) {
+  rn_tokens tokens = {0};
+  const rn_status status = rn_encoder_encode(err, r->encoder, text, bytes, &tokens);
+  *count = (int64_t)tokens.count;
+  rn_tokens_free(&tokens);
+  return status;
+}
+
+/* Adds the request whose text is context and continuation, one after the other. */
+static rn_status add_request(rn_err *err, line_reader *r, const rn_text *text,
+                             size_t context_bytes) {
+  rn_request *request = NULL;
+  int64_t context = 0;
+  rn_tokens *tokens = &r->out->tokens;
+  RN_TRY(err, new_request(err, r->out, &request));
+  RN_TRY(err,
+         count_context(err, r, text->bytes, without_space(text->bytes, context_bytes), &context));
+  RN_TRY(err, rn_tokens_add(err, tokens, r->document, 0));
+  RN_TRY(err, rn_encoder_encode(err, r->encoder, text->bytes, text->count, tokens));
+  const int64_t all = (int64_t)tokens->count - request->first - 1;
+  request->tokens = all;
+  request->counted = all > context ? all - context : 0;
+  if (all > INT_MAX) return refuse(err, r, "the text is too long");
+  return RN_OK;
+}
+
+/* Appends the string `key` of an object. *found: the object has it. */
+static rn_status add_string(rn_err *err, const line_reader *r, const json_t *object,
+                            const char *key, rn_text *text, bool *found) {
+  const json_t *value = json_object_get(object, key);
+  *found = value != NULL;
+  if (value == NULL) return RN_OK;
+  if (!json_is_string(value)) return refuse(err, r, "a value is not a string");
+  return rn_text_add(err, text, json_string_value(value), json_string_length(value));
+}
+
+static rn_status add_object(rn_err *err, line_reader *r, const json_t *object, rn_text *text) {
+  bool has_context = false, found = false;
+  if (!json_is_object(object)) return refuse(err, r, "not a JSON object");
+  RN_TRY(err, add_string(err, r, object, "context", text, &has_context));
+  const size_t context_bytes = text->count;
+  RN_TRY(err, add_string(err, r, object, "continuation", text, &found));
+  if (!found && !has_context) RN_TRY(err, add_string(err, r, object, "text", text, &found));
+  if (!found) return refuse(err, r, "no \"continuation\", and no \"text\"");
+  RN_TRY(err, rn_text_add(err, text, "", 1)); /* so that bytes is not NULL */
+  text->count--;
+  return add_request(err, r, text, context_bytes);
+}
+
+static rn_status read_line(rn_err *err, line_reader *r, const char *line, size_t count) {
+  json_error_t reason;
+  rn_text text = {0};
+  if (without_space(line, count) == 0) return RN_OK;
+  json_t *object = json_loadb(line, count, JSON_ALLOW_NUL | JSON_DECODE_ANY, &reason);
+  if (object == NULL) return refuse(err, r, reason.text);
+  const rn_status status = add_object(err, r, object, &text);
+  rn_text_free(&text);
+  json_decref(object);
+  return status;
+}
+
+static rn_status read_lines(rn_err *err, line_reader *r, const char *file, size_t bytes) {
+  const char *line = file, *end = file + bytes;
+  while (line < end) {
+    const char *stop = memchr(line, '\n', (size_t)(end - line));
+    if (stop == NULL) stop = end;
+    r->line++;
+    RN_TRY(err, read_line(err, r, line, (size_t)(stop - line)));
+    line = stop + (stop < end);
+  }
+  if (r->out->count > 0) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT, "%s: there are no requests", r->path);
+}
+
+rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
+                           rn_requests *out) {
+  static const size_t max_bytes = (size_t)1 << 32;
+  line_reader r = {.path = path, .document = tokenizer->document, .out = out};
+  void *file = NULL;
+  size_t bytes = 0;
+  rn_status status = rn_stream_load(err, path, max_bytes, &file, &bytes);
+  if (status == RN_OK) status = rn_encoder_create(err, tokenizer, &r.encoder);
+  if (status == RN_OK) status = read_lines(err, &r, file, bytes);
+  rn_encoder_destroy(&r.encoder);
+  free(file);
+  return status;
+}
+
+void rn_requests_free(rn_requests *requests) {
+  rn_tokens_free(&requests->tokens);
+  free(requests->request);
+  *requests = (rn_requests){.count = 0};
+}
+
+/* ---- scoring ---- */
+
+/* The windows of the requests that have a continuation, and their requests. */
+typedef struct scored {
+  rn_requests *requests;
+  rn_window *window;
+  int64_t *request, windows;
+  rn_token_file *tokens;
+} scored;
+
+static rn_status read_tokens(void *self, rn_err *err, int64_t first, int64_t count,
+                             int32_t *tokens) {
+  const rn_requests *requests = self;
+  (void)err;
+  memcpy(tokens, requests->tokens.id + first, (size_t)count * sizeof *tokens);
+  return RN_OK;
+}
+
+static rn_status make_windows(rn_err *err, scored *s) {
+  const size_t count = (size_t)s->requests->count;
+  RN_TRY(err, rn_alloc(err, "windows", count, sizeof *s->window, &s->window));
+  RN_TRY(err, rn_alloc(err, "windows", count, sizeof *s->request, &s->request));
+  for (int64_t i = 0; i < s->requests->count; i++) {
+    const rn_request *r = &s->requests->request[i];
+    if (r->counted == 0) continue;
+    s->window[s->windows] = (rn_window){r->first, (int)r->tokens, (int)r->counted};
+    s->request[s->windows++] = i;
+  }
+  return RN_OK;
+}
+
+static rn_status add_scores(void *self, rn_err *err, int64_t window, const rn_token_score *score) {
+  scored *s = self;
+  rn_request *r = &s->requests->request[s->request[window]];
+  const int64_t from = r->tokens - r->counted;
+  (void)err;
+  for (int64_t i = from; i < r->tokens; i++) {
+    r->log_likelihood -= (double)score[i].loss;
+    r->is_greedy = r->is_greedy && score[i].largest;
+  }
+  const rn_token_line line = {.set = -1,
+                              .kind = "request",
+                              .index = s->request[window],
+                              .position = from + 1,
+                              .greedy = true};
+  rn_token_file_write(s->tokens, line, score + from, (int)r->counted);
+  return RN_OK;
+}
+
+rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
+                            const rn_requests_options *options, rn_requests *requests) {
+  scored s = {.requests = requests, .tokens = options->tokens};
+  rn_status status = rn_agree(err, world, make_windows(err, &s));
+  if (status == RN_OK) {
+    const rn_scoring scoring = {.window = s.window,
+                                .windows = s.windows,
+                                .capacity = options->capacity,
+                                .form = options->form,
+                                .largest = true,
+                                .parallel = options->parallel};
+    status =
+        rn_score_windows(err, world, model, &scoring, (rn_window_source){requests, read_tokens, -1},
+                         (rn_score_visitor){&s, add_scores});
+  }
+  free(s.window);
+  free(s.request);
+  return status;
+}

@@ -1,0 +1,52 @@
+/**
+ * Log-likelihoods of continuations, as evaluation harnesses ask for them.
+ *
+ *   {"context": "...", "continuation": "..."}    a request; no context: the document token alone
+ *   {"text": "..."}                              the same as a continuation without context
+ *
+ * As in lm-evaluation-harness, white space at the end of the context belongs to the continuation,
+ * and the two are encoded as one text: the tokens after as many as the context alone has are the
+ * continuation. The document token precedes the context.
+ */
+#ifndef RN_TRAINER_EVALUATE_REQUESTS_H
+#define RN_TRAINER_EVALUATE_REQUESTS_H
+
+#include "data/tokenizer/tokenizer.h"
+#include "trainer/evaluate/score.h"
+#include "trainer/evaluate/token_file.h"
+
+typedef struct rn_request {
+  int64_t first;         /* index of its first token, the document token, in rn_requests.tokens */
+  int64_t tokens;        /* inputs: all tokens but the last */
+  int64_t counted;       /* tokens of the continuation */
+  double log_likelihood; /* result, on rank 0: sum over the continuation */
+  bool is_greedy;        /* result: each token of the continuation is the most likely one */
+} rn_request;
+
+/** Zero-initialise; free with rn_requests_free. */
+typedef struct rn_requests {
+  rn_tokens tokens;
+  rn_request *request; /* [count] */
+  int64_t count, capacity;
+} rn_requests;
+
+/**
+ * Reads requests, one JSON object per line, from a file that may be compressed.
+ * Errors: those of rn_stream_load; RN_ERR_FORMAT naming file and line; RN_ERR_MEMORY.
+ */
+rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
+                           rn_requests *out);
+void rn_requests_free(rn_requests *requests);
+
+typedef struct rn_requests_options {
+  rn_form form;
+  int capacity; /* tokens of short requests that run together; 0: each runs alone */
+  const Retnet__Parallel *parallel;
+  rn_token_file *tokens;
+} rn_requests_options;
+
+/** Computes the results. Collective: over the world. Errors: those of rn_score_windows. */
+rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
+                            const rn_requests_options *options, rn_requests *requests);
+
+#endif

@@ -1,0 +1,280 @@
+#include "trainer/evaluate/score.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/base/threads.h"
+#include "proto/base/arena.h"
+#include "proto/base/progress.h"
+#include "proto/base/range.h"
+#include "trainer/launch/launch.h"
+
+/* The windows [first, last) that run as one sequence of `tokens` tokens. */
+typedef struct pack {
+  int64_t first, last;
+  int tokens;
+} pack;
+
+typedef struct scorer {
+  const rn_checkpoint_model *model;
+  const rn_scoring *scoring;
+  rn_window_source source;
+  rn_score_visitor visitor;
+  rn_world *world;
+  rn_grid *grid;
+  rn_scan_source scan;
+  rn_comm_thread *comm_thread; /* or NULL */
+  rn_pipeline pipeline;
+  pack *pack;
+  int64_t packs;
+  int longest; /* tokens of the longest pack */
+  /* this rank's tokens of a pack, [piece tokens] each */
+  int32_t *input, *target, *doc_position;
+  bool *counted;
+  rn_token_score *score;
+  int32_t *whole; /* [longest + 1] tokens of a window */
+  float *logits;  /* [LOGIT_ROWS, N] */
+} scorer;
+
+enum { LOGIT_ROWS = 16 };
+
+/* ---- packs ---- */
+
+static rn_status make_packs(rn_err *err, scorer *s) {
+  const rn_scoring *scoring = s->scoring;
+  const rn_retention_scale scale = s->model->spec.retention_scale;
+  const bool may_pack = scale == RN_SCALE_CANONICAL || scale == RN_SCALE_RAW;
+  const int capacity = may_pack ? scoring->capacity : 0;
+  RN_TRY(err, rn_alloc(err, "packs", (size_t)scoring->windows + 1, sizeof *s->pack, &s->pack));
+  pack *p = s->pack;
+  for (int64_t i = 0; i < scoring->windows; i++) {
+    const int tokens = scoring->window[i].tokens;
+    if (p->last > p->first && tokens > capacity - p->tokens) *++p = (pack){i, i, 0};
+    p->last = i + 1;
+    p->tokens += tokens;
+    if (p->tokens > s->longest) s->longest = p->tokens;
+  }
+  s->packs = scoring->windows > 0 ? p - s->pack + 1 : 0;
+  return RN_OK;
+}
+
+/* Forms the groups of ranks, as the header says. Attention layers need whole packs. */
+static rn_status make_grid(rn_err *err, scorer *s) {
+  const Retnet__Parallel *p = s->scoring->parallel;
+  const rn_spec *spec = &s->model->spec;
+  const bool attends = rn_spec_attention_layers(spec, 0, spec->layers) > 0;
+  const int ranks = rn_world_size(s->world);
+  const int most = s->packs >= ranks ? RN_SCORE_LONG_TOKENS : RN_SCORE_SHORT_TOKENS;
+  const bool whole = attends || s->longest <= most;
+  const int data = p->data > 0       ? p->data
+                   : p->sequence > 0 ? ranks / p->sequence
+                   : whole           ? ranks
+                                     : 1;
+  const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
+  if (p->pipeline > 1 || data * sequence != ranks) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "evaluation needs parallel.data %d x parallel.sequence %d ranks and no "
+                   "parallel.pipeline, but there are %d ranks",
+                   p->data, p->sequence, ranks);
+  }
+  if (attends && sequence > 1) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.sequence %d: the model has attention layers, which need whole "
+                   "sequences on a rank; set parallel.sequence to 1",
+                   sequence);
+  }
+  return rn_grid_create(err, s->world, data, 1, sequence, &s->grid);
+}
+
+/* ---- memory ---- */
+
+static rn_status take_memory(rn_err *err, scorer *s, int tokens) {
+  const size_t count = (size_t)tokens;
+  RN_TRY(err, rn_alloc(err, "inputs", count, sizeof *s->input, &s->input));
+  RN_TRY(err, rn_alloc(err, "targets", count, sizeof *s->target, &s->target));
+  RN_TRY(err, rn_alloc(err, "positions", count, sizeof *s->doc_position, &s->doc_position));
+  RN_TRY(err, rn_alloc(err, "targets", count, sizeof *s->counted, &s->counted));
+  RN_TRY(err, rn_alloc(err, "scores", count, sizeof *s->score, &s->score));
+  RN_TRY(err, rn_alloc(err, "window", (size_t)s->longest + 1, sizeof *s->whole, &s->whole));
+  if (!s->scoring->largest) return RN_OK;
+  return rn_alloc(err, "logits", (size_t)LOGIT_ROWS * (size_t)s->model->spec.vocab,
+                  sizeof *s->logits, &s->logits);
+}
+
+static rn_status open_scorer(rn_err *err, scorer *s) {
+  const rn_spec *spec = &s->model->spec;
+  const int ranks = rn_grid_sequence_size(s->grid), tokens = (s->longest + ranks - 1) / ranks;
+  const rn_scan_source_shape scan = {
+      .wanted = s->scoring->parallel->scan, .layers = spec->layers, .sequences = 1, .segments = 1};
+  RN_TRY(err, rn_scan_source_create(err, s->grid, spec, scan, &s->scan));
+  RN_TRY(err, take_memory(err, s, tokens));
+  const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
+  RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &s->pipeline));
+  (void)rn_stage_adopt_weights(s->pipeline.stage, (rn_weights_memory){.weights = s->model->params});
+  return rn_stage_write_weights(err, s->pipeline.stage, s->model->params,
+                                (rn_range){0, s->model->table->total});
+}
+
+static rn_status start_comm_thread(rn_err *err, scorer *s) {
+  const bool scans = rn_grid_sequence_size(s->grid) > 1;
+  const rn_comm_thread_use use = {s->scoring->parallel->comm_thread, rn_threads(), scans, scans};
+  RN_TRY(err, rn_launch_comm_thread(err, s->world, use, &s->comm_thread));
+  rn_scan_use_thread(s->scan.scan, s->comm_thread);
+  s->pipeline.comm_thread = s->comm_thread;
+  return RN_OK;
+}
+
+static void close_scorer(scorer *s) {
+  rn_comm_thread_stop(&s->comm_thread);
+  rn_pipeline_destroy(&s->pipeline);
+  rn_scan_source_destroy(&s->scan);
+  rn_grid_destroy(&s->grid);
+  free(s->pack);
+  free(s->input);
+  free(s->target);
+  free(s->doc_position);
+  free(s->counted);
+  free(s->score);
+  free(s->whole);
+  free(s->logits);
+}
+
+/* ---- a pack ---- */
+
+/* Reads the tokens of a window that lie in this rank's piece of the pack; the window begins at
+ * token `at` of the pack. */
+static rn_status read_window(rn_err *err, scorer *s, const rn_window *w, int64_t at,
+                             rn_range piece) {
+  const int64_t end = rn_smaller(at + w->tokens, piece.end);
+  int32_t doc_position = 0;
+  if (end <= piece.begin || at >= end) return RN_OK;
+  RN_TRY(err, s->source.read(s->source.self, err, w->first, end - at + 1, s->whole));
+  for (int64_t t = 0; t < end - at; t++, doc_position++) {
+    const int64_t row = at + t - piece.begin;
+    if (s->whole[t] == s->source.document) doc_position = 0;
+    if (row < 0) continue;
+    s->input[row] = s->whole[t];
+    s->target[row] = s->whole[t + 1];
+    s->doc_position[row] = doc_position;
+    s->counted[row] = t >= w->tokens - w->counted;
+  }
+  return RN_OK;
+}
+
+static rn_status read_piece(rn_err *err, scorer *s, const pack *p, rn_range piece) {
+  int64_t at = 0;
+  for (int64_t i = p->first; i < p->last; at += s->scoring->window[i++].tokens) {
+    RN_TRY(err, read_window(err, s, &s->scoring->window[i], at, piece));
+  }
+  return RN_OK;
+}
+
+static int32_t is_largest(const float *logits, int n, int32_t target) {
+  for (int i = 0; i < n; i++) {
+    if (logits[i] > logits[target]) return 0;
+  }
+  return 1;
+}
+
+/* Computes the logits of the rows once more, a few at a time, and compares the targets' with the
+ * others. */
+static rn_status find_largest(rn_err *err, scorer *s, int rows) {
+  const int n = s->model->spec.vocab;
+  for (int row = 0; row < rows; row++) {
+    if (!s->counted[row]) continue;
+    const int last = (int)rn_smaller(row + LOGIT_ROWS, rows);
+    RN_TRY(err, rn_stage_logits(err, s->pipeline.stage, s->pipeline.loss_slot.memory,
+                                (rn_range){row, last}, s->logits));
+    for (int i = 0; i < last - row; i++) {
+      s->score[row + i].largest = is_largest(s->logits + (int64_t)i * n, n, s->target[row + i]);
+    }
+    row = last - 1;
+  }
+  return RN_OK;
+}
+
+static rn_status score_piece(rn_err *err, scorer *s, rn_range piece) {
+  const int64_t index = 0;
+  const int tokens = (int)rn_range_count(piece);
+  const rn_unit unit = {.sequences = 1,
+                        .tokens = tokens,
+                        .input = s->input,
+                        .target = s->target,
+                        .doc_position = s->doc_position,
+                        .sequence_index = &index,
+                        .position = piece.begin};
+  rn_scan_port *port = rn_scan_source_port(&s->scan, (rn_scan_unit){0});
+  rn_loss_sum unused = {0};
+  RN_TRY(err, rn_pipeline_loss_of_unit(err, &s->pipeline, &unit, s->scoring->form, port, &unused));
+  for (int t = 0; t < tokens; t++) {
+    s->score[t] = (rn_token_score){s->target[t], s->pipeline.token_loss[t], 0};
+  }
+  return s->scoring->largest ? find_largest(err, s, tokens) : RN_OK;
+}
+
+/* ---- rounds ---- */
+
+/* Passes the scores of packs [first, last), one after the other, to the visitor. */
+static rn_status visit(rn_err *err, const scorer *s, int64_t first, int64_t last,
+                       const rn_token_score *score) {
+  for (int64_t p = first; p < last; p++) {
+    for (int64_t i = s->pack[p].first; i < s->pack[p].last; i++) {
+      RN_TRY(err, s->visitor.visit(s->visitor.self, err, i, score));
+      score += s->scoring->window[i].tokens;
+    }
+  }
+  return RN_OK;
+}
+
+/* Gathers the scores of a round. Ranks of a group have consecutive pieces, and groups follow each
+ * other in the order of their packs, so the scores arrive in order. */
+static rn_status collect(rn_err *err, scorer *s, int64_t first, int64_t last, int tokens) {
+  char *all = NULL;
+  size_t *sizes = NULL;
+  rn_status status = RN_OK;
+  RN_TRY(err, rn_world_gather_bytes(err, s->world, s->score, (size_t)tokens * sizeof *s->score,
+                                    &all, &sizes));
+  if (all != NULL) status = visit(err, s, first, last, (const rn_token_score *)(void *)all);
+  free(all);
+  free(sizes);
+  return rn_agree(err, s->world, status);
+}
+
+/* Scores a pack per group of ranks, starting with pack `first`; groups beyond the last pack have
+ * none. */
+static rn_status score_round(rn_err *err, scorer *s, int64_t first, int groups) {
+  const int64_t index = first + rn_grid_data(s->grid);
+  rn_range piece = {0, 0};
+  rn_status status = RN_OK;
+  rn_progress_begin("evaluation", s->model->manifest->step);
+  if (index < s->packs) {
+    piece =
+        rn_cut(s->pack[index].tokens, rn_grid_sequence_size(s->grid), rn_grid_sequence(s->grid));
+    status = read_piece(err, s, &s->pack[index], piece);
+  }
+  RN_TRY(err, rn_agree(err, s->world, status));
+  if (index < s->packs) RN_TRY(err, score_piece(err, s, piece));
+  return collect(err, s, first, rn_smaller(first + groups, s->packs), (int)rn_range_count(piece));
+}
+
+static rn_status score_all(rn_err *err, scorer *s) {
+  const int groups = rn_world_size(s->world) / rn_grid_sequence_size(s->grid);
+  for (int64_t i = 0; i < s->packs; i += groups) RN_TRY(err, score_round(err, s, i, groups));
+  return RN_OK;
+}
+
+rn_status rn_score_windows(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
+                           const rn_scoring *scoring, rn_window_source source,
+                           rn_score_visitor visitor) {
+  scorer s = {
+      .model = model, .scoring = scoring, .source = source, .visitor = visitor, .world = world};
+  rn_status status = rn_agree(err, world, make_packs(err, &s));
+  if (status == RN_OK) status = make_grid(err, &s);
+  if (status == RN_OK && s.packs > 0) {
+    status = rn_agree(err, world, open_scorer(err, &s));
+    if (status == RN_OK) status = start_comm_thread(err, &s);
+    if (status == RN_OK) status = score_all(err, &s);
+  }
+  close_scorer(&s);
+  return status;
+}

@@ -1,0 +1,88 @@
+#include "trainer/evaluate/windows.h"
+
+#include <stdlib.h>
+
+#include "proto/base/range.h"
+
+/* Makes room for one more element, and one after it. */
+static rn_status grow(rn_err *err, void **array, int64_t count, int64_t *capacity,
+                      size_t bytes_each) {
+  if (count + 1 < *capacity) return RN_OK;
+  const int64_t grown = *capacity > 0 ? 2 * *capacity : 64;
+  void *moved = realloc(*array, (size_t)grown * bytes_each);
+  if (moved == NULL)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for %lld windows", (long long)grown);
+  *array = moved;
+  *capacity = grown;
+  return RN_OK;
+}
+
+static rn_status add_window(rn_err *err, rn_windows *w, rn_window window) {
+  void *array = w->window;
+  const rn_status status = grow(err, &array, w->count, &w->capacity, sizeof window);
+  w->window = array;
+  if (status == RN_OK) w->window[w->count++] = window;
+  return status;
+}
+
+static rn_status begin_text(rn_err *err, rn_windows *w) {
+  void *array = w->text;
+  const rn_status status = grow(err, &array, w->texts, &w->text_capacity, sizeof *w->text);
+  w->text = array;
+  if (status == RN_OK) w->text[w->texts++] = w->count;
+  return status;
+}
+
+rn_status rn_windows_add(rn_err *err, rn_windows *w, rn_windows_shape shape, int64_t first,
+                         int64_t targets) {
+  int64_t counted = 0;
+  RN_TRY(err, begin_text(err, w));
+  for (int64_t begin = 0; counted < targets; begin += shape.stride) {
+    const int64_t end = rn_smaller(begin + shape.length, targets);
+    RN_TRY(err, add_window(err, w,
+                           (rn_window){first + begin, (int)(end - begin), (int)(end - counted)}));
+    counted = end;
+  }
+  w->text[w->texts] = w->count;
+  return RN_OK;
+}
+
+rn_status rn_windows_of_split(rn_err *err, const rn_split *split, rn_windows_shape shape,
+                              rn_windows *out) {
+  return rn_windows_add(err, out, shape, 0, split->tokens - 1);
+}
+
+/* Adds the documents that begin in tokens [begin, end), read into `token`; *first is the beginning
+ * of the document that is still open. */
+static rn_status close_documents(rn_err *err, rn_windows *w, rn_windows_shape shape,
+                                 int32_t document, const int32_t *token, rn_range at,
+                                 int64_t *first) {
+  for (int64_t i = at.begin; i < at.end; i++) {
+    if (token[i - at.begin] != document || i == *first) continue;
+    RN_TRY(err, rn_windows_add(err, w, shape, *first, i - *first));
+    *first = i;
+  }
+  return RN_OK;
+}
+
+rn_status rn_windows_of_documents(rn_err *err, rn_split *split, rn_windows_shape shape,
+                                  rn_windows *out) {
+  enum { PIECE = 1 << 14 };
+  const int32_t document = (int32_t)rn_split_header(split)->document_token;
+  int32_t token[PIECE];
+  int64_t first = 0;
+  for (int64_t begin = 0; begin < split->tokens; begin += PIECE) {
+    const rn_range at = {begin, rn_smaller(begin + PIECE, split->tokens)};
+    RN_TRY(err, rn_split_read(err, split, at.begin, rn_range_count(at), token));
+    RN_TRY(err, close_documents(err, out, shape, document, token, at, &first));
+  }
+  /* A split ends with a document token, unless it is a part of another one. */
+  const int64_t left = split->tokens - 1 - first;
+  return left > 0 ? rn_windows_add(err, out, shape, first, left) : RN_OK;
+}
+
+void rn_windows_free(rn_windows *w) {
+  free(w->window);
+  free(w->text);
+  *w = (rn_windows){.window = NULL};
+}
