@@ -60,7 +60,7 @@ static rn_range slices_of(rn_range members, int replica, int size) {
   return rn_cut(size, rn_range_count(members), replica - members.begin);
 }
 
-bool rn_node_sums_serves(const rn_node *node) {
+bool rn_node_sums_apply(const rn_node *node) {
   const int size = rn_grid_replica_size(rn_node_grid(node)), nodes = rn_node_count(node);
   for (int r = 1; r < size; r++) {
     if (rn_node_of(node, r) < rn_node_of(node, r - 1)) return false;

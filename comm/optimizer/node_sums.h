@@ -25,7 +25,7 @@ typedef struct rn_node_sums rn_node_sums;
  * more replicas on average, and the replicas of each node are consecutive. All replicas get the
  * same result. Not collective. Errors: none.
  */
-bool rn_node_sums_serves(const rn_node *node);
+bool rn_node_sums_apply(const rn_node *node);
 
 /** The operands of the reduction; see rn_reduce_operands. */
 typedef struct rn_node_sums_operands {

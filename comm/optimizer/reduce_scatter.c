@@ -53,7 +53,7 @@ static bool is_peer(const rn_reduce_scatter *r, int i) {
 }
 
 static bool needs_node_sums(const rn_reduce_scatter *r) {
-  return r->peers != NULL && rn_node_sums_serves(rn_peer_memory_node(r->peers));
+  return r->peers != NULL && rn_node_sums_apply(rn_peer_memory_node(r->peers));
 }
 
 static void find_senders(rn_reduce_scatter *r) {

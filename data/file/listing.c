@@ -66,7 +66,7 @@ static rn_status keep(rn_err *err, walk *w, const rn_folder_id *id) {
 }
 
 /* Sets *first to true if the folder must be read: it is not excluded and was not visited before. */
-static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first) {
+static rn_status visit(rn_err *err, walk *w, const struct stat *info, bool *first) {
   const rn_folder_id id = rn_folder_id_of(info);
   *first = false;
   if (is_excluded(w, &id)) return RN_OK;
@@ -79,7 +79,7 @@ static rn_status see(rn_err *err, walk *w, const struct stat *info, bool *first)
 }
 
 /* Marks all ancestors of `folder` as visited, because a link to one of them would be a loop. */
-static rn_status see_parents(rn_err *err, walk *w, const char *folder) {
+static rn_status visit_parents(rn_err *err, walk *w, const char *folder) {
   rn_folder_id below = {0};
   struct stat info;
   rn_path path = rn_path_join(folder, "..");
@@ -103,7 +103,7 @@ static rn_status sort_entry(rn_err *err, walk *w, const char *path, rn_listing *
   if (lstat(path, &itself) != 0) return rn_file_fail(err, "read", path, errno);
   if (S_ISREG(itself.st_mode)) return push(err, w->files, path);
   if (S_ISDIR(itself.st_mode)) {
-    RN_TRY(err, see(err, w, &itself, &first));
+    RN_TRY(err, visit(err, w, &itself, &first));
     return first ? push(err, folders, path) : RN_OK;
   }
   if (S_ISLNK(itself.st_mode) && stat(path, &target) == 0) {
@@ -144,7 +144,7 @@ static rn_status walk_tree(rn_err *err, walk *w, const char *root) {
   rn_listing folders = {0};
   bool first = false;
   if (stat(root, &info) != 0) return rn_file_fail(err, "read folder", root, errno);
-  rn_status status = see(err, w, &info, &first);
+  rn_status status = visit(err, w, &info, &first);
   if (status == RN_OK && first) status = push(err, &folders, root);
   for (size_t i = 0; status == RN_OK && i < folders.count; i++) {
     status = read_folder(err, w, folders.path[i], &folders);
@@ -171,7 +171,7 @@ rn_status rn_listing_make(rn_err *err, const char *folder, const rn_folder_id *e
                           int excluded_count, rn_listing *out) {
   walk w = {.files = out, .excluded = excluded, .excluded_count = excluded_count};
   *out = (rn_listing){0};
-  rn_status status = see_parents(err, &w, folder);
+  rn_status status = visit_parents(err, &w, folder);
   if (status == RN_OK) status = walk_tree(err, &w, folder);
   if (status == RN_OK) status = follow_links(err, &w);
   rn_listing_free(&w.links);

@@ -287,16 +287,16 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
   const bool local = rn_process_is_local(&owner->process);
   const struct timespec look = {(time_t)look_s, (long)((look_s - (double)(time_t)look_s) * 1e9)};
-  for (int looks = 1;; looks++) {
+  for (int reads = 1;; reads++) {
     record now;
     *dead = local && !rn_process_is_alive(&owner->process);
     if (*dead) return RN_OK;
     RN_TRY(err, find_owner(err, l, &now));
     if (strcmp(now.id, owner->id) != 0 || is_asked_to_stop(l)) return RN_OK;
-    if (strcmp(now.text, owner->text) != 0 || (local && looks > 1)) return refuse(err, l, owner);
+    if (strcmp(now.text, owner->text) != 0 || (local && reads > 1)) return refuse(err, l, owner);
     *dead = clock_s() - begin_s > l->rule.dead_s;
     if (*dead) return RN_OK;
-    if (looks == 1 && !local) {
+    if (reads == 1 && !local) {
       char name[RECORD_BYTES];
       name_owner(owner, name, sizeof name);
       rn_log_info(

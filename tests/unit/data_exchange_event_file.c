@@ -39,7 +39,7 @@ static rn_path newest(const char *folder) {
 
 /* Reads the record at *at and advances *at; NULL if there is no complete one. */
 static Retnet__Event *take(const unsigned char *bytes, size_t size, size_t *at) {
-  if (*at + 12 > size) return NULL;
+  if (*at + 16 > size) return NULL;
   const uint64_t length = rn_get_u64(bytes + *at);
   if (length > size - *at - 16) return NULL;
   const unsigned char *data = bytes + *at + 12;

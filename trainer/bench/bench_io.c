@@ -42,7 +42,7 @@ typedef struct bench {
 
 /* Fills `text` with words of 2 to 9 letters. Their distribution is skewed, so that the text
  * compresses about as well as real text. */
-static void make_up_text(int32_t *text) {
+static void synthetic_text(int32_t *text) {
   const rn_random_key words = rn_random_key_named(RN_RANDOM_INIT, 1, "words");
   const rn_random_key order = rn_random_key_named(RN_RANDOM_INIT, 1, "order");
   uint64_t asked = 0;
@@ -67,7 +67,7 @@ static rn_status make(rn_err *err, const rn_bench_options *options, bench *b) {
   RN_TRY(err, rn_alloc(err, "weights", total, sizeof(float), &b->read));
   RN_TRY(err, rn_alloc(err, "text", TEXT_BYTES, sizeof(int32_t), &b->text));
   rn_param_init_values(b->table, 1, 0, b->table->total, b->weights);
-  make_up_text(b->text);
+  synthetic_text(b->text);
   b->made = mkdtemp(b->folder.text) != NULL;
   if (b->made) return RN_OK;
   return rn_fail(err, RN_ERR_IO, "cannot create the folder %s: %s; choose another one with --dir",
@@ -183,15 +183,15 @@ static rn_status read_checkpoint(rn_err *err, bench *b) {
 /* ---- timing ---- */
 
 /* One kind of data to write and read, and its file. */
-typedef struct thing {
+typedef struct data_set {
   const char *what, *file;
   rn_status (*write)(rn_err *err, bench *b), (*read)(rn_err *err, bench *b);
   bool is_text;
   int64_t stored_bytes;
   double write_s[RN_QUANTILE_MAX], read_s[RN_QUANTILE_MAX];
-} thing;
+} data_set;
 
-static int64_t bytes_of(const bench *b, const thing *t) {
+static int64_t bytes_of(const bench *b, const data_set *t) {
   return t->is_text ? TEXT_BYTES : weight_bytes(b);
 }
 
@@ -204,7 +204,7 @@ static rn_status time_one(rn_err *err, bench *b, rn_status (*work)(rn_err *, ben
 }
 
 /* Stores the file size, and asks the kernel to drop the file from the page cache. */
-static rn_status forget(rn_err *err, const bench *b, thing *t) {
+static rn_status drop_from_cache(rn_err *err, const bench *b, data_set *t) {
   rn_file file = {0};
   RN_TRY(err, rn_file_open(err, path_of(b, t->file).text, &file));
   t->stored_bytes = file.size_bytes;
@@ -213,12 +213,12 @@ static rn_status forget(rn_err *err, const bench *b, thing *t) {
   return RN_OK;
 }
 
-static rn_status time_all(rn_err *err, bench *b, thing *things, int count, int rounds) {
+static rn_status time_all(rn_err *err, bench *b, data_set *data_sets, int count, int rounds) {
   for (int round = 0; round < rounds; round++) {
     for (int i = 0; i < count; i++) {
-      thing *t = &things[i];
+      data_set *t = &data_sets[i];
       RN_TRY(err, time_one(err, b, t->write, &t->write_s[round]));
-      RN_TRY(err, rn_agree(err, b->world, forget(err, b, t)));
+      RN_TRY(err, rn_agree(err, b->world, drop_from_cache(err, b, t)));
       RN_TRY(err, time_one(err, b, t->read, &t->read_s[round]));
     }
   }
@@ -227,11 +227,11 @@ static rn_status time_all(rn_err *err, bench *b, thing *things, int count, int r
 
 /* ---- output ---- */
 
-static void print_json(const bench *b, const thing *things, int count, int rounds) {
+static void print_json(const bench *b, const data_set *data_sets, int count, int rounds) {
   const double ranks = rn_world_size(b->world);
   printf("{\"ranks\": %.0f, \"level\": %d, \"things\": [", ranks, b->config->checkpoint->level);
   for (int i = 0; i < count; i++) {
-    const thing *t = &things[i];
+    const data_set *t = &data_sets[i];
     const double bytes = (double)bytes_of(b, t);
     printf("%s{\"what\": \"%s\", \"bytes\": %.0f, \"stored_bytes\": %lld, ", i == 0 ? "" : ", ",
            t->what, bytes, (long long)t->stored_bytes);
@@ -243,7 +243,7 @@ static void print_json(const bench *b, const thing *things, int count, int round
   printf("]}\n");
 }
 
-static void print_table(const bench *b, const thing *things, int count, int rounds) {
+static void print_table(const bench *b, const data_set *data_sets, int count, int rounds) {
   const double ranks = rn_world_size(b->world);
   printf(
       "MB/s of uncompressed data, summed over %.0f ranks, checkpoint.level %d; medians of %d "
@@ -251,7 +251,7 @@ static void print_table(const bench *b, const thing *things, int count, int roun
       ranks, b->config->checkpoint->level, rounds);
   printf("%-18s %10s %10s %8s %10s %10s\n", "", "MB", "stored", "ratio", "write", "read");
   for (int i = 0; i < count; i++) {
-    const thing *t = &things[i];
+    const data_set *t = &data_sets[i];
     const double mb = 1e-6 * (double)bytes_of(b, t), stored_mb = 1e-6 * (double)t->stored_bytes;
     printf("%-18s %10.1f %10.1f %8.2f %10.1f %10.1f\n", t->what, mb, stored_mb, mb / stored_mb,
            ranks * mb / rn_median(t->write_s, rounds), ranks * mb / rn_median(t->read_s, rounds));
@@ -259,24 +259,24 @@ static void print_table(const bench *b, const thing *things, int count, int roun
 }
 
 rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *options) {
-  thing things[] = {{"plain file", "plain", write_plain, read_plain, false, 0, {0}, {0}},
-                    {"shard", "shard", write_shard, read_shard, true, 0, {0}, {0}},
-                    {"checkpoint file",
-                     "checkpoints/step-00000001/part-00000.zst",
-                     write_checkpoint,
-                     read_checkpoint,
-                     false,
-                     0,
-                     {0},
-                     {0}}};
-  const int count = (int)(sizeof things / sizeof things[0]);
+  data_set data_sets[] = {{"plain file", "plain", write_plain, read_plain, false, 0, {0}, {0}},
+                          {"shard", "shard", write_shard, read_shard, true, 0, {0}, {0}},
+                          {"checkpoint file",
+                           "checkpoints/step-00000001/part-00000.zst",
+                           write_checkpoint,
+                           read_checkpoint,
+                           false,
+                           0,
+                           {0},
+                           {0}}};
+  const int count = (int)(sizeof data_sets / sizeof data_sets[0]);
   const int rounds = options->rounds > 0 ? (int)options->rounds : ROUNDS;
   bench b = {.world = world};
   b.folder = rn_path_join(options->dir != NULL ? options->dir : ".", "retnet-bench-io-XXXXXX");
   rn_status status = rn_agree(err, world, make(err, options, &b));
-  if (status == RN_OK) status = time_all(err, &b, things, count, rounds);
+  if (status == RN_OK) status = time_all(err, &b, data_sets, count, rounds);
   if (status == RN_OK && rn_world_rank(world) == 0) {
-    (options->json ? print_json : print_table)(&b, things, count, rounds);
+    (options->json ? print_json : print_table)(&b, data_sets, count, rounds);
   }
   destroy(&b);
   return status;

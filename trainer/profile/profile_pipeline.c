@@ -54,12 +54,12 @@ typedef struct sent {
 
 /* One step of the pipeline that rank 0 belongs to: task times by stage, as means over the ranks of
  * the stage. */
-typedef struct seen {
+typedef struct step_times {
   double total_s;
   rn_task_times *sum; /* [stages], summed over the tasks of each kind */
-} seen;
+} step_times;
 
-static void see(const rn_profile *profile, const sent *all, int step, seen *out) {
+static void collect_step(const rn_profile *profile, const sent *all, int step, step_times *out) {
   const rn_grid *grid = profile->parallel->grid;
   const int stages = profile->schedule->stages, ranks = rn_grid_sequence_size(grid);
   out->total_s = 0;
@@ -75,7 +75,7 @@ static void see(const rn_profile *profile, const sent *all, int step, seen *out)
   }
 }
 
-static double idle_share(const seen *s, int stages) {
+static double idle_share(const step_times *s, int stages) {
   double busy = 0;
   for (int i = 0; i < stages; i++) {
     busy += s->sum[i].forward_s + s->sum[i].backward_s + s->sum[i].weight_s;
@@ -109,7 +109,7 @@ static rn_status make(rn_err *err, rn_pipeline_schedule_shape shape, model *m) {
 }
 
 /* Simulates the idle fraction for the measured task times, assuming that messages take no time. */
-static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, const seen *s,
+static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, const step_times *s,
                           double *idle) {
   const rn_pipeline_schedule_shape shape = *profile->schedule;
   const double units = (double)shape.microbatches * shape.segments;
@@ -132,7 +132,7 @@ static rn_status simulate(rn_err *err, const rn_profile *profile, model *m, cons
 /* Workspace of a comparison. */
 typedef struct comparison {
   model model;
-  seen seen;
+  step_times times;
 } comparison;
 
 static rn_status compare(rn_err *err, const rn_profile *profile, const sent *all, int steps,
@@ -141,9 +141,9 @@ static rn_status compare(rn_err *err, const rn_profile *profile, const sent *all
   const rn_task_times *times = c->model.times;
   double idle[RN_PROFILE_STEPS], simulated[RN_PROFILE_STEPS];
   for (int i = 0; i < steps; i++) {
-    see(profile, all, i, &c->seen);
-    idle[i] = idle_share(&c->seen, stages);
-    RN_TRY(err, simulate(err, profile, &c->model, &c->seen, &simulated[i]));
+    collect_step(profile, all, i, &c->times);
+    idle[i] = idle_share(&c->times, stages);
+    RN_TRY(err, simulate(err, profile, &c->model, &c->times, &simulated[i]));
   }
   *out = (rn_profile_idle){rn_median(idle, steps), rn_median(simulated, steps)};
   rn_log_info(
@@ -164,10 +164,10 @@ static rn_status show(rn_err *err, const rn_profile *profile, const sent *all,
   comparison c = {0};
   rn_status status = make(err, *profile->schedule, &c.model);
   if (status == RN_OK) {
-    status = rn_alloc(err, "stage times", stages, sizeof *c.seen.sum, &c.seen.sum);
+    status = rn_alloc(err, "stage times", stages, sizeof *c.times.sum, &c.times.sum);
   }
   if (status == RN_OK && steps > 0) status = compare(err, profile, all, (int)steps, &c, idle);
-  free(c.seen.sum);
+  free(c.times.sum);
   destroy(&c.model, (int)stages);
   return status;
 }

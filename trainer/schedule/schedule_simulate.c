@@ -116,8 +116,8 @@ static double state_arrival(const world *w, const rank *r, const rn_task *t, int
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1;
   int from = r->position - forward, unit = unit_of(w, t);
   if (from < 0 || from == ranks) {
-    const int band = t->segment - forward;
-    if (band < 0 || band == segments) return BEGIN_S;
+    const int wrapped_segment = t->segment - forward;
+    if (wrapped_segment < 0 || wrapped_segment == segments) return BEGIN_S;
     from = (from + ranks) % ranks;
     unit -= forward;
   }
