@@ -10,6 +10,7 @@
 #define RN_DATA_EXCHANGE_TENSOR_FILES_H
 
 #include "data/exchange/safetensors.h"
+#include "data/file/file.h"
 
 #define RN_TENSOR_FILES_SINGLE "model.safetensors"
 #define RN_TENSOR_FILES_INDEX "model.safetensors.index.json"
@@ -58,6 +59,7 @@ typedef struct rn_tensor_files_writer rn_tensor_files_writer;
  *
  * If `shard_bytes` is greater than 0 and the tensors have more bytes, they are written to several
  * files of at most that size and an index. A tensor that is larger gets a separate file.
+ * The content of the folder does not change until rn_tensor_files_finish.
  * Ownership: `header` must stay valid until rn_tensor_files_finish or rn_tensor_files_abandon.
  * Errors:    RN_ERR_MISMATCH if the folder holds a model in the other form (one file or several),
  *            which readers could load instead of this one; RN_ERR_IO, RN_ERR_MEMORY.
@@ -70,11 +72,15 @@ rn_status rn_tensor_files_create(rn_err *err, const char *path, const rn_safeten
 rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, const float *values,
                                  int64_t count);
 
-/** Completes the files under their final names. If there are several, writes the index last. All
- * elements must have been appended. */
+/** Returns the path at which to write another file of the model, such as config.json, which
+ * rn_tensor_files_finish then moves together with the tensors. Not for a single file of tensors. */
+rn_path rn_tensor_files_beside(const rn_tensor_files_writer *writer, const char *name);
+
+/** Gives all files their final names, the index of several files too. If that fails, the content of
+ * the folder is as before. All elements must have been appended. */
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer);
 
-/** Removes what was written; accepts NULL. */
+/** Removes what was written, and leaves the folder as it was; accepts NULL. */
 void rn_tensor_files_abandon(rn_tensor_files_writer **writer);
 
 #endif

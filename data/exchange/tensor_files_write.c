@@ -4,16 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "data/exchange/float_types.h"
 #include "data/exchange/tensor_files.h"
-#include "data/file/file.h"
+#include "data/file/staged_folder.h"
 
 struct rn_tensor_files_writer {
   const rn_safetensors_header *header;
-  rn_path path; /* folder, or the file if `is_file` */
+  rn_path path; /* the file if `is_file`, else the folder in which files are staged */
   bool is_file;
+  rn_staged_folder folder;
   int *shard;          /* [header->count]: the file of each tensor */
   int shards, written; /* number of files, and number of complete files */
   int tensor;          /* index of the tensor that is being written */
@@ -49,14 +49,22 @@ static rn_path path_of(const rn_tensor_files_writer *w, int shard) {
   return rn_path_join(w->path.text, name);
 }
 
-static rn_status check_folder(rn_err *err, const rn_tensor_files_writer *w) {
-  const rn_path single = rn_path_join(w->path.text, RN_TENSOR_FILES_SINGLE);
-  const rn_path index = rn_path_join(w->path.text, RN_TENSOR_FILES_INDEX);
+static rn_status check_folder(rn_err *err, const rn_tensor_files_writer *w, const char *folder) {
+  const rn_path single = rn_path_join(folder, RN_TENSOR_FILES_SINGLE);
+  const rn_path index = rn_path_join(folder, RN_TENSOR_FILES_INDEX);
   const rn_path *other = w->shards > 1 ? &single : &index;
   if (!rn_file_exists(other->text)) return RN_OK;
   return rn_fail(err, RN_ERR_MISMATCH,
                  "%s exists: another model is in this folder; choose a new folder, or remove it",
                  other->text);
+}
+
+/* Prepares the folder, in which the files are staged. */
+static rn_status prepare_folder(rn_err *err, rn_tensor_files_writer *w, const char *folder) {
+  RN_TRY(err, check_folder(err, w, folder));
+  RN_TRY(err, rn_staged_folder_create(err, folder, &w->folder));
+  w->path = w->folder.staged;
+  return RN_OK;
 }
 
 static rn_status start_file(rn_err *err, rn_tensor_files_writer *w) {
@@ -87,8 +95,7 @@ rn_status rn_tensor_files_create(rn_err *err, const char *path, const rn_safeten
   w->is_file = ends_with(path, ".safetensors");
   snprintf(w->path.text, sizeof w->path.text, "%s", path);
   divide(w, w->is_file ? 0 : shard_bytes);
-  if (!w->is_file && (status = check_folder(err, w)) != RN_OK) goto fail;
-  if (!w->is_file && (status = rn_file_make_folder(err, path)) != RN_OK) goto fail;
+  if (!w->is_file && (status = prepare_folder(err, w, path)) != RN_OK) goto fail;
   if ((status = start_file(err, w)) != RN_OK) goto fail;
   *out = w;
   return RN_OK;
@@ -154,11 +161,16 @@ static rn_status write_index(rn_err *err, const rn_tensor_files_writer *w) {
   return status;
 }
 
+rn_path rn_tensor_files_beside(const rn_tensor_files_writer *w, const char *name) {
+  assert(!w->is_file);
+  return rn_path_join(w->path.text, name);
+}
+
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer) {
   rn_tensor_files_writer *w = *writer;
   assert(w->written == w->shards && "tensors are missing");
   if (w->shards > 1) RN_TRY(err, write_index(err, w));
-  w->written = 0; /* nothing to remove */
+  if (!w->is_file) RN_TRY(err, rn_staged_folder_publish(err, &w->folder));
   rn_tensor_files_abandon(writer);
   return RN_OK;
 }
@@ -167,7 +179,7 @@ void rn_tensor_files_abandon(rn_tensor_files_writer **writer) {
   rn_tensor_files_writer *w = *writer;
   if (w == NULL) return;
   rn_safetensors_abandon(&w->file);
-  for (int i = 0; i < w->written; i++) unlink(path_of(w, i).text);
+  rn_staged_folder_abandon(&w->folder);
   free(w->shard);
   free(w);
   *writer = NULL;

@@ -174,7 +174,7 @@ rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
 
 rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   char pair[2 * PATH_MAX];
-  if (rename(from, to) == 0) return RN_OK;
+  if (!rn_fault_now("file.rename") && rename(from, to) == 0) return RN_OK;
   int error = errno;
   snprintf(pair, sizeof pair, "%s to %s", from, to);
   return rn_file_fail(err, "rename", pair, error);

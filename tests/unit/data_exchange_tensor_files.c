@@ -70,6 +70,9 @@ enum { TENSORS = 4, ELEMENTS = 100 };
 
 static const char *const tensor_name[TENSORS] = {"d", "c", "b", "a"};
 
+/* Added to all values that are written. */
+static float shift;
+
 static float value_of(int tensor, int i) {
   return (float)(tensor * 1000 + i);
 }
@@ -86,14 +89,17 @@ static rn_status write_files(const char *path, int64_t shard_bytes) {
                                          .shape = {ELEMENTS},
                                          .count = ELEMENTS};
   }
-  RN_TRY(err, rn_tensor_files_create(err, path, &header, shard_bytes, &writer));
-  for (int t = 0; t < TENSORS; t++) {
+  rn_status status = rn_tensor_files_create(err, path, &header, shard_bytes, &writer);
+  for (int t = 0; status == RN_OK && t < TENSORS; t++) {
     float values[ELEMENTS];
-    for (int i = 0; i < ELEMENTS; i++) values[i] = value_of(t, i);
-    RN_TRY(err, rn_tensor_files_append(err, writer, values, 60));
-    RN_TRY(err, rn_tensor_files_append(err, writer, values + 60, ELEMENTS - 60));
+    for (int i = 0; i < ELEMENTS; i++) values[i] = value_of(t, i) + shift;
+    status = rn_tensor_files_append(err, writer, values, 60);
+    if (status != RN_OK) break;
+    status = rn_tensor_files_append(err, writer, values + 60, ELEMENTS - 60);
   }
-  return rn_tensor_files_finish(err, &writer);
+  if (status == RN_OK) status = rn_tensor_files_finish(err, &writer);
+  rn_tensor_files_abandon(&writer);
+  return status;
 }
 
 static void check_content(const char *path) {
@@ -127,6 +133,38 @@ static void models_come_back_from_any_number_of_files(void) {
   /* If a folder contained both forms, a reader would take the older model. */
   CHECK_FAILS(err, RN_ERR_MISMATCH, "one/model.safetensors", write_files(temp_path("one"), 10));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "index.json", write_files(temp_path("two"), 0));
+}
+
+/* Each write and rename of an export over an older one fails in turn: the older one is whole. */
+static void an_export_that_fails_leaves_the_older_one(void) {
+  static const char *const sites[] = {"file.write", "file.rename"};
+  int failed = 0;
+  for (int s = 0; s < 2; s++) {
+    rn_status status = RN_ERR_IO;
+    for (int pass = 1; status != RN_OK; pass++) {
+      char fault[32];
+      shift = 0.5f;
+      snprintf(fault, sizeof fault, "%s:%d", sites[s], pass);
+      setenv("RETNET_FAULT", fault, 1);
+      status = write_files(temp_path("two"), 2 * ELEMENTS * 4);
+      unsetenv("RETNET_FAULT");
+      *err = (rn_err){0};
+      shift = 0;
+      if (status == RN_OK) break;
+      check_content(temp_path("two"));
+      CHECK(!rn_file_exists(temp_path("two/.retnet-export")));
+      failed++;
+    }
+    CHECK_OK(err, write_files(temp_path("two"), 2 * ELEMENTS * 4));
+  }
+  /* Two files, each with two writes of the header and four of tensors, and an index: each of the
+   * three is renamed twice. */
+  CHECK_EQUAL(failed, 2 * 6 + 1 + 3 * 2);
+  setenv("RETNET_FAULT", "file.write:5", 1);
+  CHECK(write_files(temp_path("nothing"), 2 * ELEMENTS * 4) == RN_ERR_IO);
+  unsetenv("RETNET_FAULT");
+  *err = (rn_err){0};
+  CHECK(!rn_file_exists(temp_path("nothing")));
 }
 
 /* ---- the index ---- */
@@ -185,6 +223,7 @@ int main(void) {
   values_go_to_the_nearest(RN_SAFETENSORS_BF16, 0x7f7f);
   what_is_too_large_is_counted();
   models_come_back_from_any_number_of_files();
+  an_export_that_fails_leaves_the_older_one();
   an_index_that_lies_is_rejected();
   a_tensor_in_two_files_is_rejected();
   return check_result();
