@@ -102,8 +102,8 @@ static const rn_arg prune_options[] = {
      RN_ARG_INTEGER, &given.keep_every, 0, MAX_KEPT}};
 static const rn_arg export_options[] = {
     {0, "format", "torchscale|hf",
-     "torchscale: the official RetNetDecoder; hf: RetNetForCausalLM of flash-linear-attention, "
-     "with config.json",
+     "torchscale: the official RetNetDecoder; hf: with config.json, RetNetForCausalLM of "
+     "flash-linear-attention, or LlamaForCausalLM of transformers for a model of arch transformer",
      RN_ARG_TEXT, &given.format, 0, 0},
     {0, "out", "DIR",
      "folder in which to write model.safetensors; with torchscale also NAME.safetensors",
@@ -179,7 +179,9 @@ static const rn_command commands[] = {
               "[--fused-gate] CKPT",
       .about = "Writes the weights of a checkpoint to safetensors files for another program. A "
                "model that the program cannot compute exactly is refused; the error names the "
-               "configuration key. hf needs model.rotary=rope_half and model.retention_scale=raw.",
+               "configuration key. hf needs model.rotary=rope_half and model.retention_scale=raw, "
+               "except for a transformer. The tokenizer is exported too. If an export fails, the "
+               "files of an older one in DIR stay as they are.",
       .example = "retnet-ckpt export --format hf --out hf RUN",
       .options = export_options,
       .count = COUNT(export_options),
@@ -190,8 +192,9 @@ static const rn_command commands[] = {
      {.program = "retnet-ckpt import",
       .form = "--out CKPT DIR",
       .about =
-          "Makes a checkpoint from a model of RetNetForCausalLM (flash-linear-attention) or of "
-          "torchscale's RetNetDecoder, for checkpoint.init_from, retnet-eval and retnet-generate. "
+          "Makes a checkpoint from a model of RetNetForCausalLM (flash-linear-attention), of "
+          "LlamaForCausalLM (transformers) or of torchscale's RetNetDecoder, for "
+          "checkpoint.init_from, retnet-eval and retnet-generate. "
           "DIR is a folder with config.json and safetensors, or a safetensors file that export "
           "wrote. A model that this program cannot represent exactly is refused. Prints the "
           "model section that a configuration needs to train from the checkpoint.",

@@ -3,8 +3,9 @@
 # gives the same results, and can be trained further.
 set -euo pipefail
 bin=$1 case=$2 tokenizers=$3
+here=$(dirname "$(realpath "$0")")
 # shellcheck source-path=SCRIPTDIR
-. "$(dirname "$(realpath "$0")")/common.sh"
+. "$here/common.sh"
 
 cat >run.yaml <<'YAML'
 model: {layers: 2, dim: 16, value_dim: 24, ffn_dim: 20, heads: 2, rotary: rope_half,
@@ -16,6 +17,9 @@ for i in $(seq 400); do echo "line $i of a text to learn"; done >text
 "$bin/retnet-data" build --out data text >/dev/null 2>&1
 "$bin/retnet-train" run.yaml -s run.dir=run >run.log 2>&1 || fail "$(tail -n 3 run.log)"
 ckpt=$bin/retnet-ckpt
+# Keys that only retention has must have their defaults.
+llama=(-s model.arch=transformer -s model.value_dim=512 -s model.rotary=torchscale
+  -s model.retention_scale=canonical -s model.kv_heads=1)
 
 case $case in
   models)
@@ -48,6 +52,35 @@ case $case in
     refuse 1 model.rotary "$ckpt" export --format torchscale --out x run
     refuse 2 imported "$ckpt" import --out imported hf
     if [ -e x ] || [ -e x.safetensors ]; then fail 'a refused export left files'; fi
+    ;;
+  attention) # a transformer as LlamaForCausalLM, a hybrid as RetNetForCausalLM
+    loss() { "$bin/retnet-eval" --checkpoint "$1" --data data --json 2>/dev/null; }
+    hybrid=(-s 'model.attention_layers=[1]' -s model.attention_heads=4 -s model.attention_window=9)
+    few=(-s train.steps=1 -s checkpoint.every=0)
+    "$bin/retnet-train" run.yaml -s run.dir=llama "${llama[@]}" "${few[@]}" >llama.log 2>&1 ||
+      fail "$(tail -n 3 llama.log)"
+    "$bin/retnet-train" run.yaml -s run.dir=hybrid "${hybrid[@]}" "${few[@]}" >hybrid.log 2>&1 ||
+      fail "$(tail -n 3 hybrid.log)"
+    for model in llama hybrid; do
+      "$ckpt" export --format hf --out $model.hf $model
+      "$ckpt" import --out $model.back $model.hf >$model.yaml
+      "$ckpt" export --format hf --out $model.again $model.back
+      diff -r $model.hf $model.again || fail "$model: other bytes"
+      [ "$(loss $model)" = "$(loss $model.back)" ] || fail "$model: $(loss $model.back)"
+      sed -n '/^data\|^train/p' run.yaml >>$model.yaml
+      "$bin/retnet-train" $model.yaml -s run.dir=$model.tuned "${few[@]}" \
+        -s checkpoint.init_from=$model.back >$model.log 2>&1 || fail "$(tail -n 3 $model.log)"
+      ! grep -q 'trained with' $model.log || fail "$(grep 'trained with' $model.log)"
+    done
+    grep -q '"LlamaForCausalLM"' llama.hf/config.json || fail "$(cat llama.hf/config.json)"
+    # An export that fails over an older one leaves the older one.
+    cp -r llama.hf older
+    refuse 1 'No space' env RETNET_FAULT=file.write:9- "$ckpt" export --format hf --out llama.hf llama
+    diff -r older llama.hf || fail 'a failed export changed the older one'
+    refuse 1 model.arch "$ckpt" export --format torchscale --out x llama
+    refuse 1 model.attention_layers "$ckpt" export --format torchscale --out x hybrid
+    refuse 2 fused-gate "$ckpt" export --format hf --fused-gate --out x llama
+    [ ! -e x ] || fail 'a refused export left files'
     ;;
   tokenizer) # must be exported and imported unchanged, and give the same generated text
     few=(-s model.layers=1 -s train.steps=1)
@@ -106,6 +139,16 @@ PYTHON
 from safetensors.numpy import load_file
 a, b = load_file('fp32/model.safetensors'), load_file('again/model.safetensors')
 assert all((a[name] == b[name]).all() for name in a) and set(a) == set(b)" || fail 'other values'
+    # Loss of the exported transformer, computed from its files by formulas of transformers.
+    "$bin/retnet-train" run.yaml -s run.dir=llama "${llama[@]}" >llama.log 2>&1 ||
+      fail "$(tail -n 3 llama.log)"
+    "$ckpt" export --format hf --out llama.hf llama
+    "$bin/retnet-data" cat data/val >ids
+    other=$(venv/bin/python "$here/llama.py" llama.hf 32 <ids)
+    ours=$("$bin/retnet-eval" --checkpoint llama --data data --json 2>/dev/null |
+      sed 's/^{"loss": \([^,]*\),.*/\1/')
+    venv/bin/python -c "assert abs($other - $ours) < 1e-6 * $ours" ||
+      fail "transformers would compute a loss of $other, but it is $ours"
     ;;
 esac
 finish

@@ -16,7 +16,7 @@ typedef struct rn_export_options {
   rn_export_format format;
   rn_safetensors_type dtype; /* F32, BF16 or F16 */
   int64_t shard_bytes;       /* largest file; 0: all tensors in one file */
-  bool fused_gate;           /* HF: one [2 F, D] gate_proj, as fla before 2025-02-09 */
+  bool fused_gate;           /* fla: one [2 F, D] gate_proj, as before 2025-02-09 */
 } rn_export_options;
 
 /**
@@ -25,8 +25,9 @@ typedef struct rn_export_options {
  * TORCHSCALE: the state dict of the official RetNetDecoder, with all tensors, both entries of a
  * tied embedding, and the buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log
  * gamma). `path` is a file if it ends in .safetensors, else a folder.
- * HF: a folder with config.json and safetensors, for fla's RetNetForCausalLM. A head norm without
- * weights is written with weights of one.
+ * HF: a folder with config.json and safetensors, for LlamaForCausalLM if the model is a
+ * transformer, else for fla's RetNetForCausalLM, with `attn` for attention layers. A head norm
+ * without weights is written with weights of one.
  *
  * Values are exact in F32, and rounded to nearest in other types.
  * Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support, or a value
@@ -40,13 +41,12 @@ rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
  * Writes a checkpoint (weights only) from the model of another program, and prints the model's keys
  * as YAML to `out`.
  *
- * `path` is a folder with config.json and safetensors (fla's RetNetForCausalLM), or a safetensors
- * file of torchscale's RetNetDecoder, or a folder with such a file. The configuration of a
- * RetNetDecoder is the one that rn_export stored in the file, or a config.json with RetNetConfig's
- * arguments. Values are exact.
- * Errors: RN_ERR_FORMAT, RN_ERR_MISMATCH naming file and tensor or key, for a file that is damaged
- *         or holds a model that our format cannot represent exactly; RN_ERR_USAGE if `ckpt_path`
- *         exists.
+ * `path` is a folder with config.json and safetensors (LlamaForCausalLM, or fla's
+ * RetNetForCausalLM), or a safetensors file of torchscale's RetNetDecoder, or a folder with such a
+ * file. The configuration of a RetNetDecoder is the one that rn_export stored in the file, or a
+ * config.json with RetNetConfig's arguments. Values are exact. Errors: RN_ERR_FORMAT,
+ * RN_ERR_MISMATCH naming file and tensor or key, for a file that is damaged or holds a model that
+ * our format cannot represent exactly; RN_ERR_USAGE if `ckpt_path` exists.
  */
 rn_status rn_import(rn_err *err, const char *path, const char *ckpt_path, FILE *out);
 

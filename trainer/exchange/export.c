@@ -160,6 +160,19 @@ static rn_status write_rows(rn_err *err, exporter *e) {
     RN_TRY(err, write_weight(err, e, what->source[0]));
     if (what->source[1] != NULL) RN_TRY(err, write_weight(err, e, what->source[1]));
   }
+  return RN_OK;
+}
+
+/* Writes the tensors and what goes along with them; all files get their places at the end. */
+static rn_status write_model(rn_err *err, exporter *e, const char *config) {
+  RN_TRY(err, write_rows(err, e));
+  if (e->format->writes_config) {
+    const rn_path path = rn_tensor_files_beside(e->writer, "config.json");
+    RN_TRY(err, rn_exchange_write_tokenizer(err, rn_ckpt_path(e->ckpt),
+                                            rn_ckpt_manifest(e->ckpt)->vocabulary,
+                                            rn_path_folder(path.text).text));
+    RN_TRY(err, rn_file_replace(err, path.text, config, strlen(config)));
+  }
   return rn_tensor_files_finish(err, &e->writer);
 }
 
@@ -178,11 +191,9 @@ static rn_status write_tensors(rn_err *err, exporter *e, const char *path, const
   const rn_safetensors_header header = {e->tensor, e->count, notes, count};
   rn_status status =
       rn_tensor_files_create(err, path, &header, e->options->shard_bytes, &e->writer);
-  if (status == RN_OK) status = write_rows(err, e);
+  if (status == RN_OK) status = write_model(err, e, config);
   rn_tensor_files_abandon(&e->writer);
-  if (status != RN_OK || !e->format->writes_config) return status;
-  RN_TRY(err, rn_exchange_write_tokenizer(err, rn_ckpt_path(e->ckpt), manifest->vocabulary, path));
-  return rn_file_replace(err, rn_path_join(path, "config.json").text, config, strlen(config));
+  return status;
 }
 
 static const char *dtype_name(rn_safetensors_type type) {
@@ -201,8 +212,10 @@ static int digits_of(double number) {
 }
 
 static rn_status write_files(rn_err *err, exporter *e, const char *path) {
+  const rn_spec *spec = &e->model.spec;
   json_t *config = e->format->describe(&e->model, dtype_name(e->options->dtype));
-  const size_t flags = JSON_REAL_PRECISION(digits_of(e->model.spec.norm_eps)) |
+  const int eps_digits = digits_of(spec->norm_eps), theta_digits = digits_of(spec->rope_theta);
+  const size_t flags = JSON_REAL_PRECISION(eps_digits > theta_digits ? eps_digits : theta_digits) |
                        (e->format->writes_config ? JSON_INDENT(2) : 0);
   char *text = config != NULL ? json_dumps(config, flags) : NULL;
   json_decref(config);
@@ -212,10 +225,25 @@ static rn_status write_files(rn_err *err, exporter *e, const char *path) {
   return status;
 }
 
+/* Chooses the model of the other program, and checks that it can compute ours. */
+static rn_status choose_format(rn_err *err, exporter *e) {
+  const rn_spec *spec = &e->model.spec;
+  if (e->options->format == RN_EXPORT_TORCHSCALE) {
+    e->format = &rn_format_torchscale;
+  } else {
+    e->format = spec->arch == RN_ARCH_TRANSFORMER ? &rn_format_llama : &rn_format_fla;
+  }
+  if (e->options->fused_gate && !e->format->fuses_gate) {
+    return rn_fail(err, RN_ERR_USAGE, "--fused-gate: the %s model has no such layout",
+                   e->format->program);
+  }
+  return e->format->check(err, spec);
+}
+
 static rn_status export_to(rn_err *err, exporter *e, const char *path) {
   const Retnet__Manifest *manifest = rn_ckpt_manifest(e->ckpt);
   RN_TRY(err, rn_ckpt_tool_spec(err, e->ckpt, &e->model.spec));
-  RN_TRY(err, e->format->check(err, &e->model.spec));
+  RN_TRY(err, choose_format(err, e));
   if (manifest->vocabulary->has_document_token) {
     e->model.document_token = manifest->vocabulary->document_token;
   }
@@ -230,8 +258,7 @@ static rn_status export_to(rn_err *err, exporter *e, const char *path) {
 rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options) {
   exporter e = {.options = options, .model = {.document_token = -1}};
-  e.format = options->format == RN_EXPORT_HF ? &rn_format_fla : &rn_format_torchscale;
-  if (e.format->writes_config && ends_with(path, ".safetensors")) {
+  if (options->format == RN_EXPORT_HF && ends_with(path, ".safetensors")) {
     return rn_fail(err, RN_ERR_USAGE, "--out %s: hf writes several files, so it needs a folder",
                    path);
   }

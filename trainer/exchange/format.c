@@ -1,14 +1,38 @@
-/* Functions that all formats share: they translate tensor names and report unsupported models. */
+/* Functions that all formats share: they translate tensor names, check the limits of models, and
+ * write the document token. */
 #include "trainer/exchange/format.h"
 
 #include <stdio.h>
 #include <string.h>
 
-rn_status rn_format_refuse(rn_err *err, const char *program, const char *key,
-                           const char *supported) {
-  return rn_fail(err, RN_ERR_MISMATCH,
-                 "model.%s: the %s model supports only %s, so this checkpoint cannot be exported",
-                 key, program, supported);
+rn_status rn_format_check(rn_err *err, const char *program, const rn_format_limit *limit,
+                          int count) {
+  for (int i = 0; i < count; i++) {
+    if (limit[i].fits) continue;
+    return rn_fail(err, RN_ERR_MISMATCH,
+                   "model.%s: the %s model supports only %s, so this checkpoint cannot be exported",
+                   limit[i].key, program, limit[i].supported);
+  }
+  return RN_OK;
+}
+
+rn_status rn_format_check_config(rn_err *err, const rn_json_fields *c, const rn_format_limit *limit,
+                                 int count) {
+  for (int i = 0; i < count; i++) {
+    if (limit[i].fits) continue;
+    return rn_fail(err, RN_ERR_MISMATCH,
+                   "%s: %s: only %s is supported, so the model cannot be imported", c->file,
+                   limit[i].key, limit[i].supported);
+  }
+  return RN_OK;
+}
+
+void rn_format_give_document(json_t *config, int document_token) {
+  const char *const keys[] = {"bos_token_id", "eos_token_id"};
+  for (int i = 0; i < 2; i++) {
+    json_object_set_new(config, keys[i],
+                        document_token < 0 ? json_null() : json_integer(document_token));
+  }
 }
 
 bool rn_format_name(const rn_exchange_format *format, const char *ours, bool older, char *name,

@@ -43,6 +43,7 @@ typedef struct rn_exchange_format {
   const rn_tensor_names *names; /* NULL: the names are those of our checkpoints */
   bool has_buffers;   /* the file also holds torchscale's tables, and a tied embedding twice */
   bool writes_config; /* true: to config.json; false: into the metadata of the tensors' file */
+  bool fuses_gate;    /* some versions store fc1 and gate in one tensor, fc1 first */
 
   /** Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support. */
   rn_status (*check)(rn_err *err, const rn_spec *spec);
@@ -56,11 +57,24 @@ typedef struct rn_exchange_format {
 
 extern const rn_exchange_format rn_format_torchscale; /* torchscale RetNetDecoder */
 extern const rn_exchange_format rn_format_fla;        /* fla RetNetForCausalLM */
+extern const rn_exchange_format rn_format_llama;      /* transformers LlamaForCausalLM */
 
-/** Fails because a model cannot be exported: the program supports only `supported` for
- * model.`key`. */
-rn_status rn_format_refuse(rn_err *err, const char *program, const char *key,
-                           const char *supported);
+/** A key of which another program, or this one, supports only the values `supported`. */
+typedef struct rn_format_limit {
+  bool fits;
+  const char *key, *supported;
+} rn_format_limit;
+
+/** Fails for the first limit whose `fits` is false, and names the key: a key of our model section,
+ * or of another program's configuration. Errors: RN_ERR_MISMATCH. */
+rn_status rn_format_check(rn_err *err, const char *program, const rn_format_limit *limit,
+                          int count);
+rn_status rn_format_check_config(rn_err *err, const rn_json_fields *config,
+                                 const rn_format_limit *limit, int count);
+
+/** Sets bos_token_id and eos_token_id of a configuration to the document token; null if it is
+ * negative. */
+void rn_format_give_document(json_t *config, int document_token);
 
 /** Writes the other program's name of a tensor to `name`; returns false if there is none. `older`
  * selects the older name. */

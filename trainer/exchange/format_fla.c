@@ -6,12 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/exchange/fla_attention.h"
 #include "trainer/exchange/format.h"
 
 enum { MAX_KEY_WIDTH = 256 };
 
 static const rn_tensor_name names[] = {
     {"retention_layer_norm.weight", "attn_norm.weight", NULL},
+    {"self_attn_layer_norm.weight", "attn_norm.weight", NULL},
+    {"self_attn.q_proj.weight", "attn.q_proj.weight", NULL},
+    {"self_attn.k_proj.weight", "attn.k_proj.weight", NULL},
+    {"self_attn.v_proj.weight", "attn.v_proj.weight", NULL},
+    {"self_attn.out_proj.weight", "attn.o_proj.weight", NULL},
     {"retention.q_proj.weight", "attn.q_proj.weight", NULL},
     {"retention.k_proj.weight", "attn.k_proj.weight", NULL},
     {"retention.v_proj.weight", "attn.v_proj.weight", NULL},
@@ -32,40 +38,38 @@ static const rn_tensor_names table = {"model.layers.", names, sizeof names / siz
 static rn_status check(rn_err *err, const rn_spec *spec) {
   const bool rms =
       spec->head_norm == RN_HEAD_NORM_RMS || spec->head_norm == RN_HEAD_NORM_RMS_AFFINE;
-  const struct {
-    bool fits;
-    const char *key, *supported;
-  } limits[] = {{spec->arch == RN_ARCH_RETNET, "arch", "retnet"},
-                {rn_spec_attention_layers(spec, 0, spec->layers) == 0, "attention_layers", "[]"},
-                {spec->rotary == RN_ROTARY_ROPE_HALF, "rotary", "rope_half"},
-                {spec->retention_scale == RN_SCALE_RAW, "retention_scale", "raw"},
-                {spec->decay == RN_DECAY_EQ8, "decay", "eq8"},
-                {spec->gate, "gate", "true"},
-                {rms, "head_norm", "rms or rms_affine"},
-                {spec->block_norm == RN_BLOCK_NORM_RMS, "block_norm", "rms"},
-                {spec->ffn == RN_FFN_GLU, "ffn", "glu"},
-                {spec->activation == RN_ACTIVATION_SWISH, "activation", "swish"},
-                {spec->pre_norm, "pre_norm", "true"},
-                {!spec->deepnorm, "deepnorm", "false"},
-                {!spec->embedding_norm, "embedding_norm", "false"},
-                {!spec->scale_embedding, "scale_embedding", "false"},
-                {rn_spec_key_width(spec) <= MAX_KEY_WIDTH, "heads",
-                 "heads of at most 256 channels (model.dim / model.heads)"}};
-  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-    if (!limits[i].fits) return rn_format_refuse(err, "fla", limits[i].key, limits[i].supported);
-  }
-  return RN_OK;
+  const rn_format_limit limits[] = {
+      {spec->arch == RN_ARCH_RETNET, "arch", "retnet"},
+      {spec->rotary == RN_ROTARY_ROPE_HALF, "rotary", "rope_half"},
+      {spec->retention_scale == RN_SCALE_RAW, "retention_scale", "raw"},
+      {spec->decay == RN_DECAY_EQ8, "decay", "eq8"},
+      {spec->gate, "gate", "true"},
+      {rms, "head_norm", "rms or rms_affine"},
+      {spec->block_norm == RN_BLOCK_NORM_RMS, "block_norm", "rms"},
+      {spec->ffn == RN_FFN_GLU, "ffn", "glu"},
+      {spec->activation == RN_ACTIVATION_SWISH, "activation", "swish"},
+      {spec->pre_norm, "pre_norm", "true"},
+      {!spec->deepnorm, "deepnorm", "false"},
+      {!spec->embedding_norm, "embedding_norm", "false"},
+      {!spec->scale_embedding, "scale_embedding", "false"},
+      {rn_spec_key_width(spec) <= MAX_KEY_WIDTH, "heads",
+       "heads of at most 256 channels (model.dim / model.heads)"},
+  };
+  return rn_format_check(err, "fla", limits, sizeof limits / sizeof limits[0]);
 }
 
 /* ---- export ---- */
 
 /* Returns the factor for which int(dim * factor), as Python computes it, is value_dim. If the
- * factor rounded to 15 digits gives another value_dim, it is increased by 1e-14 of its value. */
+ * factor, with all digits or rounded to 15, gives another value_dim, it is increased by 1e-14 of
+ * its value. */
 static double expand_v(const rn_spec *spec) {
   const double factor = (double)spec->value_dim / spec->dim;
   char text[40];
   snprintf(text, sizeof text, "%.15g", factor);
-  return (int)(spec->dim * strtod(text, NULL)) == spec->value_dim ? factor : factor * (1 + 1e-14);
+  const bool fits = (int)(spec->dim * strtod(text, NULL)) == spec->value_dim &&
+                    (int)(spec->dim * factor) == spec->value_dim;
+  return fits ? factor : factor * (1 + 1e-14);
 }
 
 static json_t *describe(const rn_exchange_model *model, const char *dtype) {
@@ -78,21 +82,17 @@ static json_t *describe(const rn_exchange_model *model, const char *dtype) {
       "num_kv_heads", "feature_map", "hidden_act", "swish", "use_output_gate", (int)s->gate,
       "elementwise_affine", 1, "norm_eps", s->norm_eps, "max_position_embeddings",
       model->sequence_length);
-  json_t *rest = json_pack("{s:i, s:b, s:b, s:f, s:b, s:b, s:b, s:s, s:n, s:n}", "vocab_size",
-                           s->vocab, "tie_word_embeddings", (int)s->tie_embeddings, "use_cache", 1,
-                           "initializer_range", 0.02, "fuse_norm", 1, "fuse_swiglu", 1,
-                           "fuse_cross_entropy", 1, "torch_dtype", dtype, "pad_token_id", "attn");
+  json_t *rest =
+      json_pack("{s:i, s:b, s:b, s:f, s:b, s:b, s:b, s:s, s:n, s:o}", "vocab_size", s->vocab,
+                "tie_word_embeddings", (int)s->tie_embeddings, "use_cache", 1, "initializer_range",
+                0.02, "fuse_norm", 1, "fuse_swiglu", 1, "fuse_cross_entropy", 1, "torch_dtype",
+                dtype, "pad_token_id", "attn", rn_fla_attention_describe(s));
   if (config == NULL || rest == NULL || json_object_update(config, rest) != 0) {
     json_decref(config);
     config = NULL;
   }
   json_decref(rest);
-  const char *const ends[] = {"bos_token_id", "eos_token_id"};
-  for (int i = 0; i < 2 && config != NULL; i++) {
-    json_object_set_new(
-        config, ends[i],
-        model->document_token < 0 ? json_null() : json_integer(model->document_token));
-  }
+  if (config != NULL) rn_format_give_document(config, model->document_token);
   return config;
 }
 
@@ -106,22 +106,12 @@ static rn_status refuse_others(rn_err *err, const rn_json_fields *c, int heads) 
   RN_TRY(err, rn_json_int(err, c, "num_kv_heads", 1 << 20, heads, &kv_heads));
   RN_TRY(err, rn_json_real(err, c, "expand_k", 1e6, 1, &expand_k));
   RN_TRY(err, rn_json_refuse(err, c, "feature_map", "a feature map of queries and keys"));
-  RN_TRY(err, rn_json_refuse(err, c, "attn", "a hybrid with attention layers"));
   RN_TRY(err, rn_json_refuse(err, c, "attnres_block_size", "attention over residuals"));
   RN_TRY(err, rn_json_refuse(err, c, "quantization_config", "a quantized model"));
-  const struct {
-    bool fits;
-    const char *key, *supported;
-  } limits[] = {{strcmp(act, "swish") == 0, "hidden_act", "swish"},
-                {kv_heads == heads, "num_kv_heads", "the value of num_heads"},
-                {expand_k == 1, "expand_k", "1"}};
-  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-    if (limits[i].fits) continue;
-    return rn_fail(err, RN_ERR_MISMATCH,
-                   "%s: %s: only %s is supported, so the model cannot be imported", c->file,
-                   limits[i].key, limits[i].supported);
-  }
-  return RN_OK;
+  const rn_format_limit limits[] = {{strcmp(act, "swish") == 0, "hidden_act", "swish"},
+                                    {kv_heads == heads, "num_kv_heads", "the value of num_heads"},
+                                    {expand_k == 1, "expand_k", "1"}};
+  return rn_format_check_config(err, c, limits, sizeof limits / sizeof limits[0]);
 }
 
 /* Reads the width of the feed-forward block, or derives it as fla's GatedMLP does. */
@@ -167,6 +157,7 @@ static rn_status read_config(rn_err *err, const rn_json_fields *c, Retnet__Confi
   bool gate, affine, tied;
   double eps;
   RN_TRY(err, read_sizes(err, c, model));
+  RN_TRY(err, rn_fla_attention_read(err, c, out));
   RN_TRY(err, rn_json_bool(err, c, "use_output_gate", true, &gate));
   RN_TRY(err,
          rn_json_bool(err, c, "elementwise_affine",
@@ -190,6 +181,7 @@ static rn_status read_config(rn_err *err, const rn_json_fields *c, Retnet__Confi
 const rn_exchange_format rn_format_fla = {.program = "fla",
                                           .names = &table,
                                           .writes_config = true,
+                                          .fuses_gate = true,
                                           .check = check,
                                           .describe = describe,
                                           .read = read_config};

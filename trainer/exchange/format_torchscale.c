@@ -6,24 +6,19 @@
 #include "trainer/exchange/format.h"
 
 static rn_status check(rn_err *err, const rn_spec *spec) {
-  const struct {
-    bool fits;
-    const char *key, *supported;
-  } limits[] = {{spec->arch == RN_ARCH_RETNET, "arch", "retnet"},
-                {rn_spec_attention_layers(spec, 0, spec->layers) == 0, "attention_layers", "[]"},
-                {spec->gate, "gate", "true"},
-                {spec->ffn == RN_FFN_GLU, "ffn", "glu"},
-                {spec->rotary == RN_ROTARY_TORCHSCALE, "rotary", "torchscale"},
-                {spec->decay == RN_DECAY_EQ8, "decay", "eq8"},
-                {spec->head_norm == RN_HEAD_NORM_RMS, "head_norm", "rms"},
-                {spec->block_norm == RN_BLOCK_NORM_RMS, "block_norm", "rms"},
-                {spec->retention_scale != RN_SCALE_RAW, "retention_scale",
-                 "canonical, ts_parallel and ts_chunkwise"}};
-  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-    if (limits[i].fits) continue;
-    return rn_format_refuse(err, "torchscale", limits[i].key, limits[i].supported);
-  }
-  return RN_OK;
+  const rn_format_limit limits[] = {
+      {spec->arch == RN_ARCH_RETNET, "arch", "retnet"},
+      {rn_spec_attention_layers(spec, 0, spec->layers) == 0, "attention_layers", "[]"},
+      {spec->gate, "gate", "true"},
+      {spec->ffn == RN_FFN_GLU, "ffn", "glu"},
+      {spec->rotary == RN_ROTARY_TORCHSCALE, "rotary", "torchscale"},
+      {spec->decay == RN_DECAY_EQ8, "decay", "eq8"},
+      {spec->head_norm == RN_HEAD_NORM_RMS, "head_norm", "rms"},
+      {spec->block_norm == RN_BLOCK_NORM_RMS, "block_norm", "rms"},
+      {spec->retention_scale != RN_SCALE_RAW, "retention_scale",
+       "canonical, ts_parallel and ts_chunkwise"},
+  };
+  return rn_format_check(err, "torchscale", limits, sizeof limits / sizeof limits[0]);
 }
 
 static const char *activation_name(rn_activation activation) {
@@ -69,12 +64,9 @@ static rn_status read_sizes(rn_err *err, const rn_json_fields *c, Retnet__Model 
 static rn_status read_activation(rn_err *err, const rn_json_fields *c, Retnet__Model *model) {
   const char *name;
   RN_TRY(err, rn_json_string(err, c, "activation_fn", "gelu", &name));
-  if (strcmp(name, "swish") != 0 && strcmp(name, "gelu") != 0) {
-    return rn_fail(err, RN_ERR_MISMATCH,
-                   "%s: activation_fn: only swish and gelu are supported, so the model cannot be "
-                   "imported",
-                   c->file);
-  }
+  const bool known = strcmp(name, "swish") == 0 || strcmp(name, "gelu") == 0;
+  const rn_format_limit limit = {known, "activation_fn", "swish or gelu"};
+  RN_TRY(err, rn_format_check_config(err, c, &limit, 1));
   GIVE(activation,
        name[0] == 's' ? RETNET__ACTIVATION__ACTIVATION_SWISH : RETNET__ACTIVATION__ACTIVATION_GELU);
   return RN_OK;
@@ -96,11 +88,8 @@ static rn_status read_config(rn_err *err, const rn_json_fields *c, Retnet__Confi
   RN_TRY(err,
          rn_json_int(err, c, "max_target_positions", 1 << 30, 1024, &out->data->sequence_length));
   out->data->has_sequence_length = true;
-  if (multiway) {
-    return rn_fail(err, RN_ERR_MISMATCH,
-                   "%s: multiway: only false is supported, so the model cannot be imported",
-                   c->file);
-  }
+  RN_TRY(err,
+         rn_format_check_config(err, c, &(rn_format_limit){!multiway, "multiway", "false"}, 1));
   GIVE(norm_eps, eps);
   GIVE(scale_embedding, !unscaled);
   GIVE(pre_norm, pre_norm);

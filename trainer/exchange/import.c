@@ -88,10 +88,13 @@ static rn_status choose_format(rn_err *err, importer *im, const rn_json_fields *
     im->format = &rn_format_torchscale;
   } else if (strcmp(type, "retnet") == 0) {
     im->format = &rn_format_fla;
+  } else if (strcmp(type, "llama") == 0) {
+    im->format = &rn_format_llama;
   } else {
     return rn_fail(err, RN_ERR_MISMATCH,
-                   "%s: model_type: only retnet (fla's RetNetForCausalLM) is supported, and "
-                   "configurations of torchscale's RetNetDecoder",
+                   "%s: model_type: only retnet (fla's RetNetForCausalLM) and llama "
+                   "(LlamaForCausalLM) are supported, and configurations of torchscale's "
+                   "RetNetDecoder",
                    fields->file);
   }
   return RN_OK;

@@ -54,7 +54,7 @@ static rn_status check_shape(rn_err *err, const search *s, int tensor, const rn_
  * fc1 is the parameter before it. */
 static int find_fused(const search *s, int index) {
   const rn_param *gate = &s->table->param[index];
-  if (s->format->names == NULL || strstr(gate->name, ".ffn.gate.weight") == NULL) return -1;
+  if (!s->format->fuses_gate || strstr(gate->name, ".ffn.gate.weight") == NULL) return -1;
   const int tensor = find(s, gate[-1].name);
   if (tensor < 0) return -1;
   const rn_safetensors_tensor *t = rn_tensor_files_at(s->files, tensor);

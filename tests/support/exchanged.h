@@ -1,0 +1,26 @@
+/** Exports and imports models, for tests of both. */
+#ifndef RN_TESTS_SUPPORT_EXCHANGED_H
+#define RN_TESTS_SUPPORT_EXCHANGED_H
+
+#include "trainer/exchange/exchange.h"
+
+/** Imports a model and discards the output. */
+rn_status exchanged_import(rn_err *err, const char *path, const char *ckpt);
+
+/** Exports, imports, exports again, and checks that the files, of which there are `count`, have
+ * equal bytes. They are then in NAME.export1, NAME.imported0 and NAME.export2 of the test's folder.
+ */
+void exchanged_returns(const char *name, const char *run, rn_export_options options, int count);
+
+/** A value of a key in config.json, and the error that an import must then return. */
+typedef struct exchanged_config {
+  const char *key, *value; /* value: JSON */
+  rn_status status;
+  const char *words;
+} exchanged_config;
+
+/** Checks that import of NAME.export1 with each of these values, one after the other, fails and
+ * leaves nothing behind. */
+void exchanged_refuses(const char *name, const exchanged_config *config, int count);
+
+#endif
