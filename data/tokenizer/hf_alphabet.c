@@ -29,3 +29,23 @@ bool rn_alphabet_decode(const char *text, size_t count, unsigned char *bytes, si
   }
   return true;
 }
+
+/* Returns the code point of a byte. */
+static unsigned code_of(unsigned byte) {
+  unsigned before = 0;
+  if (is_itself(byte)) return byte;
+  for (unsigned other = 0; other < byte; other++) before += !is_itself(other);
+  return 0x100 + before;
+}
+
+bool rn_alphabet_encode(const unsigned char *bytes, size_t count, rn_text *text) {
+  for (size_t i = 0; i < count; i++) {
+    const unsigned code = code_of(bytes[i]);
+    const char two[2] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f))};
+    const char one = (char)code;
+    const rn_status status = code < 0x80 ? rn_text_add(&(rn_err){0}, text, &one, 1)
+                                         : rn_text_add(&(rn_err){0}, text, two, 2);
+    if (status != RN_OK) return false;
+  }
+  return true;
+}

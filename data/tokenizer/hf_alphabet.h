@@ -7,8 +7,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "data/tokenizer/tokenizer.h"
+
 /** Converts `text`, which is valid UTF-8, to bytes [count]; returns false if a character is not in
  * the alphabet. */
 bool rn_alphabet_decode(const char *text, size_t count, unsigned char *bytes, size_t *out);
+
+/** Appends bytes, written in the alphabet; returns false if there is no memory. */
+bool rn_alphabet_encode(const unsigned char *bytes, size_t count, rn_text *text);
 
 #endif

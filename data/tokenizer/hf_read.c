@@ -6,6 +6,7 @@
 
 #include "data/file/file.h"
 #include "data/tokenizer/file_content.h"
+#include "data/tokenizer/hf_compose.h"
 #include "data/tokenizer/hf_json.h"
 
 static bool is_folder(const char *path) {
@@ -37,25 +38,11 @@ static rn_status merges_of(rn_err *err, const char *path, const Retnet__Tokenize
 /* Returns the text of the tokenizer.json that is equivalent to the pair of files, with the settings
  * of GPT-2. */
 static char *json_of_pair(json_t *vocab, json_t *merges) {
-  const json_t *end = json_object_get(vocab, "<|endoftext|>");
-  json_t *added = json_array();
-  if (json_is_integer(end)) {
-    json_array_append_new(
-        added, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", json_integer_value(end),
-                         "content", "<|endoftext|>", "single_word", 0, "lstrip", 0, "rstrip", 0,
-                         "normalized", 0, "special", 1));
-  }
-  json_t *whole = json_pack(
-      "{s:s, s:n, s:n, s:o, s:n, s:{s:s, s:b, s:b, s:b}, s:n, s:{s:s, s:b, s:b, s:b}, "
-      "s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:O}}",
-      "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
-      "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex",
-      1, "post_processor", "decoder", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1,
-      "use_regex", 1, "model", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix",
-      "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0, "vocab", vocab,
-      "merges", merges);
-  char *text = whole != NULL ? json_dumps(whole, JSON_COMPACT) : NULL;
-  json_decref(whole);
+  static const char end_of_text[] = "<|endoftext|>";
+  json_t *end = json_object_get(vocab, end_of_text), *special = json_object();
+  if (json_is_integer(end)) json_object_set(special, end_of_text, end);
+  char *text = rn_hf_compose(&(rn_hf_fields){vocab, merges, special, NULL, false});
+  json_decref(special);
   return text;
 }
 

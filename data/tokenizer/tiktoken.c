@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/tokenizer/bpe_tokenizer.h"
 #include "data/tokenizer/file_content.h"
 
 /* Returns the value of a base64 digit, or -1. */
@@ -123,30 +122,36 @@ static rn_status fill(rn_err *err, const Retnet__Tokenizer *file, const json_t *
   return status == RN_OK ? RN_OK : rn_tokenizer_fail_at(err, file->file_name, &inner);
 }
 
-static rn_status create(rn_err *err, const Retnet__Tokenizer *file, const json_t *settings,
-                        rn_bpe_tokenizer **bpe, int32_t *document) {
-  const char *pattern = json_string_value(json_object_get(settings, "pattern"));
+static rn_status fill_all(rn_err *err, const Retnet__Tokenizer *file, rn_tiktoken *out) {
+  const char *pattern = json_string_value(json_object_get(out->settings, "pattern"));
   rn_err inner = {0};
   if (pattern == NULL) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: its settings have no pattern", file->file_name);
   }
-  RN_TRY(err, find_document(err, file, settings, document));
-  if (rn_bpe_tokenizer_create(&inner, pattern, bpe) != RN_OK) {
+  RN_TRY(err, find_document(err, file, out->settings, &out->document));
+  if (rn_bpe_tokenizer_create(&inner, pattern, &out->bpe) != RN_OK) {
     return rn_tokenizer_fail_at(err, file->file_name, &inner);
   }
-  return fill(err, file, settings, *bpe);
+  return fill(err, file, out->settings, out->bpe);
+}
+
+rn_status rn_tiktoken_load(rn_err *err, const Retnet__Tokenizer *file, rn_tiktoken *out) {
+  const char *text = file->settings != NULL ? file->settings : "";
+  *out = (rn_tiktoken){.document = -1};
+  RN_TRY(err, rn_tokenizer_parse(err, file->file_name, text, strlen(text), &out->settings));
+  return fill_all(err, file, out);
+}
+
+void rn_tiktoken_unload(rn_tiktoken *t) {
+  json_decref(t->settings);
+  rn_bpe_tokenizer_destroy(&t->bpe);
 }
 
 rn_status rn_tiktoken_create(rn_err *err, const Retnet__Tokenizer *file, const char *name,
                              uint64_t hash, rn_tokenizer **out) {
-  const char *text = file->settings != NULL ? file->settings : "";
-  json_t *settings = NULL;
-  rn_bpe_tokenizer *bpe = NULL;
-  int32_t document = -1;
-  RN_TRY(err, rn_tokenizer_parse(err, file->file_name, text, strlen(text), &settings));
-  rn_status status = create(err, file, settings, &bpe, &document);
-  json_decref(settings);
-  if (status == RN_OK) return rn_bpe_tokenizer_finish(err, &bpe, name, hash, document, out);
-  rn_bpe_tokenizer_destroy(&bpe);
+  rn_tiktoken t;
+  rn_status status = rn_tiktoken_load(err, file, &t);
+  if (status == RN_OK) status = rn_bpe_tokenizer_finish(err, &t.bpe, name, hash, t.document, out);
+  rn_tiktoken_unload(&t);
   return status;
 }

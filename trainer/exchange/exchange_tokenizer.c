@@ -5,17 +5,40 @@
 #include <string.h>
 
 #include "data/file/file.h"
+#include "data/tokenizer/tiktoken.h"
 #include "data/tokenizer/tokenizer_file.h"
 
-/* Names of the files of each kind of tokenizer, in the order in which import looks for them;
- * `settings` is in the same folder as `file`, where data/tokenizer expects it. */
+/* Names of the files of each kind of tokenizer, in the order in which import looks for them. A rank
+ * file comes first, because the tokenizer.json beside it was made from it. `settings` is in the
+ * same folder as `file`, where data/tokenizer expects it. */
 static const struct {
   const char *kind, *file, *settings;
-} kinds[] = {{"hf", "tokenizer.json", "tokenizer_config.json"},
-             {"spm", "tokenizer.model", NULL},
-             {"tiktoken", "ranks.tiktoken", "ranks.json"}};
+} kinds[] = {{"tiktoken", "ranks.tiktoken", "ranks.json"},
+             {"hf", "tokenizer.json", "tokenizer_config.json"},
+             {"spm", "tokenizer.model", NULL}};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+static rn_status write_text(rn_err *err, const char *folder, const char *name, const char *text) {
+  return rn_file_replace(err, rn_path_join(folder, name).text, text, strlen(text));
+}
+
+/* Writes a rank file as tokenizer.json too, which is what Hugging Face reads; warns if that cannot
+ * be done. */
+static rn_status write_for_hf(rn_err *err, const Retnet__Tokenizer *file, const char *folder) {
+  rn_hf_files texts;
+  rn_err why = {0};
+  const rn_status made = rn_tiktoken_to_hf(&why, file, &texts);
+  if (made == RN_ERR_MEMORY) return rn_fail(err, made, "%s", why.text);
+  if (made != RN_OK) {
+    fprintf(stderr, "warning: no tokenizer.json is written, only ranks.tiktoken: %s\n", why.text);
+    return RN_OK;
+  }
+  rn_status status = write_text(err, folder, "tokenizer.json", texts.tokenizer);
+  if (status == RN_OK) status = write_text(err, folder, "tokenizer_config.json", texts.config);
+  rn_hf_files_free(&texts);
+  return status;
+}
 
 static rn_status write_file(rn_err *err, const Retnet__Tokenizer *file, const char *folder) {
   for (int i = 0; i < KINDS; i++) {
@@ -23,10 +46,9 @@ static rn_status write_file(rn_err *err, const Retnet__Tokenizer *file, const ch
     const rn_path path = rn_path_join(folder, kinds[i].file);
     RN_TRY(err, rn_file_replace(err, path.text, file->content.data, file->content.len));
     if (file->settings == NULL || kinds[i].settings == NULL) continue;
-    const rn_path settings = rn_path_join(folder, kinds[i].settings);
-    RN_TRY(err, rn_file_replace(err, settings.text, file->settings, strlen(file->settings)));
+    RN_TRY(err, write_text(err, folder, kinds[i].settings, file->settings));
   }
-  return RN_OK;
+  return strcmp(file->kind, "tiktoken") == 0 ? write_for_hf(err, file, folder) : RN_OK;
 }
 
 rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where, const Retnet__Vocabulary *v,

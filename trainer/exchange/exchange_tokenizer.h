@@ -7,8 +7,8 @@
 #include "proto/schema/checkpoint.pb-c.h"
 
 /**
- * Writes the tokenizer of a checkpoint into a folder, byte for byte as it was read; does nothing if
- * the checkpoint has none.
+ * Writes the tokenizer of a checkpoint into a folder, byte for byte as it was read. A rank file is
+ * also written as tokenizer.json. Does nothing if the checkpoint has no tokenizer.
  *
  * Errors: RN_ERR_FORMAT naming `where` if the tokenizer's hash is wrong; RN_ERR_IO, RN_ERR_MEMORY.
  */
