@@ -30,6 +30,10 @@ static rn_world *world;
 
 static const rn_arg scan_options[] = {JSON_OPTION};
 
+static const rn_arg attention_options[] = {
+    JSON_OPTION, PRECISION_OPTION("number format of q, k, v and o (default fp32)"),
+    ROUNDS_OPTION("samples of each measurement (default 7)"), KEY_OPTION("model.kv_heads=2")};
+
 static const rn_arg gemm_options[] = {
     JSON_OPTION, PRECISION_OPTION("number format of the operands (default fp32)"),
     ROUNDS_OPTION("samples of each product (default 7)"), KEY_OPTION("parallel.threads=2")};
@@ -70,6 +74,11 @@ static const rn_arg step_options[] = {
      RN_ARG_TEXT, &given.scan, 0, 0},
     KEY_OPTION("parallel.sequence=2")};
 
+static rn_status attention(rn_err *err, const rn_words *words) {
+  (void)words;
+  return rn_bench_attention(err, world, &given);
+}
+
 static rn_status decode(rn_err *err, const rn_words *words) {
   (void)words;
   return rn_bench_decode(err, world, &given);
@@ -106,6 +115,17 @@ static rn_status step(rn_err *err, const rn_words *words) {
 }
 
 static const rn_command commands[] = {
+    {"attention",
+     {.program = "retnet-bench attention",
+      .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
+      .about =
+          "Times softmax attention without its projections, forward and backward, and compares "
+          "it with the best GEMM rate. The default is one sequence of 2048 tokens and 8 heads "
+          "of 64 channels.",
+      .example = "retnet-bench attention -s data.batch_sequences=4",
+      .options = attention_options,
+      .count = COUNT(attention_options)},
+     attention},
     {"decode",
      {.program = "retnet-bench decode",
       .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",

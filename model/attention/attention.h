@@ -11,13 +11,19 @@
  *   delta_n = do_n . o_n,  dP = do v^T,  dS = P (dP - delta)
  *   dq = dS k / sqrt(K),   dk = dS^T q / sqrt(K),   dv = P^T do
  *
+ * Blocks are counted from the first key of a sequence: RN_ATTENTION_QUERIES queries,
+ * RN_ATTENTION_KEYS keys. Blocks of which no pair is visible are skipped. Each block of queries of
+ * one head is a task of forward; each block of keys of one key head, with the queries of its group,
+ * is a task of backward, which computes each block of P once.
+ *
  * Order of sums: o and dq are sums over blocks of keys in ascending order. dk and dv are sums over
  * blocks of queries in descending order and, within each block, over the query heads of the key
- * head. Blocks have RN_ATTENTION_BLOCK tokens, counted from the start of the sequence. One task
- * computes o or dq for one block of queries of one head; another kind of task computes dk and dv
- * for one block of keys of one key head. Tasks therefore share no sums, and the bits of the results
- * do not depend on the number of threads; the price is that backward computes the scores and dP
- * twice.
+ * head. Before a task of backward adds to dq, it waits until the task of the previous block of keys
+ * has added to dq of the same queries. So the bits of the results do not depend on the number of
+ * threads.
+ *
+ * q, k, v, o and d_o may be in bf16; everything is computed in rn_real, from widened copies of a
+ * block's rows.
  *
  * Source: Dao et al., FlashAttention-2 (arXiv 2307.08691); Milakov and Gimelshein, Online
  * normalizer calculation for softmax (arXiv 1805.02867).
@@ -34,48 +40,54 @@
 #include "proto/base/real.h"
 #include "proto/base/status.h"
 
-enum { RN_ATTENTION_BLOCK = 128 };
+enum { RN_ATTENTION_QUERIES = 128, RN_ATTENTION_KEYS = 256 };
 
-/** The sizes of attention, and the scratch memory of its threads. */
+/** The sizes of attention, the scratch memory of its threads, and the progress of backward's tasks.
+ */
 typedef struct rn_attention {
   int heads, kv_heads, width; /* H, G, K */
   int window;                 /* 0: none */
+  int max_sequences, max_keys;
   int threads;
   rn_real *scratch;
+  struct rn_attention_progress *progress; /* [max_sequences, G, blocks of keys] */
 } rn_attention;
 
-/** The queries, keys and values of whole sequences. Shapes: q [B T, H K], k and v [B T, G K] with a
- * common row stride; doc_position [B T]. */
+/** The queries, keys and values of some sequences. The T queries of a sequence follow on `before`
+ * keys that have no query here. Shapes: q [B T, H K]; k and v [B (before + T), G K]; doc_position
+ * [B T]. */
 typedef struct rn_attention_view {
-  int sequences, tokens;
+  int sequences, tokens; /* B, T */
+  int before;
   const int32_t *doc_position;
-  const rn_real *q, *k, *v;
-  int64_t ldq, ldkv;
+  rn_matrix q, k, v;
 } rn_attention_view;
 
-/** The arrays of gradients that backward reads and writes; dk and dv have the row stride ldkv of
- * the view. */
+/** The arrays of gradients that backward reads and writes; dq is contiguous, dk and dv have the row
+ * stride ldkv. */
 typedef struct rn_attention_grads {
-  const rn_real *d_o; /* [B T, H K] */
-  rn_real *dq;        /* [B T, H K] */
-  rn_real *dk, *dv;
+  rn_matrix d_o;
+  rn_real *dq, *dk, *dv;
+  int64_t ldkv;
 } rn_attention_grads;
 
-/** Returns the sizes of a spec's attention layers, for rn_threads() threads. */
-rn_attention rn_attention_shape(const rn_spec *spec);
-/** Returns the bytes of scratch memory, for all threads. */
+/** Returns the sizes of a spec's attention layers, for views of at most this size and
+ * rn_threads() threads. */
+rn_attention rn_attention_shape(const rn_spec *spec, int max_sequences, int max_keys);
+/** Returns the bytes of memory of rn_attention_create. */
 size_t rn_attention_bytes(const rn_attention *shape);
-/** Sets *out to the sizes and allocates scratch memory. Errors: RN_ERR_MEMORY. */
-rn_status rn_attention_create(rn_err *err, const rn_spec *spec, rn_attention *out);
+/** Sets *out to the sizes and allocates the memory. Errors: RN_ERR_MEMORY. */
+rn_status rn_attention_create(rn_err *err, const rn_attention *shape, rn_attention *out);
 void rn_attention_destroy(rn_attention *attention);
 
 /** Computes o [B T, H K] and lse [B T, H]. */
-void rn_attention_forward(const rn_attention *attention, const rn_attention_view *view, rn_real *o,
+void rn_attention_forward(const rn_attention *attention, const rn_attention_view *view, rn_matrix o,
                           rn_real *lse);
 
-/** Computes the gradients of q, k and v from those of o. delta [B T, H] is work space. */
+/** Computes the gradients of q, k and v from those of o; dk and dv of keys that no query sees are
+ * 0. delta [B T, H] is work space. */
 void rn_attention_backward(const rn_attention *attention, const rn_attention_view *view,
-                           const rn_real *o, const rn_real *lse, rn_real *delta,
+                           rn_matrix o, const rn_real *lse, rn_real *delta,
                            const rn_attention_grads *grads);
 
 #endif

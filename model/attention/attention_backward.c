@@ -1,128 +1,228 @@
+#include <omp.h>
 #include <string.h>
 
 #include "model/attention/attention.h"
 #include "model/attention/attention_block.h"
+#include "model/attention/attention_progress.h"
 #include "model/kernel/kernels.h"
+#include "model/ops/load_row.h"
 #include "proto/base/span.h"
 
-enum { BLOCK = RN_ATTENTION_BLOCK };
+enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
+
+_Static_assert(2 * QUERIES >= KEYS, "rows of values fit where those of queries and d_o will be");
 
 /* The arguments of backward that are the same for all heads. */
 typedef struct backward {
-  const rn_real *o, *lse;
+  const rn_attention *a;
+  const rn_attention_view *view;
+  rn_matrix o;
+  const rn_real *lse;
   rn_real *delta;
   const rn_attention_grads *grads;
-  int64_t ldo; /* row stride of o, d_o and dq */
 } backward;
 
-/* Recomputes P and dS of a pair of blocks; entries that are not visible become 0. */
-static void recompute(const rn_attention_head *h, const backward *x, rn_range queries,
-                      rn_range keys, rn_real *p, rn_real *ds) {
-  const rn_kernels *kernels = rn_kernels_table();
-  const int count = (int)rn_range_count(keys);
-  rn_attention_scores(h, queries, keys, p);
-  rn_gemm_backend_in_use()->nt((int)rn_range_count(queries), count, h->a->width, 1,
-                               x->grads->d_o + rn_attention_query_at(h, queries.begin, x->ldo),
-                               x->ldo, h->view->v + rn_attention_key_at(h, keys.begin),
-                               h->view->ldkv, 0, ds, BLOCK);
-  for (int64_t n = queries.begin; n < queries.end; n++) {
-    const int64_t at = (n - queries.begin) * BLOCK;
-    const int64_t row = (h->first + n) * h->a->heads + h->head;
-    const rn_range seen = rn_attention_visible(h, n, keys);
-    int begin = (int)(seen.begin - keys.begin), end = (int)(seen.end - keys.begin);
-    if (begin >= end) begin = end = 0;
-    kernels->softmax_backward(end - begin, x->lse[row], x->delta[row], p + at + begin,
-                              ds + at + begin);
-    memset(p + at, 0, (size_t)begin * sizeof *p);
-    memset(ds + at, 0, (size_t)begin * sizeof *ds);
-    memset(p + at + end, 0, (size_t)(count - end) * sizeof *p);
-    memset(ds + at + end, 0, (size_t)(count - end) * sizeof *ds);
-  }
-}
+/* A block of keys, and scratch memory for it and one block of queries. */
+typedef struct key_block {
+  rn_attention_head h; /* `head` is the member of the group that is processed */
+  rn_range keys;
+  rn_real *p, *ds;                /* [QUERIES, KEYS] */
+  rn_real *keys_t, *values_t;     /* [K, KEYS]: transposed */
+  rn_real *key_rows;              /* [KEYS, K] */
+  rn_real *query_rows, *d_o_rows; /* [QUERIES, K] */
+  rn_real *dk, *dv;               /* first row of the block in the gradients */
+  rn_attention_progress *progress;
+} key_block;
 
-/* Computes delta and dq of one block of queries. */
-static void query_gradient(const rn_attention_head *h, const backward *x, int block) {
-  const int K = h->a->width;
-  const rn_range queries = rn_attention_block(h, block);
-  rn_real *p = rn_attention_scratch(h->a), *ds = p + BLOCK * BLOCK;
-  for (int64_t n = queries.begin; n < queries.end; n++) {
-    const int64_t at = rn_attention_query_at(h, n, x->ldo);
+/* Computes delta of one row, all heads. */
+static void row_delta(const backward *x, int64_t row) {
+  const int H = x->a->heads, K = x->a->width;
+  for (int h = 0; h < H; h++) {
+    const rn_matrix o = rn_matrix_from(x->o, row, h * K),
+                    d_o = rn_matrix_from(x->grads->d_o, row, h * K);
     double sum = 0;
-    for (int e = 0; e < K; e++) sum += (double)x->grads->d_o[at + e] * (double)x->o[at + e];
-    x->delta[(h->first + n) * h->a->heads + h->head] = (rn_real)sum;
-  }
-  const int first = (int)(rn_attention_first_key(h, queries.begin) / BLOCK);
-  for (int j = first; j <= block; j++) {
-    const rn_range keys = rn_attention_block(h, j);
-    recompute(h, x, queries, keys, p, ds);
-    rn_gemm_backend_in_use()->nn(
-        (int)rn_range_count(queries), K, (int)rn_range_count(keys), rn_attention_scale(h->a), ds,
-        BLOCK, h->view->k + rn_attention_key_at(h, keys.begin), h->view->ldkv, j > first ? 1 : 0,
-        x->grads->dq + rn_attention_query_at(h, queries.begin, x->ldo), x->ldo);
-  }
-}
-
-/* Adds the contribution of one block of queries of one head to dk and dv of a block of keys. */
-static void add_queries(const rn_attention_head *h, const backward *x, rn_range queries,
-                        rn_range keys, bool first) {
-  const rn_attention_view *u = h->view;
-  const int K = h->a->width, m = (int)rn_range_count(keys), n = (int)rn_range_count(queries);
-  const int64_t at = rn_attention_key_at(h, keys.begin);
-  const rn_gemm_backend *gemm = rn_gemm_backend_in_use();
-  rn_real *p = rn_attention_scratch(h->a), *ds = p + BLOCK * BLOCK;
-  recompute(h, x, queries, keys, p, ds);
-  gemm->tn(m, K, n, rn_attention_scale(h->a), ds, BLOCK,
-           u->q + rn_attention_query_at(h, queries.begin, u->ldq), u->ldq, first ? 0 : 1,
-           x->grads->dk + at, u->ldkv);
-  gemm->tn(m, K, n, 1, p, BLOCK, x->grads->d_o + rn_attention_query_at(h, queries.begin, x->ldo),
-           x->ldo, first ? 0 : 1, x->grads->dv + at, u->ldkv);
-}
-
-/* Computes dk and dv of one block of keys. Because lo(n) never decreases, the loop over blocks of
- * queries ends at the first block whose first row sees none of these keys. */
-static void key_gradient(rn_attention_head h, const backward *x, int block) {
-  const int group = h.a->heads / h.a->kv_heads, blocks = rn_attention_blocks(h.view->tokens);
-  const rn_range keys = rn_attention_block(&h, block);
-  int last = block;
-  while (last + 1 < blocks &&
-         rn_attention_first_key(&h, rn_attention_block(&h, last + 1).begin) < keys.end) {
-    last++;
-  }
-  for (int i = last; i >= block; i--) {
-    for (int member = 0; member < group; member++) {
-      h.head = h.kv_head * group + member;
-      add_queries(&h, x, rn_attention_block(&h, i), keys, i == last && member == 0);
+    for (int e = 0; e < K; e++) {
+      sum += (double)rn_array_value(d_o.x, e) * (double)rn_array_value(o.x, e);
     }
+    x->delta[row * H + h] = (rn_real)sum;
   }
 }
 
-void rn_attention_backward(const rn_attention *a, const rn_attention_view *view, const rn_real *o,
+/* Replaces scores and dP of a block by P and dS; entries that are not visible become 0. */
+static void probabilities(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
+  const rn_kernels *kernels = rn_kernels_table();
+  const rn_real scale = rn_attention_scale(x->a);
+  const size_t count = (size_t)rn_range_count(seen);
+  for (int64_t n = queries.begin; n < queries.end; n++) {
+    const int64_t row = rn_attention_query_row(&b->h, n) * x->a->heads + b->h.head;
+    const int64_t first = rn_attention_first_key(&b->h, n);
+    size_t begin = (size_t)(first > seen.begin ? first - seen.begin : 0);
+    size_t end = (size_t)(rn_smaller(n + 1, seen.end) - seen.begin);
+    rn_real *p = b->p + (n - queries.begin) * KEYS, *ds = b->ds + (n - queries.begin) * KEYS;
+    if (n < seen.begin || begin >= end) begin = end = 0;
+    kernels->softmax_backward((int)(end - begin), scale, x->lse[row], x->delta[row], p + begin,
+                              ds + begin);
+    memset(p, 0, begin * sizeof *p);
+    memset(ds, 0, begin * sizeof *ds);
+    memset(p + end, 0, (count - end) * sizeof *p);
+    memset(ds + end, 0, (count - end) * sizeof *ds);
+  }
+}
+
+/* Computes P and dS of a block of queries and the keys that it sees. */
+static void recompute(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
+  const int K = x->a->width;
+  const int64_t first = seen.begin - b->keys.begin;
+  rn_cached_product product = {.m = (int)rn_range_count(queries),
+                               .n = (int)rn_range_count(seen),
+                               .k = K,
+                               .a = {b->query_rows, K, 1},
+                               .b = b->keys_t + first,
+                               .ldb = KEYS,
+                               .c = b->p,
+                               .ldc = KEYS};
+  rn_kernels_table()->cached_product(&product);
+  product.a.at = b->d_o_rows;
+  product.b = b->values_t + first;
+  product.c = b->ds;
+  rn_kernels_table()->cached_product(&product);
+  probabilities(b, x, queries, seen);
+}
+
+/* Computes dk += dS^T q and dv += P^T do for the keys that the queries see. */
+static void add_to_keys(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
+  const int K = x->a->width;
+  const int64_t ld = x->grads->ldkv, at = (seen.begin - b->keys.begin) * ld;
+  rn_cached_product product = {.m = (int)rn_range_count(seen),
+                               .n = K,
+                               .k = (int)rn_range_count(queries),
+                               .a = {b->ds, 1, KEYS},
+                               .b = b->query_rows,
+                               .ldb = K,
+                               .add = true,
+                               .c = b->dk + at,
+                               .ldc = ld};
+  rn_kernels_table()->cached_product(&product);
+  product.a.at = b->p;
+  product.b = b->d_o_rows;
+  product.c = b->dv + at;
+  rn_kernels_table()->cached_product(&product);
+}
+
+/* Computes dq += dS k, after the block of keys before. */
+static void add_to_queries(const key_block *b, const backward *x, int64_t block, rn_range seen) {
+  const int K = x->a->width;
+  const rn_range queries = rn_attention_queries(x->view, block);
+  const int64_t row = rn_attention_query_row(&b->h, queries.begin), ld = (int64_t)x->a->heads * K;
+  const bool begins = rn_attention_first_key(&b->h, queries.begin) >= b->keys.begin;
+  if (!begins) rn_attention_wait(b->progress - 1, (int)block);
+  rn_kernels_table()->cached_product(
+      &(rn_cached_product){.m = (int)rn_range_count(queries),
+                           .n = K,
+                           .k = (int)rn_range_count(seen),
+                           .a = {b->ds, KEYS, 1},
+                           .b = b->key_rows + (seen.begin - b->keys.begin) * K,
+                           .ldb = K,
+                           .add = !begins,
+                           .c = x->grads->dq + row * ld + (int64_t)b->h.head * K,
+                           .ldc = ld});
+}
+
+/* Adds the contribution of one block of queries, all heads of the group, to dq, dk and dv. */
+static void add_queries(key_block *b, const backward *x, int64_t block) {
+  const int group = x->a->heads / x->a->kv_heads;
+  const rn_range queries = rn_attention_queries(x->view, block);
+  const rn_range seen = rn_attention_seen(&b->h, queries, b->keys);
+  for (int member = 0; member < group; member++) {
+    b->h.head = b->h.kv_head * group + member;
+    rn_attention_load_queries(&b->h, x->view->q, queries, b->query_rows);
+    rn_attention_load_queries(&b->h, x->grads->d_o, queries, b->d_o_rows);
+    recompute(b, x, queries, seen);
+    add_to_keys(b, x, queries, seen);
+    add_to_queries(b, x, block, seen);
+  }
+  rn_attention_pass(b->progress, (int)block);
+}
+
+/* Loads the rows of a block of keys, and sets their gradients to 0. */
+static void begin_keys(key_block *b, const backward *x) {
+  const int K = x->a->width, count = (int)rn_range_count(b->keys);
+  rn_real *value_rows = b->query_rows;
+  rn_attention_load_keys(&b->h, x->view->k, b->keys, b->key_rows);
+  rn_attention_load_keys(&b->h, x->view->v, b->keys, value_rows);
+  rn_attention_transpose(count, K, b->key_rows, b->keys_t, KEYS);
+  rn_attention_transpose(count, K, value_rows, b->values_t, KEYS);
+  for (int m = 0; m < count; m++) {
+    memset(b->dk + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dk);
+    memset(b->dv + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dv);
+  }
+}
+
+static key_block key_block_of(const backward *x, int sequence, int kv_head, int block) {
+  const int K = x->a->width, blocks = rn_attention_key_blocks(x->view);
+  key_block b = {.h = {x->a, x->view, sequence, 0, kv_head},
+                 .keys = rn_attention_keys(x->view, block),
+                 .p = rn_attention_scratch(x->a)};
+  const int64_t at =
+      rn_attention_key_row(&b.h, b.keys.begin) * x->grads->ldkv + (int64_t)kv_head * K;
+  b.ds = b.p + QUERIES * KEYS;
+  b.keys_t = b.ds + QUERIES * KEYS;
+  b.values_t = b.keys_t + KEYS * K;
+  b.key_rows = b.values_t + KEYS * K;
+  b.query_rows = b.key_rows + KEYS * K;
+  b.d_o_rows = b.query_rows + QUERIES * K;
+  b.dk = x->grads->dk + at;
+  b.dv = x->grads->dv + at;
+  b.progress = x->a->progress + ((int64_t)sequence * x->a->kv_heads + kv_head) * blocks + block;
+  return b;
+}
+
+/* Computes dk and dv of one block of keys, and its part of dq. Because lo(n)
+ * never decreases, the blocks of queries end at the first one whose first row sees none of these
+ * keys. */
+static void key_gradient(key_block *b, const backward *x) {
+  const rn_range blocks = rn_attention_query_blocks(x->view);
+  const int64_t own = b->keys.begin / QUERIES;
+  const int64_t first = own > blocks.begin ? own : blocks.begin;
+  int64_t end = first;
+  begin_keys(b, x);
+  while (end < blocks.end &&
+         rn_attention_first_key(&b->h, rn_attention_queries(x->view, end).begin) < b->keys.end) {
+    end++;
+  }
+  for (int64_t block = end - 1; block >= first; block--) add_queries(b, x, block);
+}
+
+/* Threads take the tasks in order from one counter: a task comes after the one that it waits for,
+ * so that no wait can deadlock. The tasks of the first keys have the most queries and begin first.
+ */
+static void run_tasks(const backward *x, atomic_llong *next) {
+  const int64_t heads = (int64_t)x->view->sequences * x->a->kv_heads;
+  const int64_t tasks = heads * rn_attention_key_blocks(x->view);
+  for (int64_t task; (task = atomic_fetch_add(next, 1)) < tasks;) {
+    const double begin_s = rn_span_task_begin();
+    key_block b = key_block_of(x, (int)(task % heads / x->a->kv_heads),
+                               (int)(task % x->a->kv_heads), (int)(task / heads));
+    key_gradient(&b, x);
+    rn_span_task_end(begin_s);
+  }
+}
+
+void rn_attention_backward(const rn_attention *a, const rn_attention_view *view, rn_matrix o,
                            const rn_real *lse, rn_real *delta, const rn_attention_grads *grads) {
-  const backward x = {o, lse, delta, grads, (int64_t)a->heads * a->width};
-  const int blocks = rn_attention_blocks(view->tokens);
-  const int64_t heads = (int64_t)view->sequences * a->heads;
-  const int64_t kv_heads = (int64_t)view->sequences * a->kv_heads;
-  /* The second loop reads the delta of all queries, so the implicit barrier between the loops is
-   * needed. In both loops, the tasks with the most blocks begin first. */
+  const backward x = {a, view, o, lse, delta, grads};
+  const int64_t rows = (int64_t)view->sequences * view->tokens;
+  const int64_t tasks = (int64_t)view->sequences * a->kv_heads * rn_attention_key_blocks(view);
+  const int none = (int)rn_attention_query_blocks(view).end;
+  atomic_llong next = 0;
+  for (int64_t i = 0; i < tasks; i++) atomic_init(&a->progress[i].passed, none);
 #pragma omp parallel num_threads(a->threads)
   {
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < heads * blocks; task++) {
-      const int head = (int)(task % heads % a->heads);
-      const rn_attention_head h = {a, view, task % heads / a->heads * view->tokens, head,
-                                   head / (a->heads / a->kv_heads)};
-      const double begin_s = rn_span_task_begin();
-      query_gradient(&h, &x, blocks - 1 - (int)(task / heads));
-      rn_span_task_end(begin_s);
-    }
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < kv_heads * blocks; task++) {
-      const int kv_head = (int)(task % kv_heads % a->kv_heads);
-      const rn_attention_head h = {a, view, task % kv_heads / a->kv_heads * view->tokens, 0,
-                                   kv_head};
-      const double begin_s = rn_span_task_begin();
-      key_gradient(h, &x, (int)(task / kv_heads));
-      rn_span_task_end(begin_s);
-    }
+    const double begin_s = rn_span_task_begin();
+#pragma omp for schedule(static) nowait
+    for (int64_t row = 0; row < rows; row++) row_delta(&x, row);
+    rn_span_task_end(begin_s);
+#pragma omp barrier
+    run_tasks(&x, &next);
   }
 }

@@ -3,62 +3,90 @@
 #define RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 
 #include "model/attention/attention.h"
-#include "model/kernel/gemm.h"
 #include "proto/base/range.h"
 
-/** The sequence and the head that a task computes. In the functions below, rows and positions are
- * counted from the start of this sequence. */
+/** The sequence and the head that a task computes. Positions are counted from the first key of the
+ * sequence. */
 typedef struct rn_attention_head {
   const rn_attention *a;
   const rn_attention_view *view;
-  int64_t first; /* first row of the sequence */
-  int head, kv_head;
+  int sequence, head, kv_head;
 } rn_attention_head;
 
-/** Returns the number of blocks of a sequence. */
-static inline int rn_attention_blocks(int tokens) {
-  return (tokens + RN_ATTENTION_BLOCK - 1) / RN_ATTENTION_BLOCK;
+/** Returns the number of keys of a sequence. */
+static inline int rn_attention_key_count(const rn_attention_view *view) {
+  return view->before + view->tokens;
 }
 
-/** Returns the range of positions in a block. */
-static inline rn_range rn_attention_block(const rn_attention_head *h, int block) {
-  const int64_t begin = (int64_t)block * RN_ATTENTION_BLOCK;
-  return (rn_range){begin, rn_smaller(begin + RN_ATTENTION_BLOCK, h->view->tokens)};
+/** Returns the number of blocks of keys of a sequence. */
+static inline int rn_attention_key_blocks(const rn_attention_view *view) {
+  return (rn_attention_key_count(view) + RN_ATTENTION_KEYS - 1) / RN_ATTENTION_KEYS;
+}
+
+/** Returns the first and last + 1 block of queries of a sequence. */
+static inline rn_range rn_attention_query_blocks(const rn_attention_view *view) {
+  const int end = rn_attention_key_count(view);
+  return (rn_range){view->before / RN_ATTENTION_QUERIES,
+                    (end + RN_ATTENTION_QUERIES - 1) / RN_ATTENTION_QUERIES};
+}
+
+/** Returns the positions of a block of queries. */
+static inline rn_range rn_attention_queries(const rn_attention_view *view, int64_t block) {
+  const int64_t begin = block * RN_ATTENTION_QUERIES;
+  return (rn_range){begin > view->before ? begin : view->before,
+                    rn_smaller(begin + RN_ATTENTION_QUERIES, rn_attention_key_count(view))};
+}
+
+/** Returns the positions of a block of keys. */
+static inline rn_range rn_attention_keys(const rn_attention_view *view, int64_t block) {
+  const int64_t begin = block * RN_ATTENTION_KEYS;
+  return (rn_range){begin, rn_smaller(begin + RN_ATTENTION_KEYS, rn_attention_key_count(view))};
+}
+
+/** Returns the row of the query at position n. */
+static inline int64_t rn_attention_query_row(const rn_attention_head *h, int64_t n) {
+  return (int64_t)h->sequence * h->view->tokens + n - h->view->before;
+}
+
+/** Returns the row of the key at position m. */
+static inline int64_t rn_attention_key_row(const rn_attention_head *h, int64_t m) {
+  return (int64_t)h->sequence * rn_attention_key_count(h->view) + m;
 }
 
 /** Returns lo(n), the first key that query n sees. lo(n) never decreases as n grows. */
 static inline int64_t rn_attention_first_key(const rn_attention_head *h, int64_t n) {
-  const int64_t of_document = n - h->view->doc_position[h->first + n];
+  const int64_t of_document = n - h->view->doc_position[rn_attention_query_row(h, n)];
   const int64_t of_window = h->a->window > 0 ? n - h->a->window + 1 : 0;
   const int64_t first = of_document > of_window ? of_document : of_window;
   return first > 0 ? first : 0;
 }
 
-/** Returns the keys of a block that query n sees; begin >= end if there are none. */
-static inline rn_range rn_attention_visible(const rn_attention_head *h, int64_t n, rn_range keys) {
-  const int64_t first = rn_attention_first_key(h, n);
-  return (rn_range){first > keys.begin ? first : keys.begin, rn_smaller(n + 1, keys.end)};
+/** Returns the keys of a block that any query of a block sees; begin >= end if there are none. */
+static inline rn_range rn_attention_seen(const rn_attention_head *h, rn_range queries,
+                                         rn_range keys) {
+  const int64_t first = rn_attention_first_key(h, queries.begin);
+  return (rn_range){first > keys.begin ? first : keys.begin, rn_smaller(queries.end, keys.end)};
 }
 
-/** Returns the offset of the head's row n in q, or in an array of the same shape with row stride
- * ld. */
-static inline int64_t rn_attention_query_at(const rn_attention_head *h, int64_t n, int64_t ld) {
-  return (h->first + n) * ld + (int64_t)h->head * h->a->width;
+/** Returns the first block of keys that a block of queries sees. */
+static inline int64_t rn_attention_first_block(const rn_attention_head *h, rn_range queries) {
+  return rn_attention_first_key(h, queries.begin) / RN_ATTENTION_KEYS;
 }
-
-/** Returns the offset of the key head's row n in k and v. */
-static inline int64_t rn_attention_key_at(const rn_attention_head *h, int64_t n) {
-  return (h->first + n) * h->view->ldkv + (int64_t)h->kv_head * h->a->width;
-}
-
-/** Computes scores s [queries, keys] = q k^T / sqrt(K), row stride RN_ATTENTION_BLOCK. */
-void rn_attention_scores(const rn_attention_head *h, rn_range queries, rn_range keys, rn_real *s);
 
 /** Returns 1 / sqrt(K). */
 rn_real rn_attention_scale(const rn_attention *a);
 
-/** Returns the calling thread's scratch memory: two arrays [RN_ATTENTION_BLOCK,
- * RN_ATTENTION_BLOCK], then one [RN_ATTENTION_BLOCK, K]. */
+/** Returns the calling thread's scratch memory. */
 rn_real *rn_attention_scratch(const rn_attention *a);
+
+/** Copies some rows of q or of an array of the same shape, columns of the head, to `to` [rows, K].
+ */
+void rn_attention_load_queries(const rn_attention_head *h, rn_matrix x, rn_range queries,
+                               rn_real *to);
+/** As rn_attention_load_queries, for k or v. */
+void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range keys, rn_real *to);
+
+/** Computes to [cols, ld] = x [rows, cols] transposed. */
+void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld);
 
 #endif

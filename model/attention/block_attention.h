@@ -27,7 +27,10 @@
 
 /** The sizes and tables of the block, shared by all attention layers of a stage. */
 typedef struct rn_block_attention {
-  int dim, pair; /* D; 2 G K, the number of columns of kv */
+  int dim, pair;           /* D; 2 G K, the number of columns of kv */
+  int ld_q, ld_pair, ld_o; /* row strides of q, kv and o */
+  bool bf16;               /* q, k, v, o and the operands of all products are in bf16 */
+  const rn_bf16 *weights;  /* bf16 shadow of all parameters, or NULL; not owned */
   int max_sequences, max_tokens;
   double rope_theta;
   rn_attention core;
@@ -36,14 +39,15 @@ typedef struct rn_block_attention {
 
 /** The buffers of one layer's block. After backward_input, kv and q hold the gradients. */
 typedef struct rn_block_attention_activations {
-  rn_real *kv;  /* [R, 2 G K]: rotated keys, then values */
-  rn_real *q;   /* [R, D], rotated */
-  rn_real *o;   /* [R, D]: input of the output projection */
+  rn_array kv;  /* [R, ld_pair]: rotated keys, then values */
+  rn_array q;   /* [R, ld_q], rotated */
+  rn_array o;   /* [R, ld_o]: input of the output projection */
   rn_real *lse; /* [R, H] */
   /* temporary */
-  rn_real *d_o, *d_kv, *delta; /* [R, D], [R, 2 G K], [R, H] */
-  void *packed;                /* packed weights of one phase */
-  rn_workspace *workspace;     /* holds the temporary buffers; not owned */
+  rn_array d_o;            /* [R, D] */
+  rn_real *d_kv, *delta;   /* [R, ld_pair], [R, H] */
+  void *packed;            /* packed weights of one phase */
+  rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_attention_activations;
 
 /** Returns a block for units of at most B sequences and T tokens that has sizes but no tables. */
@@ -63,14 +67,14 @@ rn_block_attention_activations rn_block_attention_buffers(const rn_block_attenti
 /** Computes the output y [R, D] and the activations from the input x [R, D]. x and y must not
  * overlap. The unit must hold whole sequences. */
 void rn_block_attention_forward(rn_block_attention *block, const rn_layer_params *layer,
-                                const rn_pass *pass, const rn_real *x,
+                                const rn_pass *pass, rn_array x,
                                 rn_block_attention_activations *activations, rn_real *y);
 
 /** Computes the gradient of the input, dx [R, D], from dy [R, D]. dx and dy must not overlap. With
  * pass->weights, also accumulates the weight gradient of the output projection, and computes all
  * deferred weight gradients in pass->queue. */
 void rn_block_attention_backward_input(rn_block_attention *block, const rn_layer_params *layer,
-                                       const rn_pass *pass, const rn_real *dy, rn_real *dx,
+                                       const rn_pass *pass, rn_array dy, rn_real *dx,
                                        rn_block_attention_activations *activations);
 
 /** Returns the weight gradient of the output projection as a product; see

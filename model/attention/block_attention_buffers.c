@@ -1,16 +1,23 @@
 /* Defines the sizes, tables and buffers of an attention block. */
 #include "model/attention/block_attention.h"
 #include "model/attention/block_attention_weights.h"
+#include "model/kernel/gemm.h"
 #include "model/memory/buffer.h"
 
 rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequences,
                                             int max_tokens) {
+  const bool bf16 = rn_gemm_takes_bf16();
+  const int pair = 2 * spec->kv_heads * rn_spec_attention_width(spec);
   return (rn_block_attention){.dim = spec->dim,
-                              .pair = 2 * spec->kv_heads * rn_spec_attention_width(spec),
+                              .pair = pair,
+                              .ld_q = rn_row_distance(spec->dim, bf16),
+                              .ld_pair = rn_row_distance(pair, bf16),
+                              .ld_o = rn_input_distance(spec->dim, bf16),
+                              .bf16 = bf16,
                               .max_sequences = max_sequences,
                               .max_tokens = max_tokens,
                               .rope_theta = spec->rope_theta,
-                              .core = rn_attention_shape(spec)};
+                              .core = rn_attention_shape(spec, max_sequences, max_tokens)};
 }
 
 size_t rn_block_attention_bytes(const rn_block_attention *b) {
@@ -21,7 +28,7 @@ rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec, int max_se
                                     int max_tokens, rn_block_attention *out) {
   *out = rn_block_attention_shape(spec, max_sequences, max_tokens);
   const int K = out->core.width;
-  rn_status status = rn_attention_create(err, spec, &out->core);
+  rn_status status = rn_attention_create(err, &out->core, &out->core);
   if (status == RN_OK) {
     status = rn_rotary_create(err, RN_ROTARY_ROPE_HALF, K, max_tokens, &out->rotary);
   }
@@ -70,19 +77,19 @@ rn_block_attention_activations rn_block_attention_buffers(const rn_block_attenti
       rn_use_saved(RN_UNIT_PHASE_KV, RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_QKVG_WEIGHT);
   const rn_buffer_use core = rn_use_in_backward(RN_UNIT_PHASE_D_INNER, RN_UNIT_PHASE_D_QKVG);
   rn_block_attention_activations t = {
-      .kv = rn_buffer_reals(s, "attention k, v", rows * b->pair, in),
-      .q = rn_buffer_reals(s, "attention q", rows * b->dim, in),
+      .kv = rn_buffer_array(s, "attention k, v", rows * b->ld_pair, b->bf16, in),
+      .q = rn_buffer_array(s, "attention q", rows * b->ld_q, b->bf16, in),
       /* o must stay live until the end of backward, because the weight gradient of the output
        * projection may be deferred until then. */
-      .o = rn_buffer_reals(
-          s, "attention o", rows * b->dim,
+      .o = rn_buffer_array(
+          s, "attention o", rows * b->ld_o, b->bf16,
           rn_use_saved(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_QKVG_WEIGHT)),
       .lse = rn_buffer_reals(
           s, "attention log-sum-exp", rows * b->core.heads,
           rn_use_saved(RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_INNER, RN_UNIT_PHASE_D_INNER)),
-      .d_o = rn_buffer_reals(s, "attention d o", rows * b->dim,
+      .d_o = rn_buffer_array(s, "attention d o", rows * b->dim, b->bf16,
                              rn_use_in_backward(RN_UNIT_PHASE_D_OUT, RN_UNIT_PHASE_D_INNER)),
-      .d_kv = rn_buffer_reals(s, "attention d k, v", rows * b->pair, core),
+      .d_kv = rn_buffer_reals(s, "attention d k, v", rows * b->ld_pair, core),
       .delta = rn_buffer_reals(s, "attention delta", rows * b->core.heads, core)};
   take_packed(b, s, &t);
   return t;

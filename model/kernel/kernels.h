@@ -40,6 +40,45 @@ typedef struct rn_chunk {
   int last; /* first row of the chunk's last document, which may continue in the next chunk */
 } rn_chunk;
 
+/** A matrix whose element (i, j) is at[i row + j col]. */
+typedef struct rn_strided {
+  const rn_real *at;
+  int64_t row, col;
+} rn_strided;
+
+/**
+ * A product c [m, n] = a [m, k] b [k, n], or c += a b if `add`. a.row or a.col is 1. An element of
+ * c is the sum of its products in ascending order, begun with c or 0, each product fused with its
+ * addition if the instruction set can. So its bits do not depend on m and n.
+ */
+typedef struct rn_cached_product {
+  int m, n, k;
+  rn_strided a;
+  const rn_real *b;
+  int64_t ldb;
+  bool add;
+  rn_real *c;
+  int64_t ldc;
+} rn_cached_product;
+
+/** Maximal number of queries in a block of scores. */
+enum { RN_SCORE_QUERIES = 128 };
+
+/** Columns [begin, end) of a row. */
+typedef struct rn_columns {
+  int begin, end;
+} rn_columns;
+
+/** Scores of a block, transposed: s [keys, queries], row stride ld. Key m is seen by the queries
+ * seen_by[m]. */
+typedef struct rn_score_block {
+  int keys, queries;
+  rn_real scale;
+  const rn_columns *seen_by;
+  rn_real *s;
+  int64_t ld;
+} rn_score_block;
+
 /** The gradients of a chunk's q, k and v; dk and dv have the same row stride. */
 typedef struct rn_chunk_grads {
   rn_real *dq, *dk, *dv;
@@ -151,16 +190,23 @@ typedef struct rn_kernels {
    * (softmax - one_hot). */
   double (*cross_entropy)(int n, rn_real *logits, int32_t target, bool gradient, double scale);
 
+  /** Computes a product of operands that are in cache; none of them is rearranged. */
+  void (*cached_product)(const rn_cached_product *product);
+
   /**
-   * Updates the online softmax of one query, with maximum *top and sum *sum, by n >= 1 scores s
-   * [n]. Before the first call, *top is -INFINITY and *sum is 0. Replaces s by exp(s - new
-   * maximum). Returns exp(old maximum - new maximum), by which the caller must multiply its earlier
-   * sums.
+   * Updates the online softmax of the queries of a block, with maximum top[n] and sum sum[n] of
+   * query n, by the scores of the block. Before the first call, top[n] is -INFINITY and sum[n] is
+   * 0. Replaces score s by exp(scale s - new maximum), and by 0 where the query does not see the
+   * key. Sets fade[n] = exp(old maximum - new maximum), by which the caller must multiply its
+   * earlier sums.
+   *
+   * The sum of a block adds its keys in ascending order; sum = fade sum + this.
    */
-  rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
-  /** Replaces scores s [n] of one query by probabilities P = exp(s - lse), and dP [n] by dS = P (dP
-   * - delta). */
-  void (*softmax_backward)(int n, rn_real lse, rn_real delta, rn_real *s, rn_real *dp);
+  void (*softmax_block)(const rn_score_block *block, rn_real *top, rn_real *sum, rn_real *fade);
+  /** Replaces scores s [n] of one query by probabilities P = exp(scale s - lse), and dP [n] by
+   * dS = scale P (dP - delta). */
+  void (*softmax_backward)(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,
+                           rn_real *dp);
 
   /** Rounds x to bf16, to nearest even; NaN stays NaN. */
   void (*round_bf16)(int64_t n, const rn_real *x, rn_bf16 *y);

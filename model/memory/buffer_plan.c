@@ -49,30 +49,59 @@ static rn_planned_buffer *find(rn_buffer_plan *plan, const char *name) {
   return NULL;
 }
 
-static void declare(rn_buffer_plan *plan, const char *name, size_t bytes, rn_buffer_use use) {
+static void declare(rn_buffer_plan *plan, rn_layers layers, const char *name, size_t bytes,
+                    rn_buffer_use use) {
   const rn_memory_kind memory = memory_of(plan->policy, use.kind);
   const rn_phase_set live = memory == RN_MEMORY_WORKSPACE ? live_in_workspace(plan->policy, use)
                                                           : rn_phase_range(0, RN_UNIT_PHASES - 1);
   assert(plan->count < RN_PLACEMENT_MAX && find(plan, name) == NULL);
   plan->planned[plan->count++] = (rn_planned_buffer){
-      {name, (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES, live, 0}, memory};
+      {name, (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES, live, 0},
+      memory,
+      layers};
+}
+
+/* Returns the times at which a buffer is live, as the placement counts them: the phases of a
+ * retention layer, then those of an attention layer. */
+static rn_phase_set live_in_layers(rn_phase_set live, rn_layers layers) {
+  enum { NEXT_KIND = 32 };
+  _Static_assert((int)RN_UNIT_PHASES <= (int)NEXT_KIND, "both kinds of layers fit into a set of phases");
+  if (layers == RN_RETENTION_LAYERS) return live;
+  return live << NEXT_KIND | (layers == RN_ALL_LAYERS ? live : 0);
+}
+
+/* Computes the bytes that a layer of each kind needs, after RN_MEMORY_LAYER has been placed. */
+static void measure_layers(rn_buffer_plan *plan) {
+  for (int i = 0; i < plan->count; i++) {
+    const rn_planned_buffer *p = &plan->planned[i];
+    if (p->memory != RN_MEMORY_LAYER || p->buffer.live == 0) continue;
+    for (int kind = RN_ALL_LAYERS; kind < RN_LAYER_KINDS; kind++) {
+      const size_t end = p->buffer.offset + p->buffer.bytes;
+      const bool has = p->layers == RN_ALL_LAYERS || p->layers == (rn_layers)kind;
+      if (has && end > plan->layer_bytes[kind]) plan->layer_bytes[kind] = end;
+    }
+  }
 }
 
 static void place_memory(rn_buffer_plan *plan, rn_memory_kind memory) {
   rn_buffer buffer[RN_PLACEMENT_MAX];
   int count = 0;
   for (int i = 0; i < plan->count; i++) {
-    if (plan->planned[i].memory == memory) buffer[count++] = plan->planned[i].buffer;
+    const rn_planned_buffer *p = &plan->planned[i];
+    if (p->memory != memory) continue;
+    buffer[count] = p->buffer;
+    buffer[count++].live = live_in_layers(p->buffer.live, p->layers);
   }
   plan->bytes[memory] = rn_place_buffers(buffer, count);
   for (int i = 0, next = 0; i < plan->count; i++) {
-    if (plan->planned[i].memory == memory) plan->planned[i].buffer = buffer[next++];
+    if (plan->planned[i].memory == memory) plan->planned[i].buffer.offset = buffer[next++].offset;
   }
 }
 
 void rn_buffer_plan_place(rn_buffer_plan *plan) {
   assert(!plan->placed);
   for (int memory = 0; memory < RN_MEMORIES; memory++) place_memory(plan, (rn_memory_kind)memory);
+  measure_layers(plan);
   plan->placed = true;
 }
 
@@ -80,7 +109,7 @@ void *rn_buffer_take(const rn_buffer_space *space, const char *name, size_t byte
                      rn_buffer_use use) {
   rn_buffer_plan *plan = space->plan;
   if (!plan->placed) {
-    declare(plan, name, bytes, use);
+    declare(plan, space->layers, name, bytes, use);
     return NULL;
   }
   const rn_planned_buffer *planned = find(plan, name);

@@ -11,6 +11,9 @@
  *   RN_MEMORY_LAYER      one per unit and layer of the stage, for the same time
  *   RN_MEMORY_WORKSPACE  one per stage, shared by all units and layers; buffers that are live in
  *                        different phases share bytes
+ *
+ * A layer has either a retention block or an attention block. The buffers of one kind of block
+ * share bytes with those of the other kind.
  */
 #ifndef RN_MODEL_MEMORY_BUFFER_PLAN_H
 #define RN_MODEL_MEMORY_BUFFER_PLAN_H
@@ -72,10 +75,14 @@ static inline rn_buffer_use rn_use_saved(rn_unit_phase first, rn_unit_phase last
                          rn_phase_range(last + 1, last_backward)};
 }
 
-/** A buffer and its kind of memory. */
+/** The layers that have a buffer. */
+typedef enum { RN_ALL_LAYERS, RN_RETENTION_LAYERS, RN_ATTENTION_LAYERS, RN_LAYER_KINDS } rn_layers;
+
+/** A buffer, its kind of memory, and the layers that have it. */
 typedef struct rn_planned_buffer {
   rn_buffer buffer;
   rn_memory_kind memory;
+  rn_layers layers;
 } rn_planned_buffer;
 
 typedef struct rn_buffer_plan {
@@ -83,8 +90,8 @@ typedef struct rn_buffer_plan {
   rn_planned_buffer planned[RN_PLACEMENT_MAX];
   int count;
   bool placed;
-  /* size of each kind of memory; for RN_MEMORY_LAYER, the size per layer */
-  size_t bytes[RN_MEMORIES];
+  size_t bytes[RN_MEMORIES]; /* size of each kind of memory; RN_MEMORY_LAYER: of a layer at most */
+  size_t layer_bytes[RN_LAYER_KINDS]; /* size of RN_MEMORY_LAYER for a layer of each kind */
 } rn_buffer_plan;
 
 /** Returns a plan without buffers. */
@@ -97,6 +104,7 @@ void rn_buffer_plan_place(rn_buffer_plan *plan);
 typedef struct rn_buffer_space {
   rn_buffer_plan *plan;    /* not owned */
   char *base[RN_MEMORIES]; /* not owned; unused before the plan is placed */
+  rn_layers layers;        /* the layers that have the buffers that are declared */
 } rn_buffer_space;
 
 /**

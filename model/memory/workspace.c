@@ -20,7 +20,10 @@ void rn_poison(void *memory, size_t bytes) {
 static bool stays_live(const rn_workspace *w, const rn_planned_buffer *planned,
                        rn_unit_phase phase) {
   const rn_phase_set live = planned->buffer.live;
-  return planned->memory == RN_MEMORY_WORKSPACE && (live >> w->phase & 1) && (live >> phase & 1);
+  const bool of_both = planned->layers == RN_ALL_LAYERS ||
+                       (planned->layers == w->layers && planned->layers == w->layers_of_phase);
+  return of_both && planned->memory == RN_MEMORY_WORKSPACE && (live >> w->phase & 1) &&
+         (live >> phase & 1);
 }
 
 /* Returns the first buffer at or after byte `from` that was live in the previous phase and still
@@ -46,4 +49,5 @@ static void poison_dead(const rn_workspace *w, rn_unit_phase phase) {
 void rn_workspace_begin(rn_workspace *w, rn_unit_phase phase) {
   if (w->poison) poison_dead(w, phase);
   w->phase = phase;
+  w->layers_of_phase = w->layers;
 }

@@ -14,13 +14,20 @@
 typedef struct rn_workspace {
   const rn_buffer_plan *plan; /* not owned */
   rn_arena arena;
-  rn_unit_phase phase; /* the current phase */
+  rn_layers layers;          /* kind of the layer that runs */
+  rn_unit_phase phase;       /* the current phase */
+  rn_layers layers_of_phase; /* kind of the layer that ran when it began */
   bool poison;
 } rn_workspace;
 
 /** Allocates the workspace of a plan, which must have been placed. Errors: RN_ERR_MEMORY. */
 rn_status rn_workspace_create(rn_err *err, const rn_buffer_plan *plan, rn_workspace *out);
 void rn_workspace_destroy(rn_workspace *workspace);
+
+/** Begins the forward or backward of a layer of some kind. */
+static inline void rn_workspace_enter(rn_workspace *workspace, rn_layers layers) {
+  workspace->layers = layers;
+}
 
 /** Begins a phase; call outside of parallel regions. Costs nothing unless the workspace is
  * poisoned. */

@@ -38,7 +38,11 @@ void rn_stage_memory_plan(rn_stage_memory *memory) {
 
 size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy save) {
   const rn_buffer_plan *plan = &memory->plan[save];
-  return plan->bytes[RN_MEMORY_UNIT] + (size_t)memory->layer_count * plan->bytes[RN_MEMORY_LAYER];
+  size_t bytes = plan->bytes[RN_MEMORY_UNIT];
+  for (int i = 0; i < memory->layer_count; i++) {
+    bytes += plan->layer_bytes[rn_layer_kind(&memory->layer[i])];
+  }
+  return bytes;
 }
 
 size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy save) {
@@ -69,12 +73,13 @@ static void take_buffers(rn_stage_memory *memory, rn_activations *out) {
   rn_buffer_plan *plan = &memory->plan[out->save];
   rn_workspace *workspace = &memory->workspace[out->save];
   char *unit = out->arena.base, *layers = unit + plan->bytes[RN_MEMORY_UNIT];
-  rn_buffer_space space = {plan, {workspace->arena.base, NULL, unit}};
+  rn_buffer_space space = {.plan = plan, .base = {workspace->arena.base, NULL, unit}};
   out->workspace = workspace;
   take_unit_buffers(memory, &space, out);
   for (int i = 0; i < out->layer_count; i++) {
-    space.base[RN_MEMORY_LAYER] = layers + (size_t)i * plan->bytes[RN_MEMORY_LAYER];
+    space.base[RN_MEMORY_LAYER] = layers;
     out->layer[i] = rn_layer_buffers(&memory->layer[i], memory->rows, &space, workspace);
+    layers += plan->layer_bytes[rn_layer_kind(&memory->layer[i])];
   }
 }
 

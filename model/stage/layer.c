@@ -101,8 +101,7 @@ static rn_status mix_forward(rn_err *err, const rn_layer *layer, const rn_pass *
   if (!layer->attends) {
     return rn_block_retention_forward(err, layer->retention, &layer->at, pass, rows, &t->retention);
   }
-  rn_block_attention_forward(layer->attention, &layer->at, pass, rn_array_reals(t->in1),
-                             &t->attention, t->branch);
+  rn_block_attention_forward(layer->attention, &layer->at, pass, t->in1, &t->attention, t->branch);
   return RN_OK;
 }
 
@@ -114,6 +113,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
   const sublayer retention = retention_sublayer(layer, t), ffn = ffn_sublayer(layer, t);
   rn_real *branch = t->branch;
   t->train = pass->train;
+  rn_workspace_enter(t->workspace, rn_layer_kind(layer));
   rn_span_phase("norms, residual");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_RETENTION_NORM);
   copy(rn_layer_activations_input(t), x, count);
@@ -280,8 +280,8 @@ static rn_status mix_backward(rn_err *err, const rn_layer *layer, const rn_pass 
     return rn_block_retention_backward_input(err, layer->retention, &layer->at, pass, grads,
                                              &t->retention);
   }
-  rn_block_attention_backward_input(layer->attention, &layer->at, pass, rn_array_reals(grads.dy),
-                                    grads.dx, &t->attention);
+  rn_block_attention_backward_input(layer->attention, &layer->at, pass, grads.dy, grads.dx,
+                                    &t->attention);
   return RN_OK;
 }
 
@@ -308,6 +308,7 @@ static rn_status retention_backward(rn_err *err, const rn_layer *layer, const rn
 
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *t, rn_real *dy) {
+  rn_workspace_enter(t->workspace, rn_layer_kind(layer));
   ffn_backward(layer, pass, t, dy, t->d_middle);
   return retention_backward(err, layer, pass, t, t->d_middle, dy);
 }

@@ -14,6 +14,7 @@
 #include "model/base/array.h"
 #include "model/base/precision_names.h"
 #include "model/ffn/block_ffn.h"
+#include "model/memory/buffer_plan.h"
 #include "model/ops/grad_accumulator.h"
 #include "model/ops/norm.h"
 #include "model/pass/pass.h"
@@ -58,7 +59,7 @@ typedef struct rn_layer_activations {
   rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
   rn_array d_out; /* temporary: gradient of a block's output, in the block's type; used only with
                      bf16 or dropout */
-  /* If a stage has retention and attention layers, each of its layers has the buffers of both. */
+  /* Only the buffers of the block that the layer has are valid. */
   rn_block_retention_activations retention;
   rn_block_attention_activations attention;
   rn_ffn_activations ffn;
@@ -66,8 +67,13 @@ typedef struct rn_layer_activations {
   rn_workspace *workspace; /* workspace of the temporary buffers; not owned */
 } rn_layer_activations;
 
-/** Declares the buffers of a layer for at most `rows` rows, or returns their addresses (see
- * rn_buffer_take). */
+/** Returns the kind of a layer, for its buffers. */
+static inline rn_layers rn_layer_kind(const rn_layer *layer) {
+  return layer->attends ? RN_ATTENTION_LAYERS : RN_RETENTION_LAYERS;
+}
+
+/** Declares the buffers of all layers of a stage for at most `rows` rows, or returns the addresses
+ * of a layer's (see rn_buffer_take). */
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace);
 

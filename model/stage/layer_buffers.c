@@ -97,6 +97,21 @@ static void take_temporary(const rn_layer *layer, const rn_buffer_space *s, int6
   }
 }
 
+/* Takes the buffers of the retention or attention block. In a stage with both kinds of layers those
+ * of both are declared. The addresses of the other kind are invalid. */
+static void take_blocks(const rn_layer *layer, const rn_buffer_space *space,
+                        rn_layer_activations *t) {
+  rn_buffer_space of_kind = *space;
+  if (layer->retention != NULL) {
+    of_kind.layers = RN_RETENTION_LAYERS;
+    t->retention = rn_block_retention_buffers(layer->retention, &of_kind);
+  }
+  if (layer->attention != NULL) {
+    of_kind.layers = RN_ATTENTION_LAYERS;
+    t->attention = rn_block_attention_buffers(layer->attention, &of_kind);
+  }
+}
+
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace) {
   const int64_t count = rows * layer->retention_norm.width;
@@ -107,8 +122,7 @@ rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                             .defers_inputs = space->plan->policy >= RN_SAVE_MOST,
                             .ffn = rn_ffn_buffers(&layer->ffn, rows, space),
                             .workspace = workspace};
-  if (layer->retention != NULL) t.retention = rn_block_retention_buffers(layer->retention, space);
-  if (layer->attention != NULL) t.attention = rn_block_attention_buffers(layer->attention, space);
+  take_blocks(layer, space, &t);
   t.retention.workspace = t.attention.workspace = workspace;
   take_residual_rows(layer, space, count, &t);
   take_block_inputs(layer, space, count, &t);

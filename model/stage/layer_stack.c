@@ -79,6 +79,7 @@ static void place_copy(rn_layer_stack *stack, rn_bf16 *copy) {
   stack->weights = copy;
   stack->head.weights = copy;
   stack->retention.weights = copy;
+  stack->attention.weights = copy;
   for (int i = 0; i < stack->layer_count; i++) {
     stack->layer[i].ffn.weights = copy;
     if (stack->layer[i].retention != NULL) stack->layer[i].retention->weights = copy;
@@ -144,11 +145,6 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;
   assert(0 <= first_layer && first_layer <= last_layer && last_layer <= spec->layers);
   *out = NULL;
-  if (rn_gemm_takes_bf16() && rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "train.precision bf16: attention layers (model.arch transformer, "
-                   "model.attention_layers) compute in fp32 only; set fp32");
-  }
   rn_layer_stack *stack;
   RN_TRY(err, rn_alloc(err, "stage", 1, sizeof *stack, &stack));
   stack->spec = *spec;

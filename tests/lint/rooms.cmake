@@ -51,7 +51,7 @@ room(data/text MAY proto/base proto/schema data/file data/shard data/batch data/
 room(trainer/schedule MAY proto/base)
 room(trainer/layout MAY proto/base proto/schema model/spec trainer/schedule)
 room(trainer/optimizer MAY proto/base proto/ports model/spec model/stage comm/world comm/optimizer)
-room(trainer/cost MAY proto/base model/base model/spec model/pass model/ops model/retention model/embed
+room(trainer/cost MAY proto/base model/base model/spec model/pass model/ops model/retention model/attention model/embed
      trainer/optimizer)
 room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/world comm/pipeline
      comm/scan trainer/schedule trainer/layout trainer/optimizer)
@@ -71,7 +71,7 @@ room(trainer/checkpoint MAY proto/base proto/schema proto/options proto/cli mode
 room(trainer/generate MAY proto/base model/retention model/stage data/file data/state
      data/tokenizer trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
-     model/kernel model/ops model/decode comm/world comm/scan data/shard data/checkpoint
+     model/kernel model/attention model/ops model/decode comm/world comm/scan data/shard data/checkpoint
      trainer/optimizer trainer/cost trainer/parallel trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel model/memory comm/world data/batch
      trainer/schedule trainer/cost trainer/parallel trainer/launch trainer/plan trainer/run)

@@ -1,25 +1,33 @@
 /* Checks that blockwise attention and its gradients equal the formulas over all pairs of tokens,
- * with several blocks, windows, documents and grouped heads, and that the results do not depend
- * on the number of threads, bit for bit. */
+ * with several blocks, windows, documents, grouped heads and heads of any width; the queries of a
+ * part of a sequence have the same results as in the whole; bits do not depend on the number of
+ * threads. */
+#include "model/attention/attention.h"
+
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/attention/attention.h"
+#include "proto/base/range.h"
 #include "tests/support/check.h"
 
-enum { B = 2, T = 300, H = 4, K = 6 };
+enum { T = 530, FIRST_PART = 130, ROWS = 2 * T, D = 4 * 40, PAIR = 2 * D, HEADS = 4 };
+
+/* Heads, key heads, width of a head; window; sequences. */
+typedef struct sizes {
+  int H, G, K, window, B;
+} sizes;
 
 typedef struct arrays {
-  rn_real q[B * T * H * K], kv[B * T * 2 * H * K], d_o[B * T * H * K];
-  rn_real o[B * T * H * K], lse[B * T * H], delta[B * T * H];
-  rn_real dq[B * T * H * K], dkv[B * T * 2 * H * K];
-  double want_o[B * T * H * K], want_dq[B * T * H * K], want_dkv[B * T * 2 * H * K];
-  int32_t since[B * T];
-  rn_attention a;
-  rn_attention_view view;
+  sizes of;
+  rn_real q[ROWS * D], kv[ROWS * PAIR], d_o[ROWS * D];
+  int32_t since[ROWS];
+  rn_real o[ROWS * D], lse[ROWS * HEADS], delta[ROWS * HEADS], dq[ROWS * D], dkv[ROWS * PAIR];
+  double want_o[ROWS * D], want_dq[ROWS * D], want_dkv[ROWS * PAIR];
 } arrays;
+
+static const double tolerance = sizeof(rn_real) == sizeof(double) ? 1e-12 : 2e-4;
 
 static void fill(rn_real *x, int n, int seed) {
   for (int i = 0; i < n; i++) x[i] = (rn_real)(2 * sin(1.7 * i + seed + 0.001 * i * (i % 13)));
@@ -29,21 +37,35 @@ static void fill(rn_real *x, int n, int seed) {
  * first document has a single token. */
 static void set_documents(arrays *x) {
   static const int begins[] = {0, 1, 128, 150, 256, 270};
-  for (int row = 0; row < B * T; row++) {
+  for (int row = 0; row < ROWS; row++) {
     bool begin = row % T == 0;
     for (int i = 0; i < 6 && row >= T; i++) begin = begin || row % T == begins[i];
     x->since[row] = begin ? 0 : x->since[row - 1] + 1;
   }
 }
 
+static arrays *take(sizes of) {
+  arrays *x = calloc(1, sizeof *x);
+  if (!CHECK(x != NULL)) exit(1);
+  x->of = of;
+  fill(x->q, ROWS * D, 1);
+  fill(x->kv, ROWS * PAIR, 2);
+  fill(x->d_o, ROWS * D, 3);
+  set_documents(x);
+  return x;
+}
+
+/* ---- the formulas ---- */
+
 static bool seen(const arrays *x, int row, int n, int m) {
-  const int window = x->a.window;
+  const int window = x->of.window;
   return m <= n && m >= n - x->since[row] && (window == 0 || m > n - window);
 }
 
 /* Adds the output and the gradients of one query of one head, computed by the formulas. */
 static void plain_row(arrays *x, int b, int n, int h) {
-  const int G = x->a.kv_heads, ld = 2 * G * K, row = b * T + n, at = row * H * K + h * K;
+  const int H = x->of.H, G = x->of.G, K = x->of.K;
+  const int ld = 2 * G * K, row = b * T + n, at = row * H * K + h * K;
   const double scale = 1 / sqrt((double)K);
   double p[T] = {0}, dp[T] = {0}, sum = 0, delta = 0;
   for (int m = 0; m <= n; m++) {
@@ -67,18 +89,30 @@ static void plain_row(arrays *x, int b, int n, int h) {
   }
 }
 
-static void plain(arrays *x) {
-  memset(x->want_o, 0, sizeof x->want_o);
-  memset(x->want_dq, 0, sizeof x->want_dq);
-  memset(x->want_dkv, 0, sizeof x->want_dkv);
-  for (int i = 0; i < B * T * H; i++) plain_row(x, i / (T * H), i / H % T, i % H);
-}
+/* ---- by blocks ---- */
 
-static void blockwise(arrays *x) {
-  const int G = x->a.kv_heads;
-  const rn_attention_grads grads = {x->d_o, x->dq, x->dkv, x->dkv + G * K};
-  rn_attention_forward(&x->a, &x->view, x->o, x->lse);
-  rn_attention_backward(&x->a, &x->view, x->o, x->lse, x->delta, &grads);
+/* Runs forward and backward of `tokens` queries behind `before` keys. */
+static void blockwise(arrays *x, int before, int tokens) {
+  const sizes *s = &x->of;
+  const int width = s->H * s->K, pair = 2 * s->G * s->K;
+  const rn_spec spec = {
+      .dim = width, .attention_heads = s->H, .kv_heads = s->G, .attention_window = s->window};
+  const rn_attention shape = rn_attention_shape(&spec, s->B, before + tokens);
+  const rn_attention_view view = {.sequences = s->B,
+                                  .tokens = tokens,
+                                  .before = before,
+                                  .doc_position = x->since,
+                                  .q = rn_matrix_of_reals(x->q, width),
+                                  .k = rn_matrix_of_reals(x->kv, pair),
+                                  .v = rn_matrix_of_reals(x->kv + pair / 2, pair)};
+  const rn_matrix o = rn_matrix_of_reals(x->o, width), d_o = rn_matrix_of_reals(x->d_o, width);
+  const rn_attention_grads grads = {d_o, x->dq, x->dkv, x->dkv + pair / 2, pair};
+  rn_attention a;
+  rn_err err = {0};
+  if (!CHECK_OK(&err, rn_attention_create(&err, &shape, &a))) return;
+  rn_attention_forward(&a, &view, o, x->lse);
+  rn_attention_backward(&a, &view, o, x->lse, x->delta, &grads);
+  rn_attention_destroy(&a);
 }
 
 static double distance(int n, const rn_real *got, const double *want) {
@@ -87,54 +121,89 @@ static double distance(int n, const rn_real *got, const double *want) {
   return most;
 }
 
-static void equals_the_formulas(arrays *x, int kv_heads, int window) {
-  rn_err err = {0};
-  const double tolerance = sizeof(rn_real) == sizeof(double) ? 1e-12 : 2e-4;
-  rn_spec spec = {.dim = H * K, .attention_heads = H, .kv_heads = kv_heads};
-  spec.attention_window = window;
-  if (!CHECK_OK(&err, rn_attention_create(&err, &spec, &x->a))) return;
-  const int ld = 2 * kv_heads * K;
-  x->view = (rn_attention_view){B, T, x->since, x->q, x->kv, x->kv + kv_heads * K, H * K, ld};
-  plain(x);
-  blockwise(x);
-  CHECK_NEAR(distance(B * T * H * K, x->o, x->want_o), 0, tolerance);
-  CHECK_NEAR(distance(B * T * H * K, x->dq, x->want_dq), 0, tolerance);
-  CHECK_NEAR(distance(B * T * ld, x->dkv, x->want_dkv), 0, tolerance);
-  rn_attention_destroy(&x->a);
+static void equals_the_formulas(sizes s) {
+  arrays *x = take(s);
+  for (int i = 0; i < s.B * T * s.H; i++) plain_row(x, i / (T * s.H), i / s.H % T, i % s.H);
+  blockwise(x, 0, T);
+  CHECK_NEAR(distance(s.B * T * s.H * s.K, x->o, x->want_o), 0, tolerance);
+  CHECK_NEAR(distance(s.B * T * s.H * s.K, x->dq, x->want_dq), 0, tolerance);
+  CHECK_NEAR(distance(s.B * T * 2 * s.G * s.K, x->dkv, x->want_dkv), 0, tolerance);
+  free(x);
 }
 
-static void threads_do_not_change_bits(arrays *x) {
-  rn_err err = {0};
-  rn_spec spec = {.dim = H * K, .attention_heads = H, .kv_heads = 2, .attention_window = 140};
-  arrays *one = malloc(sizeof *one);
-  if (!CHECK(one != NULL)) return;
-  for (int threads = 1; threads <= 3; threads += 2) {
-    omp_set_num_threads(threads);
-    if (!CHECK_OK(&err, rn_attention_create(&err, &spec, &x->a))) break;
-    x->view = (rn_attention_view){B, T, x->since, x->q, x->kv, x->kv + 2 * K, H * K, 4 * K};
-    blockwise(x);
-    rn_attention_destroy(&x->a);
-    if (threads == 1) memcpy(one, x, sizeof *one);
+/* Copies rows [begin, end) of each sequence to the begin of `to`. */
+static void cut_rows(const sizes *s, int width, rn_range rows, const rn_real *from, rn_real *to) {
+  const int64_t count = rn_range_count(rows);
+  for (int b = 0; b < s->B; b++) {
+    memcpy(to + b * count * width, from + (b * T + rows.begin) * width,
+           (size_t)(count * width) * sizeof *to);
   }
-  CHECK(memcmp(one->o, x->o, sizeof x->o) == 0);
-  CHECK(memcmp(one->dq, x->dq, sizeof x->dq) == 0);
-  CHECK(memcmp(one->dkv, x->dkv, sizeof x->dkv) == 0);
+}
+
+/* Runs some queries alone, with the keys from the begin of the sequence. */
+static arrays *run_part(const arrays *whole, rn_range queries) {
+  const sizes *s = &whole->of;
+  arrays *part = take(*s);
+  cut_rows(s, s->H * s->K, queries, whole->q, part->q);
+  cut_rows(s, s->H * s->K, queries, whole->d_o, part->d_o);
+  cut_rows(s, 2 * s->G * s->K, (rn_range){0, queries.end}, whole->kv, part->kv);
+  for (int64_t b = 0; b < s->B; b++) {
+    for (int64_t n = queries.begin; n < queries.end; n++) {
+      part->since[b * rn_range_count(queries) + n - queries.begin] = whole->since[b * T + n];
+    }
+  }
+  blockwise(part, (int)queries.begin, (int)rn_range_count(queries));
+  return part;
+}
+
+static void parts_equal_the_whole(sizes s) {
+  const int width = s.H * s.K, pair = 2 * s.G * s.K, left = T - FIRST_PART;
+  arrays *x = take(s), *want = take(s);
+  blockwise(x, 0, T);
+  arrays *first = run_part(x, (rn_range){0, FIRST_PART}),
+         *rest = run_part(x, (rn_range){FIRST_PART, T});
+  cut_rows(&s, width, (rn_range){FIRST_PART, T}, x->o, want->o);
+  cut_rows(&s, width, (rn_range){FIRST_PART, T}, x->dq, want->dq);
+  CHECK(memcmp(rest->o, want->o, (size_t)(s.B * left * width) * sizeof(rn_real)) == 0);
+  CHECK(memcmp(rest->dq, want->dq, (size_t)(s.B * left * width) * sizeof(rn_real)) == 0);
+  double most = 0;
+  for (int row = 0; row < s.B * T; row++) {
+    const int b = row / T, n = row % T;
+    for (int e = 0; e < pair; e++) {
+      double sum = (double)rest->dkv[row * pair + e];
+      if (n < FIRST_PART) sum += (double)first->dkv[(b * FIRST_PART + n) * pair + e];
+      most = fmax(most, fabs(sum - (double)x->dkv[row * pair + e]));
+    }
+  }
+  CHECK_NEAR(most, 0, tolerance);
+  free(x);
+  free(want);
+  free(first);
+  free(rest);
+}
+
+static void threads_do_not_change_bits(sizes s) {
+  arrays *one = take(s), *three = take(s);
+  omp_set_num_threads(1);
+  blockwise(one, 0, T);
+  omp_set_num_threads(3);
+  blockwise(three, 0, T);
+  CHECK(memcmp(one->o, three->o, sizeof one->o) == 0);
+  CHECK(memcmp(one->dq, three->dq, sizeof one->dq) == 0);
+  CHECK(memcmp(one->dkv, three->dkv, sizeof one->dkv) == 0);
   free(one);
+  free(three);
 }
 
 int main(void) {
-  arrays *x = calloc(1, sizeof *x);
-  if (x == NULL) return 1;
   omp_set_num_threads(2);
-  fill(x->q, B * T * H * K, 1);
-  fill(x->kv, B * T * 2 * H * K, 2);
-  fill(x->d_o, B * T * H * K, 3);
-  set_documents(x);
-  equals_the_formulas(x, H, 0);
-  equals_the_formulas(x, 2, 0);
-  equals_the_formulas(x, 1, 9);
-  equals_the_formulas(x, 2, 140);
-  threads_do_not_change_bits(x);
-  free(x);
+  equals_the_formulas((sizes){4, 4, 6, 0, 2});
+  equals_the_formulas((sizes){4, 2, 6, 0, 2});
+  equals_the_formulas((sizes){4, 1, 6, 9, 2});
+  equals_the_formulas((sizes){2, 1, 6, 140, 2});
+  equals_the_formulas((sizes){2, 1, 40, 300, 1});
+  parts_equal_the_whole((sizes){4, 2, 6, 0, 2});
+  parts_equal_the_whole((sizes){2, 2, 6, 50, 2});
+  threads_do_not_change_bits((sizes){4, 2, 6, 140, 2});
   return check_result();
 }

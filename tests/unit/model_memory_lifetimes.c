@@ -27,19 +27,22 @@ static void same_rows(const test_model *a, const test_model *b) {
   CHECK(memcmp(a->y, b->y, (size_t)(a->rows * a->spec.dim) * sizeof(rn_real)) == 0);
 }
 
+/* Attention layers need whole sequences. */
 static void steps_are_the_same(const rn_spec *spec, rn_save_policy policy) {
-  static const int ends[] = {FIRST, TOKENS};
+  static const int cut[] = {FIRST, TOKENS}, whole[] = {TOKENS};
+  const int segments = rn_spec_attention_layers(spec, 0, spec->layers) > 0 ? 1 : 2;
+  const int *ends = segments == 1 ? whole : cut;
   test_model clean = open(spec, policy, false), poisoned = open(spec, policy, true);
   clean.train = poisoned.train = true;
   for (int step = 0; step < 2; step++) {
-    test_forward(&clean, RN_FORM_CHUNKWISE, ends, 2);
-    test_forward(&poisoned, RN_FORM_CHUNKWISE, ends, 2);
+    test_forward(&clean, RN_FORM_CHUNKWISE, ends, segments);
+    test_forward(&poisoned, RN_FORM_CHUNKWISE, ends, segments);
     same_rows(&clean, &poisoned);
     memset(clean.gradient, 0, (size_t)clean.table->total * sizeof(rn_real));
     memset(poisoned.gradient, 0, (size_t)clean.table->total * sizeof(rn_real));
-    const double loss = test_loss(&clean, 2, true);
+    const double loss = test_loss(&clean, segments, true);
     CHECK(loss == loss);
-    CHECK(test_loss(&poisoned, 2, true) == loss);
+    CHECK(test_loss(&poisoned, segments, true) == loss);
     CHECK(memcmp(clean.gradient, poisoned.gradient, (size_t)clean.table->total * sizeof(rn_real)) ==
           0);
   }
@@ -93,6 +96,20 @@ static void check_spec(const rn_spec *spec, bool bf16) {
   if (!bf16) parallel_steps_are_the_same(spec);
 }
 
+/* The buffers of both kinds of layers share bytes. */
+static void check_attention(bool bf16) {
+  rn_spec spec = test_spec();
+  spec.ffn_dim = 40, spec.dropout = 0.2, spec.rope_theta = 100;
+  spec.attention_heads = 4, spec.kv_heads = 2;
+  for (uint64_t layers = 1; layers <= 3; layers++) {
+    spec.attention_layers[0] = layers;
+    check_spec(&spec, bf16);
+  }
+  spec.pre_norm = false;
+  spec.attention_layers[0] = 2;
+  check_spec(&spec, bf16);
+}
+
 int main(int argc, char **argv) {
   (void)argv;
   test_use_sets();
@@ -115,5 +132,6 @@ int main(int argc, char **argv) {
   spec.head_norm = RN_HEAD_NORM_GROUP;
   spec.retention_scale = RN_SCALE_TS_PARALLEL;
   check_spec(&spec, bf16);
+  check_attention(bf16);
   return check_result();
 }

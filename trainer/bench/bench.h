@@ -33,6 +33,14 @@ rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *op
 rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
+ * Times softmax attention, forward and backward, and compares it with the best GEMM rate.
+ *
+ * Collective: over the world; all ranks measure at once, and rank 0 reports its own results.
+ * Errors:     those of the config.
+ */
+rn_status rn_bench_attention(rn_err *err, rn_world *world, const rn_bench_options *options);
+
+/**
  * Times writing and reading of shards and checkpoint files, with a plain file for comparison.
  *
  * Collective: over the world; all ranks measure at once. Errors: those of the config and of files.

@@ -133,10 +133,6 @@ static rn_status check_attention(rn_err *err, const Retnet__Config *config, cons
                    "parallel.segments to 1 (they are %d and %d)",
                    key, l->sequence, l->segments);
   }
-  if (config->train->precision == RETNET__PRECISION__PRECISION_BF16) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "%s computes in fp32 only: set train.precision fp32 instead of bf16", key);
-  }
   if (config->data->carry_state) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s keeps no state from step to step: set data.carry_state to false", key);

@@ -31,6 +31,7 @@ void RN_SET(rn_enter_norm)(rn_kernels *table);
 void RN_SET(rn_enter_activation)(rn_kernels *table);
 void RN_SET(rn_enter_softmax)(rn_kernels *table);
 void RN_SET(rn_enter_attention)(rn_kernels *table);
+void RN_SET(rn_enter_cached_product)(rn_kernels *table);
 void RN_SET(rn_enter_round)(rn_kernels *table);
 
 /** Enters all kernels of this set into the table. */

@@ -16,5 +16,6 @@ void RN_SET(rn_kernels)(rn_kernels *table) {
   RN_SET(rn_enter_activation)(table);
   RN_SET(rn_enter_softmax)(table);
   RN_SET(rn_enter_attention)(table);
+  RN_SET(rn_enter_cached_product)(table);
   RN_SET(rn_enter_round)(table);
 }

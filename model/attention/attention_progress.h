@@ -1,0 +1,28 @@
+/** The order in which the tasks of attention's backward add to dq. */
+#ifndef RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
+#define RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
+
+#include <sched.h>
+#include <stdatomic.h>
+
+/** Progress of the task of one block of keys, which processes blocks of queries in descending
+ * order: all from `passed` on have been added to dq. */
+typedef struct rn_attention_progress {
+  atomic_int passed;
+} rn_attention_progress;
+
+/** Waits until a task has added block `queries` to dq. That task must have begun. */
+static inline void rn_attention_wait(rn_attention_progress *task, int queries) {
+  enum { SPINS = 1000 };
+  for (int spins = 0; atomic_load_explicit(&task->passed, memory_order_acquire) > queries;
+       spins++) {
+    if (spins > SPINS) sched_yield();
+  }
+}
+
+/** Reports that the calling task has added block `queries`. */
+static inline void rn_attention_pass(rn_attention_progress *task, int queries) {
+  atomic_store_explicit(&task->passed, queries, memory_order_release);
+}
+
+#endif
