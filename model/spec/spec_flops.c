@@ -101,6 +101,11 @@ double rn_spec_layer_flops(const rn_spec *spec) {
   return PASSES * (2 * ffn_weights(spec) + block);
 }
 
+double rn_spec_flops_of_layer(const rn_spec *spec, int layer) {
+  const bool attends = rn_spec_attends(spec, layer);
+  return PASSES * (2 * ffn_weights(spec) + (attends ? attention_flops : retention_flops)(spec));
+}
+
 double rn_spec_embedding_flops(const rn_spec *spec) {
   return PASSES * (double)spec->dim;
 }

@@ -23,7 +23,7 @@ static rn_spec spec_of(int dim) {
 
 static rn_step_cost cost_of(int dim, int tokens, int threads, bool bf16, bool recompute) {
   const rn_spec spec = spec_of(dim);
-  const rn_cost_unit unit = {&spec, 1, tokens, 0, bf16, recompute};
+  const rn_cost_unit unit = {&spec, 1, tokens, 0, bf16, recompute, false};
   const rn_cost_rates rates = rn_cost_rates_typical(bf16);
   rn_step_cost cost = rn_step_cost_start(threads);
   rn_step_cost_add_layer(&cost, rates, &unit, LAYERS);

@@ -75,6 +75,51 @@ static void a_small_head_leaves_multiples_even(void) {
   }
 }
 
+/* ---- layers of two kinds ---- */
+
+static double work_of_layers(const rn_spec *spec, int stages, int stage, int first, int last) {
+  double sum = work(spec, stages, stage, 0);
+  for (int layer = first; layer < last; layer++) sum += rn_spec_flops_of_layer(spec, layer);
+  return sum;
+}
+
+/* As best, where the layers have different costs. */
+static double best_of_hybrid(const rn_spec *spec, int stages, int stage, int first) {
+  double least = 0;
+  if (stage == stages - 1) return work_of_layers(spec, stages, stage, first, spec->layers);
+  for (int last = first + 1; last <= spec->layers - (stages - 1 - stage); last++) {
+    const double own = work_of_layers(spec, stages, stage, first, last),
+                 rest = best_of_hybrid(spec, stages, stage + 1, last);
+    const double most = own > rest ? own : rest;
+    if (last == first + 1 || most < least) least = most;
+  }
+  return least;
+}
+
+static void hybrids_are_balanced(void) {
+  const Retnet__Parallel none = RETNET__PARALLEL__INIT;
+  static const uint64_t lists[] = {1, 0x80, 0x88, 0x111, 0x7};
+  rn_err err = {0};
+  int first[MAX_STAGES + 1];
+  for (int i = 0; i < 5; i++) {
+    rn_spec spec = small(10, 257);
+    spec.attention_heads = spec.kv_heads = 4;
+    spec.attention_layers[0] = lists[i];
+    spec.flop_tokens = 8192;
+    for (int stages = 1; stages <= 5; stages++) {
+      double most = 0;
+      CHECK_OK(&err, rn_layer_split(&err, &spec, &none, stages, first));
+      CHECK(first[0] == 0 && first[stages] == spec.layers);
+      for (int s = 0; s < stages; s++) {
+        const double own = work_of_layers(&spec, stages, s, first[s], first[s + 1]);
+        CHECK(first[s] < first[s + 1]);
+        if (own > most) most = own;
+      }
+      CHECK_NEAR(most / best_of_hybrid(&spec, stages, 0, 0), 1, 1e-12);
+    }
+  }
+}
+
 static void keys_hold_or_are_refused(void) {
   Retnet__Parallel given = RETNET__PARALLEL__INIT;
   const rn_spec spec = small(22, 257);
@@ -102,6 +147,7 @@ static void keys_hold_or_are_refused(void) {
 int main(void) {
   no_split_is_better();
   a_small_head_leaves_multiples_even();
+  hybrids_are_balanced();
   keys_hold_or_are_refused();
   return check_result();
 }

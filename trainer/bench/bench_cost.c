@@ -18,7 +18,7 @@ rn_step_cost rn_bench_cost(const rn_run *run) {
       .recompute = config->train->recompute != RETNET__RECOMPUTE__RECOMPUTE_NONE};
   const int64_t units = (int64_t)schedule->microbatches * schedule->segments;
   rn_step_cost cost = rn_step_cost_start(run->settings.machine.threads);
-  rn_step_cost_add_layer(&cost, rates, &unit, units * rn_range_count(run->parallel.layers));
+  rn_step_cost_add_layers(&cost, rates, &unit, run->parallel.layers, units);
   rn_step_cost_add_ends(&cost, rates, &unit, units);
   rn_step_cost_add_update(&cost, rates, (int64_t)run->model.weights.total);
   return cost;

@@ -138,3 +138,61 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
   }
   end_loop(s);
 }
+
+/* ---- attention ---- */
+
+/* Bytes of row work that take as long as the softmax of one score. */
+enum { SOFTMAX = 6, SOFTMAX_BACKWARD = 8, DELTA = 8 };
+
+/* The number of scores of one block of queries and one block of keys, which begin at these tokens.
+ */
+static double scores_of(const rn_cost_sum *s, const rn_attention *a, int queries, int keys) {
+  const int64_t tokens = s->unit->tokens;
+  const int64_t end = rn_smaller(queries + RN_ATTENTION_QUERIES, tokens);
+  const int64_t from = a->window > 0 && queries >= a->window ? queries - a->window + 1 : 0;
+  const int64_t first = from > keys ? from : keys;
+  const int64_t last = rn_smaller(rn_smaller(keys + RN_ATTENTION_KEYS, tokens), end);
+  return last > first ? (double)(end - queries) * (double)(last - first) : 0;
+}
+
+/* Adds a task of `scores` for each head. */
+static void add_scores(rn_cost_sum *s, const rn_attention *a, double scores, bool backward) {
+  const int heads = backward ? a->kv_heads : a->heads, group = a->heads / heads;
+  const double products = backward ? 5 : 2, softmax = backward ? SOFTMAX_BACKWARD : SOFTMAX;
+  const double score_s = s->rates.flop_s * products * 2 * a->width + s->rates.byte_s * softmax;
+  for (int64_t i = 0; i < (int64_t)s->unit->sequences * heads; i++) {
+    rn_loop_time_add(&s->loop, group * scores * score_s, -1, -1);
+  }
+}
+
+static void add_queries(rn_cost_sum *s, const rn_attention *a) {
+  const int last = (s->unit->tokens - 1) / RN_ATTENTION_QUERIES * RN_ATTENTION_QUERIES;
+  for (int queries = last; queries >= 0; queries -= RN_ATTENTION_QUERIES) {
+    double scores = 0;
+    for (int keys = 0; keys < queries + RN_ATTENTION_QUERIES; keys += RN_ATTENTION_KEYS) {
+      scores += scores_of(s, a, queries, keys);
+    }
+    add_scores(s, a, scores, false);
+  }
+}
+
+static void add_keys(rn_cost_sum *s, const rn_attention *a) {
+  for (int keys = 0; keys < s->unit->tokens; keys += RN_ATTENTION_KEYS) {
+    double scores = 0;
+    for (int queries = keys; queries < s->unit->tokens; queries += RN_ATTENTION_QUERIES) {
+      scores += scores_of(s, a, queries, keys);
+    }
+    add_scores(s, a, scores, true);
+  }
+}
+
+void rn_cost_attention(rn_cost_sum *s, const rn_attention *a, bool backward) {
+  if (backward) rn_cost_items(s, s->rows.count, (double)DELTA * a->heads * a->width);
+  rn_loop_time_start(&s->loop, s->cost->threads);
+  if (backward) {
+    add_keys(s, a);
+  } else {
+    add_queries(s, a);
+  }
+  end_loop(s);
+}

@@ -2,6 +2,7 @@
 #ifndef RN_TRAINER_COST_COST_LOOPS_H
 #define RN_TRAINER_COST_COST_LOOPS_H
 
+#include "model/attention/attention.h"
 #include "model/ops/pack_weights.h"
 #include "model/ops/steps_tiling.h"
 #include "model/pass/rows.h"
@@ -48,5 +49,8 @@ void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int 
 
 /** Adds a loop over the chunks of all heads, with `flops` for a whole chunk. */
 void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops);
+
+/** Adds forward of attention, or its backward: loops over blocks of queries, or of keys. */
+void rn_cost_attention(rn_cost_sum *s, const rn_attention *a, bool backward);
 
 #endif

@@ -151,6 +151,47 @@ static void add_retention_backward(rn_cost_sum *s) {
   rn_cost_tiles(s, qkvg, 2);
 }
 
+/* ---- softmax attention ---- */
+
+/* Columns of k and v. */
+static int kv_width(const rn_spec *spec) {
+  return 2 * spec->kv_heads * rn_spec_attention_width(spec);
+}
+
+static void add_attention_forward(rn_cost_sum *s, rn_cost_kind kind) {
+  const rn_spec *spec = s->unit->spec;
+  const rn_attention a = rn_attention_shape(spec, s->unit->sequences, s->unit->tokens);
+  const int D = spec->dim, pair = kv_width(spec);
+  const rn_cost_step in[] = {{{pair, a.width, D}, ROTATE}, {{D, a.width, D}, ROTATE}};
+  const rn_cost_step out = {{D, 1, D}, 0};
+  rn_cost_phase(s, kind, "q, k, v projections");
+  if (s->unit->bf16 || D > RN_FP64_SUM_MAX) {
+    add_packing(s, RN_GEMM_NT, (const int[][2]){{pair, D}, {D, D}}, 2);
+  }
+  rn_cost_tiles(s, in, 2);
+  rn_cost_phase(s, kind, "attention");
+  rn_cost_attention(s, &a, false);
+  rn_cost_phase(s, kind, "attention out projection");
+  add_packing(s, RN_GEMM_NT, (const int[][2]){{D, D}}, 1);
+  rn_cost_tiles(s, &out, 1);
+}
+
+static void add_attention_backward(rn_cost_sum *s) {
+  const rn_spec *spec = s->unit->spec;
+  const rn_attention a = rn_attention_shape(spec, s->unit->sequences, s->unit->tokens);
+  const int D = spec->dim, pair = kv_width(spec);
+  const rn_cost_step out = {{D, 1, D}, 0};
+  const rn_cost_step in[] = {{{D, 1, 0}, ROTATE_BACKWARD}, {{D, 1, pair + D}, 0}};
+  rn_cost_phase(s, RN_COST_BACKWARD, "attention out projection");
+  add_packing(s, RN_GEMM_NN, (const int[][2]){{D, D}}, 1);
+  rn_cost_tiles(s, &out, 1);
+  rn_cost_phase(s, RN_COST_BACKWARD, "attention");
+  rn_cost_attention(s, &a, true);
+  rn_cost_phase(s, RN_COST_BACKWARD, "q, k, v projections");
+  add_packing(s, RN_GEMM_NN, (const int[][2]){{D, pair}, {D, D}}, 2);
+  rn_cost_tiles(s, in, 2);
+}
+
 /* ---- layers ---- */
 
 /* Adds one loop over the rows: a norm, a residual connection, or both (model/ops/residual.h). */
@@ -170,7 +211,11 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   const int D = spec->dim, F = spec->ffn_dim, per_column = inner_width(spec) / F * D;
   const rn_cost_step ffn[] = {{{F, 1, per_column}, whole ? GLU : 0}, {{D, 1, F}, 0}};
   add_row_loop(s, kind, NORM);
-  add_retention_forward(s, kind);
+  if (s->unit->attends) {
+    add_attention_forward(s, kind);
+  } else {
+    add_retention_forward(s, kind);
+  }
   add_row_loop(s, kind, RESIDUAL + NORM);
   rn_cost_phase(s, kind, "feed-forward");
   add_packing(s, RN_GEMM_NT, (const int[][2]){{inner_width(spec), D}, {D, F}}, 2);
@@ -184,11 +229,12 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
 static void add_weights(rn_cost_sum *s) {
   const rn_spec *spec = s->unit->spec;
   const int D = spec->dim;
+  const bool attends = s->unit->attends;
   const int weights[][2] = {{D, spec->ffn_dim},
                             {inner_width(spec), D},
-                            {D, spec->value_dim},
-                            {pair_width(spec), D},
-                            {qg_width(spec), D}};
+                            {D, attends ? D : spec->value_dim},
+                            {attends ? kv_width(spec) : pair_width(spec), D},
+                            {attends ? D : qg_width(spec), D}};
   rn_cost_phase(s, RN_COST_WEIGHT, "weight gradient GEMMs");
   rn_cost_weights(s, s->rows.count, weights, sizeof weights / sizeof weights[0]);
 }
@@ -201,7 +247,11 @@ static void add_backward(rn_cost_sum *s) {
   add_packing(s, RN_GEMM_NN, (const int[][2]){{D, inner}, {F, D}}, 2);
   rn_cost_tiles(s, ffn, 2);
   add_norm_backward(s, "norms, residual", s->rows);
-  add_retention_backward(s);
+  if (s->unit->attends) {
+    add_attention_backward(s);
+  } else {
+    add_retention_backward(s);
+  }
   add_norm_backward(s, "norms, residual", s->rows);
   add_weights(s);
 }
@@ -212,6 +262,17 @@ void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_co
   add_forward(&s, RN_COST_FORWARD, true);
   if (unit->recompute) add_forward(&s, RN_COST_BACKWARD, false);
   add_backward(&s);
+}
+
+void rn_step_cost_add_layers(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                             rn_range layers, int64_t times) {
+  const int attending = rn_spec_attention_layers(unit->spec, (int)layers.begin, (int)layers.end);
+  const int64_t retaining = rn_range_count(layers) - attending;
+  rn_cost_unit of_kind = *unit;
+  of_kind.attends = false;
+  if (retaining > 0) rn_step_cost_add_layer(cost, rates, &of_kind, retaining * times);
+  of_kind.attends = true;
+  if (attending > 0) rn_step_cost_add_layer(cost, rates, &of_kind, attending * times);
 }
 
 /* ---- embedding and head ---- */
@@ -280,10 +341,17 @@ void rn_step_cost_add_update(rn_step_cost *cost, rn_cost_rates rates, int64_t pa
 
 /* ---- results ---- */
 
-double rn_step_cost_total(const rn_step_cost *cost) {
+double rn_step_cost_time_of(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last) {
   double sum_s = 0;
-  for (int i = 0; i < cost->count; i++) sum_s += cost->phase[i].time_s;
+  for (int i = 0; i < cost->count; i++) {
+    const rn_phase_cost *phase = &cost->phase[i];
+    if (phase->kind >= first && phase->kind <= last) sum_s += phase->time_s;
+  }
   return sum_s;
+}
+
+double rn_step_cost_total(const rn_step_cost *cost) {
+  return rn_step_cost_time_of(cost, RN_COST_FORWARD, RN_COST_UPDATE);
 }
 
 double rn_phase_cost_efficiency(const rn_phase_cost *phase, int threads) {

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "model/spec/spec.h"
+#include "proto/base/range.h"
 
 /** Times of work on one thread, in seconds. */
 typedef struct rn_cost_rates {
@@ -35,6 +36,7 @@ typedef struct rn_cost_unit {
   const rn_spec *spec;
   int sequences, tokens, reduction_block;
   bool bf16, recompute;
+  bool attends; /* the layers that are added have softmax attention in place of retention */
 } rn_cost_unit;
 
 typedef enum { RN_COST_FORWARD, RN_COST_BACKWARD, RN_COST_WEIGHT, RN_COST_UPDATE } rn_cost_kind;
@@ -48,7 +50,7 @@ typedef struct rn_phase_cost {
   double time_s;            /* time of the phase */
 } rn_phase_cost;
 
-enum { RN_COST_PHASES = 32 };
+enum { RN_COST_PHASES = 40 };
 
 typedef struct rn_step_cost {
   int threads;
@@ -63,6 +65,11 @@ rn_step_cost rn_step_cost_start(int threads);
 void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                             int64_t times);
 
+/** Adds forward and backward of layers of the model, retention and attention, `times` times each.
+ */
+void rn_step_cost_add_layers(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
+                             rn_range layers, int64_t times);
+
 /** Adds embedding, head and loss, forward and backward, `times` times. */
 void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                            int64_t times);
@@ -72,6 +79,9 @@ void rn_step_cost_add_update(rn_step_cost *cost, rn_cost_rates rates, int64_t pa
 
 /** Returns the time of all phases. */
 double rn_step_cost_total(const rn_step_cost *cost);
+
+/** Returns the time of all phases of the kinds first .. last. */
+double rn_step_cost_time_of(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last);
 
 /** Returns the efficiency of a phase: time of all tasks / (time of the phase x threads), at most
  * 1. */

@@ -53,7 +53,7 @@ typedef struct sample {
 typedef struct sampler {
   const Retnet__Config *config;
   const rn_plan *plan;
-  const rn_spec *spec;
+  const rn_spec *spec; /* the plan's model; if it is a hybrid, without its attention layers */
   rn_world *world, *single_rank; /* all ranks; this rank only, for the measured steps */
   double start_s;                /* start of the whole measurement */
 } sampler;
@@ -102,7 +102,7 @@ static void make_small(const sampler *s, const rn_plan_sizes *sizes, int layers,
   /* The plan has already reported that bf16 falls back to fp32. */
   if (!rn_gemm_takes_bf16()) out->train.precision = RETNET__PRECISION__PRECISION_FP32;
   small.layers = layers;
-  rn_spec_fit_attention(&small); /* attention layers of a hybrid are timed as retention layers */
+  rn_spec_fit_attention(&small);
   set_reduction_block(l->reduction_block, sizes, &small, &out->run);
   rn_spec_give_keys(&small, &out->config);
   out->model.preset = NULL;
@@ -292,6 +292,7 @@ static rn_cost_unit unit_of(const sampler *s, const rn_spec *spec, int sequences
                         .tokens = tokens,
                         .reduction_block = s->plan->layout.reduction_block,
                         .bf16 = rn_gemm_takes_bf16(),
+                        .attends = spec->arch == RN_ARCH_TRANSFORMER,
                         .recompute = train->recompute != RETNET__RECOMPUTE__RECOMPUTE_NONE};
 }
 
@@ -311,6 +312,40 @@ static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
   return t;
 }
 
+/* Multiplies the times of a measured layer by the ratio of the times per row that are computed for
+ * an attention layer of the plan and for the measured layer. */
+static rn_task_times by_model(rn_task_times t, const rn_step_cost *measured,
+                              const rn_step_cost *attention, double ratio_of_rows) {
+  const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
+  const rn_cost_kind kinds[][2] = {{RN_COST_FORWARD, RN_COST_FORWARD},
+                                   {RN_COST_BACKWARD, last},
+                                   {RN_COST_WEIGHT, RN_COST_WEIGHT}};
+  double *const time_s[] = {&t.forward_s, &t.backward_s, &t.weight_s};
+  for (int i = 0; i < 3; i++) {
+    *time_s[i] *= ratio_of_rows * rn_step_cost_time_of(attention, kinds[i][0], kinds[i][1]) /
+                  rn_step_cost_time_of(measured, kinds[i][0], kinds[i][1]);
+  }
+  return t;
+}
+
+/* Computes the times of attention layers from those of a layer as measured. */
+static void time_attention(const sampler *s, const rn_plan_sizes *sizes, rn_task_times measured,
+                           rn_plan_sample *out) {
+  const rn_layout *l = &s->plan->layout;
+  const int tokens = rn_shapes_tokens(s->config, l);
+  const rn_cost_unit small = unit_of(s, &sizes->spec, sizes->sequences, sizes->tokens);
+  rn_cost_unit whole = unit_of(s, &out->spec, l->microbatch, tokens);
+  const rn_cost_rates rates = rn_cost_rates_typical(whole.bf16);
+  rn_step_cost a = rn_step_cost_start(s->plan->machine.threads), b = a;
+  whole.attends = true;
+  rn_step_cost_add_layer(&a, rates, &small, 1);
+  rn_step_cost_add_layer(&b, rates, &whole, 1);
+  const double rows = (double)sizes->sequences * sizes->tokens;
+  const rn_task_times t = by_model(measured, &a, &b, rows / ((double)l->microbatch * tokens));
+  if (small.attends) out->layer = t;
+  out->attention_layer = t;
+}
+
 /* Corrects the times for the different efficiencies of the sample and the plan, and models a step
  * of the plan. */
 static void correct(const sampler *s, const rn_plan_sizes *sizes, rn_plan_sample *out) {
@@ -326,8 +361,10 @@ static void correct(const sampler *s, const rn_plan_sizes *sizes, rn_plan_sample
   rn_step_cost_add_ends(&ends_b, rates, &whole, 1);
   out->layer = corrected(out->layer, &a, &b);
   out->embed_head = corrected(out->embed_head, &ends_a, &ends_b);
-  rn_step_cost_add_ends(&b, rates, &whole, 1);
-  out->cost = b;
+  out->cost = rn_step_cost_start(threads);
+  const rn_cost_unit unit = unit_of(s, &out->spec, l->microbatch, tokens);
+  rn_step_cost_add_layers(&out->cost, rates, &unit, (rn_range){0, out->spec.layers}, 1);
+  rn_step_cost_add_ends(&out->cost, rates, &unit, 1);
 }
 
 static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double share,
@@ -379,6 +416,7 @@ static rn_status measure_all(rn_err *err, const sampler *s, rn_plan_sample *out)
   double share = 1;
   double *const value[] = {&share};
   RN_TRY(err, choose_sizes(err, s, &sizes));
+  rn_spec_fit_attention(&sizes.spec);
   RN_TRY(err, rn_agree(err, s->world, measure_both(err, s, &sizes, &few, &more, &share)));
   RN_TRY(err, slowest(err, s->world, &few));
   RN_TRY(err, slowest(err, s->world, &more));
@@ -387,8 +425,12 @@ static rn_status measure_all(rn_err *err, const sampler *s, rn_plan_sample *out)
   out->zero_s = more.zero_s / more.parameters;
   out->update_s = more.update_s / more.parameters;
   split_times(&few, &more, out);
+  const rn_task_times measured = out->layer;
   scale(s->spec, &sizes.spec, share, out);
   correct(s, &sizes, out);
+  if (rn_spec_attention_layers(&out->spec, 0, out->spec.layers) > 0) {
+    time_attention(s, &sizes, measured, out);
+  }
   describe(s->spec, &sizes, share,
            (double)s->plan->layout.microbatch * rn_shapes_tokens(s->config, &s->plan->layout), out);
   return RN_OK;
@@ -396,9 +438,11 @@ static rn_status measure_all(rn_err *err, const sampler *s, rn_plan_sample *out)
 
 rn_status rn_plan_sample_take(rn_err *err, const Retnet__Config *config, rn_world *world,
                               const rn_plan *plan, const rn_spec *spec, rn_plan_sample *out) {
+  rn_spec measured = *spec;
+  if (spec->arch != RN_ARCH_TRANSFORMER) rn_spec_fit_attention(&measured);
   sampler s = {
-      .config = config, .plan = plan, .spec = spec, .world = world, .start_s = rn_clock_s()};
-  *out = (rn_plan_sample){0};
+      .config = config, .plan = plan, .spec = &measured, .world = world, .start_s = rn_clock_s()};
+  *out = (rn_plan_sample){.spec = *spec};
   RN_TRY(err, rn_world_split(err, world, rn_world_rank(world), &s.single_rank));
   const rn_status status = measure_all(err, &s, out);
   rn_world_close(&s.single_rank);

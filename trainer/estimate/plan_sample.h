@@ -7,6 +7,10 @@
  * FLOP, and the rest by width. Small steps have fewer tasks than large ones, so their threads are
  * idle for a larger fraction of the time. The times are corrected by the efficiencies that
  * trainer/cost computes for both.
+ *
+ * The work of an attention layer grows with the length of the sequence. Its time is that of the
+ * measured layers (in a hybrid, retention layers), multiplied by the ratio of the times that
+ * trainer/cost computes for it and for them.
  */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 #define RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
@@ -18,7 +22,10 @@
 enum { RN_PLAN_SAMPLE_TEXT_BYTES = 320 };
 
 typedef struct rn_plan_sample {
-  rn_task_times layer, embed_head; /* one layer; embedding and head; both for `rows` rows */
+  rn_spec spec;        /* of the plan */
+  rn_task_times layer; /* one layer, or one retention layer of a hybrid, for `rows` rows */
+  rn_task_times attention_layer; /* one attention layer of a hybrid */
+  rn_task_times embed_head;      /* embedding and head */
   double rows;
   double zero_s, update_s; /* time per weight: zeroing the gradient; norm and update */
   rn_step_cost cost;       /* modelled cost of the plan's step, from the tasks of its loops */

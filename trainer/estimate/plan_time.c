@@ -18,12 +18,15 @@ enum { MAX_SIMULATED = 1 << 17 };
  */
 static rn_task_times times_of_stage(const rn_plan *plan, const rn_plan_sample *p, int stage,
                                     double scale) {
-  const double layers = plan->memory.first[stage + 1] - plan->memory.first[stage];
+  const int first = plan->memory.first[stage], last = plan->memory.first[stage + 1];
+  const int attending = rn_spec_attention_layers(&p->spec, first, last);
+  const double layers = last - first - attending, attention = attending;
   const double has_ends = stage == plan->layout.pipeline - 1 ? 1 : 0;
+  const rn_task_times *r = &p->layer, *a = &p->attention_layer, *ends = &p->embed_head;
   return (rn_task_times){
-      scale * (layers * p->layer.forward_s + has_ends * p->embed_head.forward_s),
-      scale * (layers * p->layer.backward_s + has_ends * p->embed_head.backward_s),
-      scale * (layers * p->layer.weight_s + has_ends * p->embed_head.weight_s)};
+      scale * (layers * r->forward_s + attention * a->forward_s + has_ends * ends->forward_s),
+      scale * (layers * r->backward_s + attention * a->backward_s + has_ends * ends->backward_s),
+      scale * (layers * r->weight_s + attention * a->weight_s + has_ends * ends->weight_s)};
 }
 
 static double busy_s(rn_task_times t, double units) {

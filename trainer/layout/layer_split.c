@@ -1,6 +1,7 @@
 #include "trainer/layout/layer_split.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Parallel *parallel,
                              int stages, int *first) {
@@ -36,6 +37,8 @@ static double work(const rn_spec *spec, int stages, int stage, int layers) {
          (stage == stages - 1 ? rn_spec_head_flops(spec) : 0);
 }
 
+/* ---- layers of equal cost ---- */
+
 /*
  * All layers cost the same. Each layer is therefore added to the stage that has the least work with
  * this layer included, which minimizes the work of the most loaded stage. Inner stages are
@@ -61,10 +64,53 @@ static void even_split(const rn_spec *spec, int stages, int *first) {
   for (int s = 0; s < stages; s++) first[s + 1] += first[s];
 }
 
+/* ---- layers of different costs ---- */
+
+/*
+ * Gives each stage as many layers as it can have with at most `most` FLOP per token, but leaves a
+ * layer for every later stage. Returns false if layers are left over, or if the last stage has too
+ * much.
+ */
+static bool fill_stages(const rn_spec *spec, int stages, double most, int *first) {
+  int layer = 0;
+  double sum = 0;
+  for (int s = 0; s < stages; s++) {
+    first[s] = layer;
+    sum = work(spec, stages, s, 0);
+    const int end = spec->layers - (stages - 1 - s);
+    do {
+      sum += rn_spec_flops_of_layer(spec, layer++);
+    } while (layer < end && (s == stages - 1 || sum + rn_spec_flops_of_layer(spec, layer) <= most));
+    if (sum > most) return false;
+  }
+  first[stages] = layer;
+  return layer == spec->layers;
+}
+
+/* Finds the least work of the most loaded stage by bisection. */
+static void balanced_split(const rn_spec *spec, int stages, int *first) {
+  enum { HALVINGS = 60 };
+  double least = 0, most = 2 * rn_spec_flops_per_token(spec) + rn_spec_embedding_flops(spec);
+  for (int i = 0; i < HALVINGS; i++) {
+    const double middle = (least + most) / 2;
+    if (fill_stages(spec, stages, middle, first)) {
+      most = middle;
+    } else {
+      least = middle;
+    }
+  }
+  fill_stages(spec, stages, most, first);
+}
+
 rn_status rn_layer_split(rn_err *err, const rn_spec *spec, const Retnet__Parallel *parallel,
                          int stages, int *first) {
   assert(1 <= stages && stages <= spec->layers);
   if (parallel->n_layer_split > 0) return given_split(err, spec, parallel, stages, first);
-  even_split(spec, stages, first);
+  const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
+  if (attending == 0 || attending == spec->layers) {
+    even_split(spec, stages, first);
+  } else {
+    balanced_split(spec, stages, first);
+  }
   return RN_OK;
 }

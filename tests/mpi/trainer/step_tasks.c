@@ -1,5 +1,6 @@
 /* Checks that the time model of a step counts as many tasks per phase as the loops of a step
- * execute, for sizes that are not multiples of a tile and for several numbers of threads. */
+ * execute, for sizes that are not multiples of a tile and for several numbers of threads. One of
+ * three layers is an attention layer. */
 #include <string.h>
 
 #include "model/base/threads.h"
@@ -12,7 +13,7 @@
 #include "trainer/cost/step_cost.h"
 #include "trainer/run/step.h"
 
-enum { LAYERS = 2, SEQUENCES = 3, TOKENS = 700 };
+enum { SEQUENCES = 3, TOKENS = 700 };
 
 static rn_err err;
 
@@ -24,7 +25,11 @@ static void load(int threads, Retnet__Config **config) {
                               parallel,
                               "parallel.microbatch=3",
                               "parallel.comm_thread=off",
-                              "model.layers=2",
+                              "model.layers=3",
+                              "model.attention_layers=1",
+                              "model.attention_heads=6",
+                              "model.kv_heads=3",
+                              "model.attention_window=290",
                               "model.dim=192",
                               "model.value_dim=320",
                               "model.ffn_dim=200",
@@ -70,7 +75,8 @@ static void check_phases(const rn_step_cost *cost) {
   static const char *const forward[] = {
       "embedding",    "norms, residual",           "k, v projections",
       "chunk states", "q, g projections",          "retention (all terms)",
-      "feed-forward", "retention of first tokens", "head norm, gate, out projection"};
+      "feed-forward", "retention of first tokens", "head norm, gate, out projection",
+      "attention",    "q, k, v projections",       "attention out projection"};
   static const char *const update[] = {"zero gradients", "update", "gradient norm"};
   for (size_t i = 0; i < sizeof forward / sizeof forward[0]; i++) {
     const int64_t want = modelled(cost, RN_COST_FORWARD, RN_COST_FORWARD, forward[i]);
@@ -103,7 +109,7 @@ static void tasks_are_counted(rn_world *world, int threads) {
                              .bf16 = rn_gemm_takes_bf16()};
   const rn_cost_rates rates = rn_cost_rates_typical(unit.bf16);
   rn_step_cost cost = rn_step_cost_start(threads);
-  rn_step_cost_add_layer(&cost, rates, &unit, LAYERS);
+  rn_step_cost_add_layers(&cost, rates, &unit, (rn_range){0, run.settings.spec.layers}, 1);
   rn_step_cost_add_ends(&cost, rates, &unit, 1);
   rn_step_cost_add_update(&cost, rates, run.model.weights.total);
   check_phases(&cost);
