@@ -268,12 +268,29 @@ static rn_status answer_requests(rn_err *err, rn_world *world, const options *o,
 
 /* ---- the program ---- */
 
+/* Says what a form other than the default means for attention layers. */
+static void report_form(const rn_spec *spec, const char *form) {
+  const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
+  if (attending == spec->layers) {
+    rn_log_warn(
+        "--form %s has no effect: the model has only attention layers, which are computed by "
+        "blocks of queries and keys in every form",
+        form);
+  } else if (attending > 0) {
+    rn_log_info(
+        "--form %s is that of the %d retention layers; the %d attention layers are computed by "
+        "blocks of queries and keys in every form",
+        form, spec->layers - attending, attending);
+  }
+}
+
 static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
                           const Retnet__Parallel *parallel) {
   rn_checkpoint_model model = {0};
   rn_token_file tokens = {.file = NULL};
   const bool writes = rn_world_rank(world) == 0;
   rn_status status = open_newest(err, world, o, &model);
+  if (status == RN_OK && o->form != RN_FORM_CHUNKWISE) report_form(&model.spec, o->form_name);
   if (status == RN_OK) status = rn_gemm_agree(err, world);
   if (status == RN_OK) {
     status = rn_token_file_create(err, writes ? o->token_file : NULL, &tokens);

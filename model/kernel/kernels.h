@@ -203,6 +203,13 @@ typedef struct rn_kernels {
    * The sum of a block adds its keys in ascending order; sum = fade sum + this.
    */
   void (*softmax_block)(const rn_score_block *block, rn_real *top, rn_real *sum, rn_real *fade);
+  /**
+   * Updates the online softmax of one query, with maximum *top and sum *sum, by n >= 1 scores s
+   * [n]. Before the first call, *top is -INFINITY and *sum is 0. Replaces s by exp(s - new
+   * maximum). Returns exp(old maximum - new maximum), by which the caller must multiply its earlier
+   * sums.
+   */
+  rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
   /** Replaces scores s [n] of one query by probabilities P = exp(scale s - lse), and dP [n] by
    * dS = scale P (dP - delta). */
   void (*softmax_backward)(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,

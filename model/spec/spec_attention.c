@@ -1,6 +1,7 @@
 #include "model/spec/spec_attention.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/range.h"
@@ -28,6 +29,24 @@ static rn_status clear_retention_keys(rn_err *err, const Retnet__Model *model, r
   return RN_OK;
 }
 
+/* Refuses keys of attention that were set in a model without attention layers, as above. */
+static rn_status check_attention_keys(rn_err *err, const rn_spec *spec) {
+  const Retnet__Model defaults = RETNET__MODEL__INIT;
+  const int heads = spec->attention_heads, kv_heads = spec->kv_heads;
+  const char *key = NULL;
+  if (heads != 0 && heads != spec->heads) key = "attention_heads";
+  if (kv_heads != 0 && kv_heads != spec->heads) key = "kv_heads";
+  if (spec->attention_window != defaults.attention_window) key = "attention_window";
+  if (spec->rope_theta < defaults.rope_theta || spec->rope_theta > defaults.rope_theta) {
+    key = "rope_theta";
+  }
+  if (key == NULL) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE,
+                 "model.%s has no effect without attention layers (model.attention_layers, or "
+                 "model.arch transformer): leave it out",
+                 key);
+}
+
 void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset) {
   if (model->arch != RETNET__ARCH__ARCH_TRANSFORMER) return;
   preset->has_value_dim = preset->has_decay = preset->has_rotary = false;
@@ -36,11 +55,15 @@ void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset) {
 
 void rn_spec_fit_attention(rn_spec *spec) {
   const Retnet__Model defaults = RETNET__MODEL__INIT;
-  if (spec->arch == RN_ARCH_TRANSFORMER) {
-    spec->attention_heads = spec->heads;
-    spec->value_dim = defaults.value_dim;
+  if (spec->arch != RN_ARCH_TRANSFORMER) {
+    memset(spec->attention_layers, 0, sizeof spec->attention_layers);
+    spec->attention_heads = spec->kv_heads = spec->heads;
+    spec->attention_window = defaults.attention_window;
+    spec->rope_theta = defaults.rope_theta;
+    return;
   }
-  memset(spec->attention_layers, 0, sizeof spec->attention_layers);
+  spec->attention_heads = spec->heads;
+  spec->value_dim = defaults.value_dim;
   while (spec->dim % spec->attention_heads != 0 || spec->dim / spec->attention_heads % 2 != 0) {
     spec->attention_heads--;
   }
@@ -65,6 +88,20 @@ static rn_status take_layers(rn_err *err, const Retnet__Model *model, rn_spec *s
   return RN_OK;
 }
 
+static int ascending(const void *a, const void *b) {
+  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+  return (x > y) - (x < y);
+}
+
+void rn_spec_settle_attention(Retnet__Model *model) {
+  if (model->attention_heads == 0) model->attention_heads = model->heads;
+  if (model->kv_heads == 0) model->kv_heads = model->attention_heads;
+  if (model->n_attention_layers > 1) {
+    qsort(model->attention_layers, model->n_attention_layers, sizeof *model->attention_layers,
+          ascending);
+  }
+}
+
 rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec) {
   if (spec->arch == RN_ARCH_TRANSFORMER) {
     if (model->n_attention_layers > 0) {
@@ -81,6 +118,9 @@ rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spe
     RN_TRY(err, clear_retention_keys(err, model, spec));
   } else {
     RN_TRY(err, take_layers(err, model, spec));
+  }
+  if (rn_spec_attention_layers(spec, 0, spec->layers) == 0) {
+    RN_TRY(err, check_attention_keys(err, spec));
   }
   if (spec->attention_heads == 0) spec->attention_heads = spec->heads;
   if (spec->kv_heads == 0) spec->kv_heads = spec->attention_heads;

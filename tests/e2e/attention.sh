@@ -32,11 +32,20 @@ for dir in hybrid whole; do
     --checkpoint "$dir" --data data -s parallel.sequence=2
 done
 
+"$bin/retnet-eval" --checkpoint whole --data data --form recurrent >form.log 2>&1
+grep -q 'form recurrent has no effect' form.log || fail "--form: $(cat form.log)"
+
+# A run goes on with values that mean the same, and computes attention in bf16.
+must_train 1 hybrid train.steps=3 'model.attention_layers=[1]' model.attention_heads=2 \
+  model.kv_heads=2
+must_train 1 bf16 'model.attention_layers=[1]' train.precision=bf16
 must_train 1 turned 'model.attention_layers=[1]' model.rope_theta=500
 refuse 1 model.rope_theta "$bin/retnet-ckpt" diff hybrid turned
 
 one=("$bin/retnet-train" run.yaml -s run.dir=refused -s model.arch=transformer)
-refuse 2 train.precision "${one[@]}" -s train.precision=bf16
+for key in attention_heads=4 kv_heads=1 attention_window=8 rope_theta=500; do
+  refuse 2 "model.${key%=*}" "${one[@]}" -s model.arch=retnet -s "model.$key"
+done
 refuse 2 data.carry_state "${one[@]}" -s data.carry_state=true
 refuse 2 parallel.segments "${one[@]}" -s parallel.segments=2
 refuse 2 model.value_dim "${one[@]}" -s model.value_dim=24
@@ -51,6 +60,9 @@ done
   fail "--plan of a preset: $(tail -n 1 plan.log)"
 "$bin/retnet-bench" step --steps 1 -s model.layers=1 -s model.dim=64 -s data.sequence_length=64 \
   -s model.arch=transformer >bench.log 2>&1 || fail "retnet-bench: $(tail -n 1 bench.log)"
+"$bin/retnet-bench" attention --rounds 1 -s model.dim=64 -s model.heads=2 -s model.kv_heads=1 \
+  -s data.sequence_length=300 >bench.log 2>&1 || fail "retnet-bench: $(tail -n 1 bench.log)"
+grep -q '^backward ' bench.log || fail "retnet-bench attention: $(cat bench.log)"
 
 # A prompt gets the same continuation alone and beside a longer prompt.
 continue_text() { # continue_text DIR OPTION...

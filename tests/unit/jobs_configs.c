@@ -22,9 +22,10 @@ static const struct {
   int64_t batch_tokens;
   int ranks, node_ranks;
 } configs[] = {
-    {"quickstart.yaml", BYTES, 0, 0, 1, 1},     {"small.yaml", BYTES, 29.6, 32768, 8, 2},
-    {"125m.yaml", GPT2, 123.6, 524288, 16, 2},  {"350m.yaml", GPT2, 357, 524288, 32, 2},
-    {"1.3b.yaml", GPT2, 1311, 4194304, 128, 2}, {"long-context.yaml", GPT2, 124, 524288, 64, 2},
+    {"quickstart.yaml", BYTES, 0, 0, 1, 1},      {"small.yaml", BYTES, 29.6, 32768, 8, 2},
+    {"125m.yaml", GPT2, 123.6, 524288, 16, 2},   {"350m.yaml", GPT2, 357, 524288, 32, 2},
+    {"1.3b.yaml", GPT2, 1311, 4194304, 128, 2},  {"long-context.yaml", GPT2, 124, 524288, 64, 2},
+    {"hybrid.yaml", GPT2, 342.6, 524288, 32, 2},
 };
 enum { CONFIGS = sizeof configs / sizeof configs[0] };
 

@@ -5,6 +5,7 @@
 
 #include "model/spec/param.h"
 #include "model/spec/spec.h"
+#include "model/spec/spec_attention.h"
 #include "tests/support/check.h"
 
 static rn_spec preset(const char *name, int vocab) {
@@ -101,6 +102,24 @@ static void a_filled_config_reads_back(void) {
   CHECK_NEAR(again.norm_eps, spec.norm_eps, 0);
 }
 
+/* Values that mean the same become the same. */
+static void attention_keys_are_settled(void) {
+  Retnet__Model model = RETNET__MODEL__INIT;
+  int32_t layers[] = {3, 0, 11};
+  model.heads = 8;
+  model.kv_heads = 0;
+  model.n_attention_layers = 3;
+  model.attention_layers = layers;
+  rn_spec_settle_attention(&model);
+  CHECK_EQUAL(model.attention_heads, 8);
+  CHECK_EQUAL(model.kv_heads, 8);
+  CHECK(layers[0] == 0 && layers[1] == 3 && layers[2] == 11);
+  model.attention_heads = 4;
+  model.kv_heads = 2;
+  rn_spec_settle_attention(&model);
+  CHECK(model.attention_heads == 4 && model.kv_heads == 2);
+}
+
 static void no_section_means_the_defaults(void) {
   Retnet__Config config = RETNET__CONFIG__INIT;
   rn_err err = {0};
@@ -141,6 +160,12 @@ static void bad_keys_are_named(void) {
           model.arch = RETNET__ARCH__ARCH_TRANSFORMER, model.decay = RETNET__DECAY__DECAY_NONE);
   REFUSED("model.attention_heads|2|model.heads|4", model.has_arch = model.has_attention_heads = 1,
           model.arch = RETNET__ARCH__ARCH_TRANSFORMER, model.attention_heads = 2);
+  REFUSED("model.attention_heads|no effect", model.has_attention_heads = 1,
+          model.attention_heads = 2);
+  REFUSED("model.kv_heads|no effect", model.has_kv_heads = 1, model.kv_heads = 2);
+  REFUSED("model.attention_window|no effect", model.has_attention_window = 1,
+          model.attention_window = 2);
+  REFUSED("model.rope_theta|no effect", model.has_rope_theta = 1, model.rope_theta = 100);
   REFUSED("model.attention_layers|model.arch", model.has_arch = 1,
           model.arch = RETNET__ARCH__ARCH_TRANSFORMER, model.n_attention_layers = 1,
           model.attention_layers = layers);
@@ -217,6 +242,7 @@ int main(void) {
   the_table_holds_what_the_spec_counts();
   given_keys_win_over_the_preset();
   a_filled_config_reads_back();
+  attention_keys_are_settled();
   no_section_means_the_defaults();
   bad_keys_are_named();
   decays_and_angles_follow_their_formulas();

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/checkpoint/ckpt.h"
+#include "model/spec/spec_attention.h"
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
 #include "proto/options/options.h"
@@ -68,17 +69,29 @@ static void warn_key(void *self, const char *key) {
               was, is);
 }
 
-/* Calls `visit` for every key. Compares effective values, not the values that the user gave. Older
- * checkpoints store only what the user gave, so their effective values are derived first. */
+/* Copies a configuration for a comparison of its values. */
+static rn_status copy_settled(rn_err *err, const Retnet__Config *config, Retnet__Config **out) {
+  RN_TRY(err, rn_options_copy(err, config, out));
+  rn_spec_settle_attention((*out)->model);
+  return RN_OK;
+}
+
+/* Calls `visit` for every key. Compares effective values, not the values that the user gave, and
+ * different values that mean the same as equal. Older checkpoints store only what the user gave, so
+ * their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};
   if (m->effective == NULL) {
     RN_TRY(err, rn_effective_create(err, m->config, m->vocabulary->size, &resolved));
   }
-  comparison c = {err, m->effective != NULL ? m->effective : resolved.config, config, RN_OK,
-                  prints};
-  rn_options_each(visit, &c);
+  Retnet__Config *old = NULL, *new = NULL;
+  rn_status status = copy_settled(err, m->effective != NULL ? m->effective : resolved.config, &old);
+  if (status == RN_OK) status = copy_settled(err, config, &new);
+  comparison c = {err, old, new, status, prints};
+  if (status == RN_OK) rn_options_each(visit, &c);
+  rn_options_free(&old);
+  rn_options_free(&new);
   rn_effective_destroy(&resolved);
   return c.status;
 }

@@ -1,9 +1,12 @@
-/* The softmax of attention: blocks of scores. */
+/* Computes the softmax of attention, for a block of queries and keys or for one query. */
 #include <math.h>
 #include <string.h>
 
 #include "model/kernel/exp.h"
+#include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
+
+/* ---- a block of queries and keys ---- */
 
 /* Computes top[n] = the largest of top[n] and of the scaled scores of column n; ignores NaN. */
 static void raise_tops(const rn_score_block *b, rn_real *top) {
@@ -47,6 +50,19 @@ static void softmax_block(const rn_score_block *b, rn_real *top, rn_real *sum, r
   }
 }
 
+/* ---- one query ---- */
+
+static rn_real softmax_add(int n, rn_real *s, rn_real *top, rn_real *sum) {
+  const rn_real before = *top, largest = rn_row_largest(n, s);
+  const rn_real after = largest > before ? largest : before;
+  const rn_real fade = before == -(rn_real)INFINITY ? 0 : rn_exp(before - after);
+#pragma omp simd
+  for (int i = 0; i < n; i++) s[i] = rn_exp(s[i] - after);
+  *sum = *sum * fade + (rn_real)rn_row_sum(n, s);
+  *top = after;
+  return fade;
+}
+
 static void softmax_backward(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,
                              rn_real *dp) {
 #pragma omp simd
@@ -57,6 +73,7 @@ static void softmax_backward(int n, rn_real scale, rn_real lse, rn_real delta, r
 }
 
 void RN_SET(rn_enter_attention)(rn_kernels *table) {
+  table->softmax_add = softmax_add;
   table->softmax_block = softmax_block;
   table->softmax_backward = softmax_backward;
 }
