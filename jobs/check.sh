@@ -71,7 +71,7 @@ run_tests release
 [ -n "$all" ] || exit 0
 
 rn_say "Scripts and format"
-(cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh jobs/*.sbatch .ci/run tests/*/*.sh)
+(cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh jobs/*.sbatch jobs/*.pbs jobs/*.lsf .ci/run tests/*/*.sh)
 (cd "$RN_ROOT" && git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror)
 
 rn_build clang

@@ -97,6 +97,12 @@ ended() { # ended DIR STATE WORDS
   grep -qF -- "$3" "$1.log" || fail "$1 does not say '$3': $(log_end "$1")"
 }
 
+# SLURM must accept the options in the other scripts.
+for script in sweep eval; do
+  sbatch --test-only --nodes=1 --ntasks-per-node=2 --cpus-per-task=1 "$here/../../jobs/$script.sbatch" \
+    >test_only.log 2>&1 || fail "$script.sbatch: $(cat test_only.log)"
+done
+
 # The first start ends only by its time limit, and the steps reached decide the length of the run.
 # Steps of the first start are 0.2 s slower, so that the uninterrupted run has at most 300 steps to
 # repeat.
@@ -139,5 +145,5 @@ ended stalled FAILED '2 starts ended without a new checkpoint'
 [ "$(starts stalled)" = 2 ] || fail "stalled: $(starts stalled) pieces, not 2"
 printf '#!/bin/sh\nexit %s\n' 4 >stub/retnet-train
 submit wrong "s|^programs=.*|programs=$work/stub|"
-ended wrong FAILED 'exit code 4: not started again'
+ended wrong FAILED 'exit code 4: an error; the job is not requeued'
 finish

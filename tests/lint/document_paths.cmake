@@ -1,8 +1,11 @@
-# Fails if README.md or ARCHITECTURE.md names a path that does not exist. Paths are links, and names
-# that begin with a folder of the source tree. A `*` in a name is a pattern that must match a file.
+# Fails if README.md, ARCHITECTURE.md or another page of the root or of jobs/ names a path that does not
+# exist. Paths are links, and names that begin with a folder of the source tree. A `*` in a name is a
+# pattern that must match a file.
 # cmake -DROOT=<source folder> -P document_paths.cmake
 cmake_minimum_required(VERSION 3.25)
-foreach(document README.md ARCHITECTURE.md)
+file(GLOB others RELATIVE ${ROOT} ${ROOT}/*.md ${ROOT}/jobs/*.md)
+list(REMOVE_ITEM others README.md ARCHITECTURE.md)
+foreach(document README.md ARCHITECTURE.md ${others})
   if(NOT EXISTS ${ROOT}/${document})
     message(SEND_ERROR "${document} is missing")
     continue()

@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Trains on a list of hosts with mpirun, without a batch system, until train.steps are done. Also
+# called by train.pbs and train.lsf.
+set -u
+
+# ---- Lines to change -----------------------------------------------------------------------------
+# Defaults; options override them.
+programs=${RETNET_PROGRAMS:-$(dirname "$(realpath "$0")")/../build/bin} # the folder of retnet-train
+run_dir=${RETNET_RUN_DIR:-RUN} # run.dir, on a file system that all hosts mount at the same path
+ranks=2                        # ranks per host; one per socket or NUMA domain is a good start
+cores=16                       # cores per rank
+max_stalled=3                  # give up after this many consecutive starts without a new checkpoint
+pause_s=10                     # seconds before a new start, in which hosts clean up
+# Options of mpirun for your network and your way to reach hosts, for example:
+# export OMPI_MCA_plm_rsh_agent=ssh OMPI_MCA_btl_tcp_if_include=10.0.0.0/8
+# ---- End of the lines to change ------------------------------------------------------------------
+
+help() {
+  cat <<'END'
+usage: jobs/hosts.sh --hosts FILE [OPTION]... CONFIG.yaml [-s KEY=VALUE]...
+
+Starts the ranks with mpirun. If a rank is killed or the watchdog ends the run (exit code 3), starts
+it again from the newest checkpoint, up to 3 times without a new checkpoint. TERM, INT and USR1 are
+forwarded: the run saves a checkpoint and ends, and is not started again. All hosts need the programs,
+the data and the run directory at the same paths, and must be reachable with ssh without a password.
+
+  --hosts FILE        names of hosts, one per line; repeated names and words after a name are ignored
+  --ranks N           ranks per host (2)
+  --cores N           cores per rank (16)
+  --run-dir DIR       run.dir (RUN)
+  --programs DIR      folder of retnet-train (build/bin beside this script's folder)
+  --once              do not start the run again, but exit with its code, for batch systems
+  --resubmit COMMAND  as --once, but if the run must continue, run COMMAND and exit with 0
+  --help              print this help and exit
+
+Exit codes: those of retnet-train; 75 if the run was stopped before train.steps.
+END
+}
+
+say() { echo "hosts.sh $(date '+%F %T'): $*"; }
+refuse() {
+  echo "hosts.sh: $*" >&2
+  exit 2
+}
+
+# Prints the step of the newest complete checkpoint, or 0 if there is none.
+newest_step() {
+  local folder newest=0
+  for folder in "$run_dir"/checkpoints/step-*; do
+    [[ $folder =~ /step-0*([0-9]+)$ ]] && [ "${BASH_REMATCH[1]}" -gt "$newest" ] &&
+      newest=${BASH_REMATCH[1]}
+  done
+  echo "$newest"
+}
+
+hosts='' resubmit='' once='' config=''
+while [ $# -gt 0 ] && [ -z "$config" ]; do
+  case $1 in
+    --help)
+      help
+      exit 0
+      ;;
+    --once) once=yes ;;
+    --hosts | --ranks | --cores | --run-dir | --programs | --resubmit)
+      [ $# -gt 1 ] || refuse "$1 needs a value"
+      case $1 in
+        --hosts) hosts=$2 ;;
+        --ranks) ranks=$2 ;;
+        --cores) cores=$2 ;;
+        --run-dir) run_dir=$2 ;;
+        --programs) programs=$2 ;;
+        --resubmit) resubmit=$2 once=yes ;;
+      esac
+      shift
+      ;;
+    -*) refuse "unknown option $1; see hosts.sh --help" ;;
+    *) config=$1 ;;
+  esac
+  shift
+done
+if [ -z "$config" ] || [ -z "$hosts" ]; then
+  refuse "--hosts FILE and CONFIG.yaml are required; see hosts.sh --help"
+fi
+[ -r "$hosts" ] || refuse "cannot read the host file $hosts"
+[[ "$ranks $cores" =~ ^[1-9][0-9]*\ [1-9][0-9]*$ ]] ||
+  refuse "--ranks and --cores must be positive integers"
+for argument in "$@"; do
+  case $argument in
+    *run.dir=*) refuse "use --run-dir, not $argument" ;;
+    *run.requeue_exit=*) refuse "remove $argument: this script sets run.requeue_exit" ;;
+  esac
+done
+mkdir -p "$run_dir" || exit 1
+
+# Counts consecutive starts without a new checkpoint: of this process, or of the jobs of a batch
+# system that set the same RETNET_SERIES.
+series=${RETNET_SERIES:-$(uname -n).$$}
+check_progress() {
+  local record=$run_dir/pieces.txt last='' step='' stalled=0
+  [ -e "$record" ] && read -r last step stalled <"$record"
+  if [ "$last" = "$series" ] && [ "$step" = "$(newest_step)" ]; then
+    stalled=$((stalled + 1))
+  else
+    stalled=0
+  fi
+  echo "$series $(newest_step) $stalled" >"$record" || exit 1
+  [ "$stalled" -lt "$max_stalled" ] && return
+  say "$stalled starts ended without a new checkpoint after step $(newest_step): giving up." \
+    "See the reason above; if the time limit is too short, raise it or lower checkpoint.every"
+  exit 1
+}
+
+# Starts the run, forwards signals, and sets $code to its exit code.
+start() {
+  local heard=again
+  "${launch[@]}" "$programs/retnet-train" "$config" -s "run.dir=$run_dir" -s run.requeue_exit=true "$@" &
+  pid=$!
+  trap 'heard=TERM stopped=TERM; kill -TERM "$pid"' TERM INT
+  trap 'heard=USR1 stopped=${stopped:-USR1}; kill -USR1 "$pid"' USR1
+  while [ -n "$heard" ]; do
+    heard=''
+    wait "$pid"
+    code=$?
+  done
+}
+
+# The ranks of a host must be consecutive, and a host must have one line.
+host_file=$(mktemp "${TMPDIR:-/tmp}/retnet-hosts.XXXXXX") || exit 1
+trap 'rm -f "$host_file"' EXIT
+awk -v slots="$ranks" '!/^[ \t]*(#|$)/ && !seen[$1]++ { print $1 " slots=" slots }' "$hosts" >"$host_file"
+[ -s "$host_file" ] || refuse "the host file $hosts names no host"
+launch=(mpirun --hostfile "$host_file" --map-by "slot:PE=$cores" --bind-to core)
+# Seconds for a save between TERM and KILL, for Open MPI 4 and 5.
+export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-60}
+export PRTE_MCA_odls_base_sigkill_timeout=${PRTE_MCA_odls_base_sigkill_timeout:-60}
+unset OMP_NUM_THREADS # it would override the number of threads that a rank derives from its cores
+
+stopped=''
+while :; do
+  check_progress
+  say "$(wc -l <"$host_file") hosts, $ranks ranks per host, $cores cores per rank, from step $(newest_step)"
+  start "$@"
+  say "exit code $code at step $(newest_step)"
+  case $code in
+    75 | 3 | 12[89] | 1[3-9][0-9] | 2[0-5][0-9]) ;;
+    *) exit "$code" ;; # done, or an error
+  esac
+  if [ -n "$resubmit" ] && [ "$stopped" != TERM ]; then
+    # shellcheck disable=SC2086 # a command with its arguments
+    $resubmit && exit 0
+    say "'$resubmit' failed: submit the job again to continue from step $(newest_step)"
+  fi
+  # Without a batch system, 75 means that a signal or run.max_hours stopped the run.
+  if [ -n "$once$stopped" ] || [ "$code" = 75 ]; then exit "$code"; fi
+  sleep "$pause_s"
+done

@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# Checks the scripts of jobs/ other than train.sbatch, with substitutes for the commands of the batch
+# systems, for mpirun and for the programs: which options they pass, when they start a run again, and
+# that they refuse what cannot work.
+# usage: jobs.sh BIN
+set -euo pipefail
+# shellcheck disable=SC2034
+bin=$1
+here=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/e2e/common.sh
+source "$here/common.sh"
+jobs=$(realpath "$here/../../jobs")
+
+# Each substitute writes its arguments to NAME.calls, and ends with the next line of NAME.codes; the
+# last line is used for all further calls. It prints NAME.output.
+mkdir stub
+for name in mpirun srun sbatch qsub squeue scontrol retnet-report; do
+  cat >"stub/$name" <<EOF
+#!/bin/sh
+echo "\${RETNET_SERIES:+series }\${OMPI_MCA_plm_rsh_agent:-}\$@" >>$work/$name.calls
+[ ! -e $work/$name.output ] || cat $work/$name.output
+[ ! -e $work/$name.hook ] || . $work/$name.hook
+[ -e $work/$name.codes ] || exit 0
+read -r code <$work/$name.codes
+[ "\$(wc -l <$work/$name.codes)" = 1 ] || sed -i 1d $work/$name.codes
+exit "\$code"
+EOF
+done
+printf '#!/bin/sh\n' >stub/sleep
+chmod +x stub/*
+export PATH=$work/stub:$PATH RETNET_PROGRAMS=$work/stub
+printf 'n1\nn1\n# a comment\nn2 slots=7\n' >hosts
+touch run.yaml
+
+# script NAME WANT COMMAND...: runs the command without output and calls of earlier ones; it must end
+# with WANT.
+script() {
+  local name=$1 want=$2 got=0
+  shift 2
+  rm -rf RUN ./*.calls
+  timeout 60 "$@" >"$name.log" 2>&1 || got=$?
+  [ "$got" = "$want" ] || fail "$name ended with $got, not $want: $(tail -n 3 "$name.log")"
+}
+calls() { if [ -e "$1.calls" ]; then wc -l <"$1.calls"; else echo 0; fi; }
+must_call() { # must_call NAME COUNT [WORDS]: COUNT calls, the first of which contains WORDS
+  [ "$(calls "$1")" = "$2" ] || fail "$1 was called $(calls "$1") times, not $2"
+  [ -z "${3:-}" ] || head -n 1 "$1.calls" | grep -qF -- "$3" ||
+    fail "$1 was not called with '$3': $(head -n 1 "$1.calls")"
+}
+
+# hosts.sh: one line per host, with the number of ranks as slots.
+# shellcheck disable=SC2016 # expanded by the substitute
+printf '[ "$1" != --hostfile ] || cp "$2" %s/hosts.seen\n' "$work" >mpirun.hook
+train=(bash "$jobs/hosts.sh" --hosts hosts --ranks 3 --cores 4)
+echo 0 >mpirun.codes
+script finished 0 "${train[@]}" run.yaml -s train.steps=9
+must_call mpirun 1 "--map-by slot:PE=4 --bind-to core $work/stub/retnet-train run.yaml -s run.dir=RUN -s run.requeue_exit=true -s train.steps=9"
+[ "$(cat hosts.seen)" = $'n1 slots=3\nn2 slots=3' ] || fail "host file: $(cat hosts.seen)"
+for code in 1 2 4 75; do
+  echo "$code" >mpirun.codes
+  script "code$code" "$code" "${train[@]}" run.yaml
+  must_call mpirun 1
+done
+printf '137\n3\n0\n' >mpirun.codes
+script again 0 "${train[@]}" run.yaml
+must_call mpirun 3
+echo 137 >mpirun.codes
+script stalled 1 "${train[@]}" run.yaml
+must_call mpirun 3
+script once 137 "${train[@]}" --once run.yaml
+must_call mpirun 1
+echo 75 >mpirun.codes
+script resubmitted 0 "${train[@]}" --resubmit 'qsub again' run.yaml
+must_call qsub 1 again
+echo 1 >qsub.codes
+script refused 75 "${train[@]}" --resubmit 'qsub again' run.yaml
+grep -q 'submit the job again' refused.log || fail "a refused qsub: $(cat refused.log)"
+rm qsub.codes
+script key 2 "${train[@]}" run.yaml -s run.dir=other
+script nohosts 2 bash "$jobs/hosts.sh" run.yaml
+must_call mpirun 0
+
+# A signal is forwarded, and then the run is not started again.
+cat >stub/mpirun <<EOF
+#!/bin/bash
+echo x >>$work/mpirun.calls
+trap 'echo TERM >>$work/heard; exit 75' TERM
+trap 'echo USR1 >>$work/heard; exit 75' USR1
+read -r -t 50 <>$work/never
+EOF
+mkfifo never
+for signal in TERM USR1; do
+  rm -rf RUN heard mpirun.calls
+  "${train[@]}" --resubmit 'qsub again' run.yaml >"$signal.log" 2>&1 &
+  pid=$!
+  for _ in $(seq 200); do
+    [ ! -e mpirun.calls ] || break
+    /bin/sleep 0.1
+  done
+  /bin/sleep 0.2
+  rm -f qsub.calls
+  kill "-$signal" "$pid"
+  code=0
+  wait "$pid" || code=$?
+  grep -qx "$signal" heard || fail "$signal was not forwarded"
+  must_call qsub "$([ "$signal" = USR1 ] && echo 1 || echo 0)"
+  [ "$code" = "$([ "$signal" = USR1 ] && echo 0 || echo 75)" ] || fail "$signal: exit code $code"
+done
+cp stub/srun stub/mpirun
+sed -i 's/srun\./mpirun./g' stub/mpirun
+
+# PBS submits itself again with the same series; LSF gets the exit code, and requeues the job.
+printf 'n1\nn1\nn2\n' >nodes
+export PBS_O_WORKDIR=$work PBS_NODEFILE=$work/nodes PBS_JOBID=12.server RETNET_JOBS=$jobs
+echo 75 >mpirun.codes
+script pbs 0 bash "$jobs/train.pbs"
+must_call mpirun 1 '-s run.max_hours=11.8'
+must_call qsub 1 "-v RETNET_SERIES=12.server $jobs/train.pbs"
+export LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/nodes LSB_JOBID=13
+script lsf 75 bash "$jobs/train.lsf"
+must_call mpirun 1 'series blaunch'
+
+# sweep.sbatch: the keys of the task; a requeue names the task and not the whole array.
+export SLURM_SUBMIT_DIR=$work SLURM_JOB_ID=20 SLURM_JOB_NODELIST=here SLURM_ARRAY_JOB_ID=20
+export RETNET_TRAIN_SBATCH=$jobs/train.sbatch SLURM_ARRAY_TASK_ID=2
+echo RUNNING >squeue.output
+echo 75 >srun.codes
+script sweep 0 bash "$jobs/sweep.sbatch" -s train.steps=9
+must_call srun 1 '-s run.dir=SWEEP/2 -s run.requeue_exit=true -s optimizer.lr=1e-3 -s run.seed=1 -s train.steps=9'
+must_call squeue 1 '-j 20_2'
+must_call scontrol 1 'requeue 20_2'
+SLURM_ARRAY_TASK_ID=9 script beyond 2 bash "$jobs/sweep.sbatch"
+must_call srun 0
+unset SLURM_ARRAY_TASK_ID SLURM_ARRAY_JOB_ID
+
+# series.sh: each job depends on the one before. A job of a series does not requeue itself, and after
+# an error, the next job does not start.
+echo '31;cluster' >sbatch.output
+script series 0 bash "$jobs/series.sh" 3 -s train.steps=9
+must_call sbatch 3
+sed -n 2p sbatch.calls | grep -q -- '--dependency=afternotok:31 --kill-on-invalid-dep=yes .*train.sbatch -s train.steps=9$' ||
+  fail "the second job: $(sed -n 2p sbatch.calls)"
+[ "$(sed 's/.*RETNET_SERIES=\([^ ]*\).*/\1/' sbatch.calls | sort -u | wc -l)" = 1 ] || fail 'several series'
+printf '0\n1\n' >sbatch.codes
+script broken 1 bash "$jobs/series.sh" 3
+grep -q 'submitted: 31$' broken.log || fail "a refused job: $(cat broken.log)"
+for wrong in '' 0 -1 x; do script wrong 2 bash "$jobs/series.sh" $wrong; done
+export RETNET_SERIES=s
+script piece 75 bash "$jobs/train.sbatch"
+must_call scontrol 0
+echo 4 >srun.codes
+script error 4 bash "$jobs/train.sbatch"
+rm srun.calls
+code=0
+bash "$jobs/train.sbatch" >after.log 2>&1 || code=$?
+[ "$code" = 4 ] || fail "the job after an error ended with $code: $(cat after.log)"
+must_call srun 0
+unset RETNET_SERIES
+
+# eval.sbatch: one file per run, and a page for several; an error does not prevent the next run.
+mkdir A B
+printf '{"loss": 1.5}\n' >srun.output
+printf '3\n0\n' >srun.codes
+script eval 3 bash "$jobs/eval.sbatch" A B
+must_call srun 2 'retnet-eval --checkpoint A --data data --json'
+must_call retnet-report 1 '--out comparison.html A B'
+[ ! -e A/evaluation.json ] || fail 'a failed evaluation left a result'
+grep -q 1.5 B/evaluation.json || fail "no evaluation of B: $(cat eval.log)"
+finish
