@@ -32,7 +32,7 @@ struct rn_all_gather {
   int receives, sends;
   rn_shared_array *shared_completions; /* [buckets], one array per node */
   int64_t round;
-  int received, complete; /* buckets: received by this rank; known to be complete */
+  int received, complete; /* number of buckets received by this rank; number known to be complete */
   bool active;
 };
 
@@ -65,8 +65,8 @@ static rn_status allocate(rn_err *err, rn_all_gather *g) {
                   &g->first);
 }
 
-/* Creates the persistent requests that receive one shard from `peer` or send it there; advances *at
- * past them. */
+/* Creates the persistent requests that receive one shard from `peer` or send one to `peer`;
+ * advances *at past them. */
 static rn_status create_messages(rn_err *err, rn_all_gather *g, rn_range range, bool receive,
                                  int peer, int *at) {
   for (int64_t begin = range.begin; begin < range.end; begin += MAX_MESSAGE) {

@@ -2,10 +2,10 @@
  * All-gathers an array (the weights of a stage) over the replicas of the stage.
  *
  * A node holds one copy of the array (comm/optimizer/shared_array.h), so nothing is copied inside a
- * node: a bucket is complete when every rank of the node has written its shard and received the
- * shards that it receives for the node. Between nodes, each shard is sent once to each node, to the
- * rank that rn_node_receiver returns. Buckets complete in order, and ranks compute with the buckets
- * that are complete while later ones are in flight.
+ * node: a bucket is complete when every rank of the node has written its own shard and the shards
+ * of other nodes have arrived. Between nodes, each shard is sent once to each node, to the rank
+ * that rn_node_receiver returns. Buckets complete in order, and ranks compute with the buckets that
+ * are complete while later ones are in flight.
  */
 #ifndef RN_COMM_OPTIMIZER_ALL_GATHER_H
 #define RN_COMM_OPTIMIZER_ALL_GATHER_H

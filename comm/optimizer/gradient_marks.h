@@ -1,6 +1,6 @@
 /**
- * Marks in peer memory that tell the ranks of a node which gradients are complete, and which have
- * been read. The reduce-scatter uses them.
+ * Implements marks in peer memory. Each rank of a node marks which of its gradients are complete
+ * and which gradients it has read. The reduce-scatter uses these marks.
  *
  * A mark is a count of buckets since the peer memory was created. `peers` is NULL if no ranks share
  * memory: setting a mark then does nothing, and testing one returns true.

@@ -1,12 +1,12 @@
 /**
  * Sums gradients over nodes by sending a partial sum of each slice of a bucket from node to node.
  *
- * The ranks of a node read each other's gradients in place (comm/optimizer/peer_memory.h) and have
- * consecutive ranks. Each of them sums a part of the slices: it receives the partial sum of the
- * previous nodes, adds the gradients of its node's ranks in rank order, and sends the result to the
- * next node. The last node sends each slice to the rank that owns it. Values are thus added in rank
- * order, as if each rank had sent its gradient to the owner, but a node receives and sends each
- * element once instead of once per rank.
+ * The replicas of a node have consecutive indices and read each other's gradients in place
+ * (comm/optimizer/peer_memory.h). Each of them sums a part of the slices: it receives the partial
+ * sum of the previous nodes, adds the gradients of its node's ranks in rank order, and sends the
+ * result to the next node. The last node sends each slice to the rank that owns it. Values are thus
+ * added in rank order, as if each rank had sent its gradient to the owner, but a node receives and
+ * sends each element once instead of once per rank.
  */
 #ifndef RN_COMM_OPTIMIZER_NODE_SUMS_H
 #define RN_COMM_OPTIMIZER_NODE_SUMS_H

@@ -29,8 +29,8 @@ enum { RN_PEER_MARKS_BYTES = 4032 };
  */
 rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_node *node,
                                 const char *what, size_t bytes, rn_peer_memory **out);
-/** Unmaps the blocks; takes NULL. Other ranks may still read this rank's block. Collective: no.
- * Errors: none. */
+/** Unmaps the blocks; takes NULL. Other ranks that have mapped this rank's block may still read it.
+ * Collective: no. Errors: none. */
 void rn_peer_memory_destroy(rn_peer_memory **memory);
 
 /** Returns the node whose ranks share the memory. Not collective. Errors: none. */
@@ -44,8 +44,8 @@ void *rn_peer_memory_own(const rn_peer_memory *memory);
  * Errors: none. */
 const void *rn_peer_memory_of(const rn_peer_memory *memory, int replica);
 
-/** Return the marks of this rank, and of a replica on this node; all marks are 0 at creation. Not
- * collective. Errors: none. */
+/** These functions return the marks of this rank, and of a replica on this node; all marks are 0 at
+ * creation. Not collective. Errors: none. */
 void *rn_peer_memory_own_marks(const rn_peer_memory *memory);
 const void *rn_peer_memory_marks_of(const rn_peer_memory *memory, int replica);
 

@@ -33,11 +33,12 @@ struct rn_reduce_scatter {
   int64_t *at;           /* [buckets] offset in `own` of this rank's shard of each bucket */
   int64_t longest;       /* elements of this rank's largest shard */
   int senders;           /* number of ranks whose gradients arrive in messages */
-  int *buffer_index;     /* [size] index of each sender, in rank order; -1: no sender */
-  char *buffers;         /* [MAX_IN_FLIGHT, senders, longest] receive buffers */
-  const char **addend;   /* [size] work space of sum_bucket */
-  MPI_Request *request;  /* [MAX_IN_FLIGHT, size, 2]: for each rank, a receive and a send */
-  int *order;            /* [buckets] bucket indices in the order in which they were started */
+  int *buffer_index; /* [size] index of each sender in `buffers`, in rank order; -1: the rank is not
+                        a sender */
+  char *buffers;     /* [MAX_IN_FLIGHT, senders, longest] receive buffers */
+  const char **addend;  /* [size] work space of sum_bucket */
+  MPI_Request *request; /* [MAX_IN_FLIGHT, size, 2]: for each rank, a receive and a send */
+  int *order;           /* [buckets] bucket indices in the order in which they were started */
   int started, posted, summed; /* counts of buckets; summed <= posted <= started */
   int64_t earlier;             /* number of buckets in all earlier rounds */
   int64_t bytes_sent;
@@ -208,7 +209,8 @@ static const char *addend_of(const rn_reduce_scatter *r, int order_index, int i,
   return (const char *)rn_peer_memory_of(r->peers, i) + offset_of(r, gradient);
 }
 
-/* own = sum of the contributions of all ranks, in rank order. */
+/* Writes to `own` the sum of the contributions of all ranks to this rank's shard of a bucket, added
+ * in rank order. */
 static void sum_bucket(const rn_reduce_scatter *r, int order_index) {
   const int bucket = r->order[order_index];
   const rn_range mine = rn_optimizer_shards_of(r->shards, bucket, r->rank);

@@ -1,6 +1,7 @@
 /**
- * An array that the ranks of a node share: one copy, in a shared-memory MPI window. All ranks of
- * the node read it; a rank may write only elements that no other rank accesses at the same time.
+ * Implements an array that the ranks of a node share: a node has one copy, in a shared-memory MPI
+ * window. All ranks of the node read it; a rank may write only elements that no other rank accesses
+ * at the same time.
  */
 #ifndef RN_COMM_OPTIMIZER_SHARED_ARRAY_H
 #define RN_COMM_OPTIMIZER_SHARED_ARRAY_H

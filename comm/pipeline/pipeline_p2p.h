@@ -89,7 +89,7 @@ rn_status rn_pipeline_p2p_test(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
                                bool *complete);
 
 /**
- * Waits until a message is sent or received; returns at once for RN_PIPELINE_P2P_NO_MESSAGE.
+ * Waits until a message is sent or received; returns immediately for RN_PIPELINE_P2P_NO_MESSAGE.
  *
  * Collective: with the neighbour's matching send or receive.
  * Errors:     RN_ERR_MPI.

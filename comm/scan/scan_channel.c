@@ -50,7 +50,7 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
 }
 
 /* Waits up to LAST_WAIT_S for all transfers; returns true if they complete. Unless a rank has
- * failed, they complete at once. */
+ * failed, they complete immediately. */
 static bool completes(rn_scan_channel *channel) {
   const double start = MPI_Wtime();
   rn_backoff backoff = {0};

@@ -13,12 +13,13 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
-/* Message tags. Wrap-around messages may have the same tags but cannot match these messages: they
- * are sent from the last rank to the first, and these only to later ranks. */
+/* Message tags. Wrap-around messages may have the same tags but cannot match the messages of the
+ * scan: wrap-around messages go from the last rank to the first, those of the scan only to later
+ * ranks. */
 enum { LOG_DECAYS, STATES };
 
-/* Workspace for three states: that of all received pieces before this rank's, that of these pieces
- * and this rank's, and that of the message received last. */
+/* Workspace for three states: the state of all received pieces before this rank's piece, the state
+ * of these pieces followed by this rank's piece, and the state in the last received message. */
 typedef struct doubling {
   float *states;   /* [3, heads, matrix] */
   double *log_sum; /* [3, heads] */
@@ -54,8 +55,8 @@ static void doubling_destroy(rn_scan *scan, bool *ended) {
   free(d);
 }
 
-/* Computes x += exp(log_x) received, where `received` is the state of the pieces before those of x.
- * If the factor is 0, a NaN in `received` has no effect. */
+/* Computes x += exp(log_x) * received, where `received` is the state of the pieces before those of
+ * `x`. If the factor is 0, a NaN in `received` has no effect. */
 static void combine(const rn_scan *scan, const double *log_x, const float *received, float *x) {
   const int64_t m = scan->shape.matrix;
   for (int i = 0; i < scan->n; i++) {

@@ -111,8 +111,8 @@ static inline int rn_scan_segment_index(const rn_scan *scan) {
 float rn_scan_factor(double log_decay);
 
 /**
- * Computes out = factor before + own, or own if the factor is 0, for a range of [n, matrix].
- * Not collective. Errors: none.
+ * Computes out = factor * before + own, or out = own if the factor is 0, for a range of [n,
+ * matrix]. Not collective. Errors: none.
  */
 void rn_scan_advance(const rn_scan *scan, rn_range elements);
 /** Calls rn_scan_advance for all elements of the current scan. Not collective. Errors: none. */

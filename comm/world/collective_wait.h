@@ -35,8 +35,8 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
 rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
                                       rn_status (*work)(rn_err *err, void *context), void *context);
 
-/** Ends the work early. Each round calls asked() in the calling thread; if it returns true on any
- * rank, all ranks set `given` in the same round. */
+/** A way to end the work early. Each round calls asked() in the calling thread; if asked() returns
+ * true on any rank, all ranks set `given` in the same round. */
 typedef struct rn_collective_stop {
   bool (*asked)(void);
   atomic_bool given;

@@ -27,8 +27,9 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
 /** Takes NULL. Collective: over the world. Errors: none. */
 void rn_grid_destroy(rn_grid **grid);
 
-/** Return this rank's coordinate on an axis, or (_size) the number of ranks on it. The replica axis
- * combines data and sequence. Not collective. Errors: none. */
+/** These functions return this rank's coordinate on an axis or, with the suffix _size, the number
+ * of ranks on the axis. The replica axis combines data and sequence. Not collective. Errors: none.
+ */
 int rn_grid_data(const rn_grid *grid);
 int rn_grid_pipeline(const rn_grid *grid);
 int rn_grid_pipeline_size(const rn_grid *grid);

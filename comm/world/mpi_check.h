@@ -33,8 +33,8 @@ static inline rn_status rn_mpi_waited(rn_status status) {
 void rn_mpi_version_line(char *line, size_t bytes);
 
 /**
- * Free a communicator or a window and set it to its null handle; a null handle is accepted. The
- * call is marked as a wait for the watchdog.
+ * These functions free a communicator or a window and set the handle to its null value; a null
+ * handle is accepted. The call is marked as a wait for the watchdog.
  *
  * Collective: over the communicator, or over the window.
  * Errors:     none: an MPI error is ignored, because the caller no longer uses the object.
@@ -44,8 +44,8 @@ void rn_mpi_free_window(MPI_Win *window);
 
 /**
  * Lets MPI progress all messages of this process; for loops that wait without other MPI calls.
- * Probes `comm` for a tag that is never used, because a probe that finds a message may return at
- * once, without progress.
+ * Probes `comm` for a tag that is never used, because a probe that finds a message may return
+ * immediately, without progress.
  *
  * Collective: no.
  * Errors:     none; the calls that complete the messages return them.

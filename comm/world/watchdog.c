@@ -24,7 +24,8 @@ typedef struct heartbeat {
   rn_progress progress;
   _Atomic int64_t checked_ns; /* time of the last check by the rank's watchdog; stale if the process
                                  is stopped */
-  _Atomic int printed; /* set when a rank prints the table; only the node's first rank's is used */
+  _Atomic int printed; /* set when a rank prints the table; used only in the heartbeat of the node's
+                          first rank */
   int rank;
 } heartbeat;
 

@@ -73,7 +73,8 @@ const char *rn_world_host(const rn_world *world);
  * Not collective. Errors: none.
  */
 int rn_world_level(const rn_world *world);
-/** Returns the name of that level, such as MPI_THREAD_FUNNELED. Not collective. Errors: none. */
+/** Returns the name of the thread level, such as MPI_THREAD_FUNNELED. Not collective. Errors: none.
+ */
 const char *rn_world_level_name(const rn_world *world);
 /** Returns the communicator of the world: a duplicate of MPI_COMM_WORLD, or a part of a duplicate.
  * Not collective.
@@ -116,11 +117,12 @@ rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, 
  */
 rn_status rn_world_broadcast(rn_err *err, rn_world *world, void *bytes, size_t count);
 
-/** values [count] = element-wise maximum over ranks. Collective: over the world. Errors:
- * RN_ERR_MPI. */
+/** Replaces values [count] by their element-wise maximum over the ranks. Collective: over the
+ * world. Errors: RN_ERR_MPI. */
 rn_status rn_world_max(rn_err *err, rn_world *world, int64_t *values, int count);
 
-/** values [count] = element-wise sum over ranks. Collective: over the world. Errors: RN_ERR_MPI. */
+/** Replaces values [count] by their element-wise sum over the ranks. Collective: over the world.
+ * Errors: RN_ERR_MPI. */
 rn_status rn_world_sum(rn_err *err, rn_world *world, int64_t *values, int count);
 
 /**

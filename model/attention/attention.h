@@ -4,9 +4,9 @@
  *   P[n][m] = softmax over m of q_n . k_m / sqrt(K),   lo(n) <= m <= n,   o_n = sum_m P[n][m] v_m
  *   lo(n) = max(n - doc_position(n), n - window + 1)    the second term applies only with a window
  *
- * Query head h uses key head h div (H / G). Forward keeps a running maximum and sum of each row
- * (online softmax) and saves lse = maximum + log(sum). Backward recomputes the blocks of P from
- * lse:
+ * With H query heads and G key heads, query head h uses key head h div (H / G). Forward keeps a
+ * running maximum and sum of each row (online softmax) and saves lse = maximum + log(sum). Backward
+ * recomputes the blocks of P from lse:
  *
  *   delta_n = do_n . o_n,  dP = do v^T,  dS = P (dP - delta)
  *   dq = dS k / sqrt(K),   dk = dS^T q / sqrt(K),   dv = P^T do

@@ -42,13 +42,14 @@ static rn_tile_product product_of(const phase_work *p, int index, rn_matrix x, r
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
 }
 
-/* True if the sums of q, k and v are so short that they are computed in double. Their weights are
- * then read unpacked. */
+/* True if the phase projects q, k and v and the sums are short enough to be computed in double. The
+ * weights are then read unpacked. */
 static bool sums_in_fp64(const rn_block_attention *b, rn_attention_phase phase) {
   return phase == RN_ATTENTION_IN && !b->bf16 && b->dim <= RN_FP64_SUM_MAX;
 }
 
-/* Packs the weights of a phase, if they are read packed, and computes the steps of the phase. */
+/* Packs the weights of a phase, if its products read packed weights, and computes the steps of the
+ * phase. */
 static void run_steps(phase_work *p, const rn_layer_params *at, const rn_pass *pass,
                       rn_attention_phase phase, const rn_tile_step *steps, int count) {
   const rn_rows rows = rn_rows_of_unit(pass->unit);

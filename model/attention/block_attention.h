@@ -37,7 +37,8 @@ typedef struct rn_block_attention {
   rn_rotary_table rotary;
 } rn_block_attention;
 
-/** The buffers of one layer's block. After backward_input, kv and q hold the gradients. */
+/** The buffers of one layer's block. After backward_input, kv and q hold the gradients of k, v and
+ * q. */
 typedef struct rn_block_attention_activations {
   rn_array kv;  /* [R, ld_pair]: rotated keys, then values */
   rn_array q;   /* [R, ld_q], rotated */
@@ -50,7 +51,8 @@ typedef struct rn_block_attention_activations {
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_attention_activations;
 
-/** Returns a block for units of at most B sequences and T tokens that has sizes but no tables. */
+/** Returns a block that has sizes but no tables, for units of at most `max_sequences` sequences of
+ * at most `max_tokens` tokens. */
 rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
 /** Returns the bytes of the tables of a block. */
 size_t rn_block_attention_bytes(const rn_block_attention *shape);

@@ -8,7 +8,8 @@
  * results of the blocks are combined in ascending order. The bits of the results therefore depend
  * neither on the number of threads nor on other sequences.
  *
- *   block i:  e_m = exp(q . k_m / sqrt(K) - top_i),  sum_i = sum_m e_m,  o_i = sum_m e_m v_m
+ *   block i:  top_i = max_m q . k_m / sqrt(K),  e_m = exp(q . k_m / sqrt(K) - top_i),
+ *             sum_i = sum_m e_m,  o_i = sum_m e_m v_m
  *   o = sum_i exp(top_i - top) o_i / sum_i exp(top_i - top) sum_i,   top = max_i top_i
  *
  * Source: Dao et al., Flash-Decoding (2023), but the blocks do not depend on the number of threads.
@@ -59,7 +60,7 @@ static inline rn_range rn_attention_cache_held(const rn_attention_cache *cache, 
 /** Stores the rotated key [K] and the value [K] of the token at a position. */
 void rn_attention_cache_put(rn_cache_head at, int64_t position, const rn_real *key,
                             const rn_real *value);
-/** Copies the key and the value of a token that is stored. */
+/** Copies the stored key [K] and value [K] of the token at a position to `key` and `value`. */
 void rn_attention_cache_get(rn_cache_head at, int64_t position, rn_real *key, rn_real *value);
 
 /** The addresses of one token's key, K contiguous elements, and value, K elements with a stride of

@@ -156,7 +156,7 @@ static rn_real *row_scales(const rn_decoder *d, int layer) {
   return d->alpha + (int64_t)table * d->slots * d->spec.heads;
 }
 
-/* Computes one head of one row of the input of the output projection, from k, v, q and g. */
+/* Computes the input of the output projection for one row and one head, from k, v, q and g. */
 static void retain(const rn_decode_step *s, int row, int h) {
   const rn_decoder *d = s->d;
   const int D = d->spec.dim, Vd = d->spec.value_dim, K = d->key_width, V = d->value_width;

@@ -57,7 +57,8 @@ size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 
 /** Sets the position of the slot's next token in its sequence; the whole sequence is one document.
- * In attention layers, the token sees the tokens before this position that the slot has stored. */
+ * In attention layers, that token sees those earlier tokens whose keys and values the slot stores.
+ */
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
 
 /** Returns the number of bytes that rn_decoder_save writes for a slot. With attention layers, it

@@ -21,7 +21,7 @@ typedef struct rn_decode_step {
   bool begins;          /* true if some row is at position 0 */
   rn_real *normed;      /* [count, D]: normed rows, this thread's copy */
   const rn_real *in;    /* [count, D]: input of the next block; either `normed` or the stream */
-  int layer, attending; /* index of the layer; number of attention layers before it */
+  int layer, attending; /* index of the layer; number of attention layers before this layer */
   const rn_layer_params *at;
 } rn_decode_step;
 

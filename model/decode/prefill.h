@@ -1,7 +1,7 @@
 /**
  * Prefill: processes a prompt by forward passes of the model's layers instead of decoder steps.
- * Provides the ports through which a pass starts from the state, keys and values of a decoder's
- * slot and stores there the ones after its unit.
+ * Provides the ports between a pass and a slot of a decoder: a pass starts from the slot's state,
+ * keys and values, and replaces them by those after its unit.
  */
 #ifndef RN_MODEL_DECODE_PREFILL_H
 #define RN_MODEL_DECODE_PREFILL_H
@@ -35,7 +35,7 @@ typedef struct rn_prefill_unit {
 /** Begins a unit of `tokens` tokens at the slot's position. The result is valid until the next
  * call. */
 rn_prefill_unit rn_prefill_begin(rn_prefill *prefill, int slot, int tokens);
-/** Advances the slot's position by the unit's tokens, after the pass is complete. */
+/** Advances the slot's position by `tokens`. Call after the pass is complete. */
 void rn_prefill_end(rn_prefill *prefill, int tokens);
 
 #endif

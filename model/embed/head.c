@@ -194,8 +194,8 @@ static rn_rows rows_of(const block_work *p) {
   return (rn_rows){p->loss->rows, (int)p->loss->rows, p->head->block};
 }
 
-/* The projection is not packed, because each element of it is used for few rows. A block of few
- * rows is therefore one tile high. */
+/* The projection is not packed, because each element of it is used for few rows. With a large
+ * vocabulary, blocks have few rows, and tiles have WIDE columns. */
 rn_step_shape rn_head_logits_shape(const rn_head *head) {
   enum { WIDE = 400 };
   return (rn_step_shape){head->vocab, head->pieces > 1 ? WIDE : 1, head->dim};

@@ -73,7 +73,7 @@ typedef struct rn_loss {
 
 /**
  * Computes loss->sum. Unless loss->dy is NULL, also computes dy and accumulates the gradients of
- * the weights (times scale); the accumulator is otherwise unused.
+ * the weights (times scale). If loss->dy is NULL, the accumulator is not used.
  */
 void rn_head_loss(const rn_head *head, const rn_real *params, rn_head_work *work, rn_loss *loss,
                   rn_grad_accumulator *accumulator);

@@ -62,7 +62,7 @@ typedef struct ffn_work {
 
 typedef ffn_weights weights_of_phase(const rn_ffn_block *b, rn_array fc1, rn_array fc2);
 
-/* Packs the weights of a phase. */
+/* Returns the arguments of a phase's tile functions, after packing the weights of the phase. */
 static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                         weights_of_phase *weights_of, const rn_ffn_activations *activations) {
   ffn_work work = {
@@ -138,8 +138,8 @@ static void activate(const ffn_work *p, int count, rn_array inner, rn_array prod
                   has_gate(p) ? first + p->block->ffn_dim : NULL, rn_array_reals(product));
 }
 
-/* Computes the gradient of a row of the first product, in `inner`. On entry, `product` holds the
- * gradient of `product`; on return, it holds the recomputed product. */
+/* Replaces a row of the first product, `inner`, by its gradient. On entry, `product` holds the
+ * gradient of the activated row; on return, it holds the activated row, which is recomputed. */
 static void activate_backward(const ffn_work *p, int count, rn_array inner, rn_array product) {
   if (p->block->bf16) {
     activate_bf16_backward(p, count, rn_array_bf16s(inner), rn_array_bf16s(product));

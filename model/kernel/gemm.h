@@ -40,9 +40,9 @@ typedef struct rn_gemm_backend {
   /** Returns true if nn with a transposed copy of b is faster than nt on this CPU
    * (model/kernel/gemm_pack.h). NULL if nn is never faster. */
   bool (*transposes)(void);
-  /** Does the same as bf16_nt, but b is packed: the pointer `b` is the first panel that the product
-   * reads, and ldb is the number of columns of this panel that precede the first column of c. NULL
-   * if the backend does not pack weights. */
+  /** Does the same as bf16_nt, but b is packed: `b` points to the first panel that the product
+   * reads, and `ldb` is the number of columns of this panel that precede the first column of c.
+   * NULL if the backend does not pack weights. */
   rn_gemm_bf16_fn *bf16_packed;
 } rn_gemm_backend;
 

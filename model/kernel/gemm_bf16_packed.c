@@ -2,8 +2,8 @@
  * Computes products of bf16 rows and a packed weight by oneDNN's brgemm code.
  *
  * oneDNN 2 has brgemm code only for operands without gaps between rows, and only for whole panels.
- * For other tiles, the operands are copied to and from scratch memory, which costs 3 to 5 %; the
- * code that oneDNN would use for them is 10 to 25 % slower.
+ * For other tiles, the operands are copied to and from scratch memory, which costs 3 to 5 %.
+ * Without copies, oneDNN would use other code for these tiles, which is 10 to 25 % slower.
  */
 #include <assert.h>
 #include <string.h>

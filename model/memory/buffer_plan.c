@@ -19,7 +19,7 @@ static rn_phase_set without_holes(rn_phase_set live) {
 
 /* Returns the phases in which a buffer in the workspace is live. With RN_SAVE_INPUTS, backward
  * recomputes a layer's forward immediately before the layer's backward, so saved buffers are live
- * from one to the other. */
+ * from the recomputed forward to the backward. */
 static rn_phase_set live_in_workspace(rn_save_policy policy, rn_buffer_use use) {
   const rn_phase_set both = use.forward | use.backward;
   if (policy == RN_SAVE_NOTHING) return use.forward;

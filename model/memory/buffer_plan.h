@@ -52,7 +52,7 @@ static inline rn_buffer_use rn_use_in_backward(rn_unit_phase first, rn_unit_phas
   return (rn_buffer_use){RN_BUFFER_TEMPORARY, 0, rn_phase_range(first, last)};
 }
 
-/** Combines two uses of one buffer; the second use does not need the contents that the first one
+/** Combines two uses of one buffer; the second use does not need the contents that the first use
  * leaves. */
 static inline rn_buffer_use rn_use_twice(rn_buffer_use a, rn_buffer_use b) {
   return (rn_buffer_use){a.kind, a.forward | b.forward, a.backward | b.backward};

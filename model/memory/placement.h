@@ -2,7 +2,7 @@
  * Places buffers in one block of memory. Buffers that are live at the same time do not overlap.
  *
  * Lifetimes are sets of phases, of which there are at most 64. Buffers are placed by decreasing
- * size, each into the smallest gap that fits between the buffers that it must not overlap. The
+ * size, each into the smallest sufficient gap between the buffers that it must not overlap. The
  * result depends only on the list of buffers.
  */
 #ifndef RN_MODEL_MEMORY_PLACEMENT_H

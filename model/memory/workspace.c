@@ -26,8 +26,8 @@ static bool stays_live(const rn_workspace *w, const rn_planned_buffer *planned,
          (live >> phase & 1);
 }
 
-/* Returns the first buffer at or after byte `from` that was live in the previous phase and still
- * is, or NULL if there is none. */
+/* Returns the first buffer at or after byte `from` that was live in the previous phase and is still
+ * live, or NULL if there is none. */
 static const rn_buffer *next_live(const rn_workspace *w, rn_unit_phase phase, size_t from) {
   const rn_buffer *found = NULL;
   for (int i = 0; i < w->plan->count; i++) {

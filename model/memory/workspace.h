@@ -1,5 +1,5 @@
 /**
- * A workspace is the memory of a plan's temporary buffers, and stores the current phase.
+ * A workspace consists of the memory of a plan's temporary buffers and the current phase.
  *
  * Tests may poison the workspace: at the start of each phase, all bytes are filled with NaN, except
  * those of buffers that stay live. Code that reads a buffer outside its declared lifetime, or

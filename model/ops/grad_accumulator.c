@@ -30,8 +30,8 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
   }
 }
 
-/* Computes sums += values. Sets `overflowed` if the sum of `parts` summands of a value's magnitude
- * might overflow, or if a value is NaN, because the comparison is then false. */
+/* Computes sums += values. Sets `overflowed` if a sum of `parts` summands as large as one of the
+ * values might overflow, or if a value is NaN (any comparison with NaN is false). */
 static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t n,
                         const rn_real *values, int64_t *sums) {
   const double limit = 0x1p11 / parts;

@@ -52,8 +52,8 @@ typedef struct backward_work {
   const rn_norm_grads *grads;
 } backward_work;
 
-/* Computes dx row by row. While a row is in cache, also adds its contributions to the gradients of
- * weight and bias to sums [1 or 2, D]. */
+/* Computes dx row by row. While a row is in cache, also computes the row's contributions to the
+ * gradients of weight and bias, and adds them to `sums` [1 or 2, D]. */
 static void backward_rows(const void *self, rn_range rows, double *sums) {
   const backward_work *work = self;
   const rn_norm *norm = work->norm;

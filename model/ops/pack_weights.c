@@ -15,7 +15,8 @@ size_t rn_pack_weights_bytes(const rn_packed_weight *weights, int count) {
   return bytes;
 }
 
-/* Minimum number of rows; with fewer, packing would take longer than it saves. */
+/* Minimum number of rows for which weights are packed. With fewer rows, packing would take more
+ * time than it saves. */
 enum { MIN_ROWS = 64 };
 
 static bool pays(rn_rows rows) {

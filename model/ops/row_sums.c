@@ -38,8 +38,8 @@ static void accumulate(const double *sums, int64_t count, int64_t stride, rn_ran
   rn_grad_accumulator_vector(accumulator, offset + slice.begin, n, values);
 }
 
-/* Accumulates the sums of `count` parts in the gradient, for one slice of each vector. Adds the
- * sums of `together` parts before each call of the accumulator. */
+/* Accumulates the sums of `count` parts in the gradient, for one slice of each vector. Each call of
+ * the accumulator adds the total of `together` parts. */
 static void accumulate_slice(const rn_row_sums *s, int64_t count, int64_t together, rn_range slice,
                              rn_grad_accumulator *accumulator) {
   for (int64_t p = 0; p < count; p += together) {

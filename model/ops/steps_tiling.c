@@ -60,8 +60,9 @@ static rn_step_tiling step_tiling(int block_rows, int64_t blocks, rn_step_shape 
   return s;
 }
 
-/* In reproducible mode, tiles must not depend on the number of rows, which depends on the layout of
- * the ranks. Their width is chosen for a typical number of blocks. */
+/* Returns the number of blocks for which the width of tiles is chosen. In reproducible mode, this
+ * is a typical number, because tiles must not depend on the number of rows, which depends on the
+ * layout of the ranks. */
 static int64_t typical_blocks(const rn_steps_tiling *t) {
   enum { TYPICAL_BLOCKS = 32, MANY = 8 };
   if (t->rows.reduction_block == 0) return t->blocks;

@@ -171,7 +171,7 @@ bool rn_weight_queue_is_empty(const rn_weight_queue *q) {
   return !any_unclaimed(q->entry, q->count);
 }
 
-/* Copies an entry and its tile states to a position that is not after its old position. */
+/* Copies an entry and its tile states to the same or an earlier position. */
 static void move(entry *to, tile_state *tile, const entry *from) {
   const int64_t left = unclaimed(from), next = atomic_load(&from->next);
   for (int64_t i = 0; i < from->sum.tiles; i++) atomic_init(&tile[i], atomic_load(&from->tile[i]));

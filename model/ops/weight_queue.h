@@ -45,7 +45,7 @@ struct rn_weight_sum {
 
 /** Capacity of a queue: the number of products, and the total number of their tiles. The products
  * of a layer of 4096 channels fit with tiles of 64 x 256 elements. Products that do not fit are
- * computed at once. */
+ * computed immediately. */
 enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 1 << 15 };
 
 typedef struct rn_weight_queue rn_weight_queue;
@@ -62,8 +62,8 @@ void rn_weight_queue_destroy(rn_weight_queue **queue);
 size_t rn_weight_queue_bytes(void);
 
 /**
- * Adds a product. If the queue is full, first computes the products in it. Computes a product with
- * more than RN_WEIGHT_QUEUE_TILES tiles at once.
+ * Adds a product. If the queue is full, first computes the products in it. A product with more than
+ * RN_WEIGHT_QUEUE_TILES tiles is computed immediately.
  *
  * Ownership: the operands and dw must stay valid, and the caller must not change them, until the
  *            product has been computed.
@@ -78,7 +78,7 @@ typedef struct rn_weight_queue_event {
 } rn_weight_queue_event;
 
 /** Arranges a call of event.complete when all products that are now in the queue are complete. The
- * call is made at once if they are complete already, otherwise within the next
+ * call is made immediately if they are complete already, otherwise within the next
  * rn_weight_queue_notify, _add, _run or _finish that finds them complete. */
 void rn_weight_queue_notify(rn_weight_queue *queue, rn_weight_queue_event event);
 

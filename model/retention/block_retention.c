@@ -62,8 +62,7 @@ static void contribute(const rn_block_retention *b, const rn_retention_view *u, 
   }
 }
 
-/* Computes o from the state before the segment, and the row scale alpha, for the forms without
- * chunks. */
+/* Computes the output o and the row scale alpha, for the forms without chunks. */
 static void retain_without_chunks(const rn_block_retention *b, const rn_retention_view *u,
                                   rn_form form, rn_block_retention_activations *activations) {
   const bool by_weights = form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_PARALLEL;

@@ -85,8 +85,8 @@ typedef struct rn_block_retention_activations {
                       without chunks */
   rn_real *received; /* [B, H, K, V]: state before the segment, saved for recomputation */
   /* temporary */
-  rn_real *own,
-      *state; /* [B, H, K, V]: own: contribution of the segment; state: state of the scan */
+  rn_real *own, *state; /* [B, H, K, V]: own: contribution of the segment, input of the scan; state:
+                           output of the scan */
   rn_real *chunk_states; /* [chunks, B, H, K, V]: contributions of chunks to states */
   rn_real *o;            /* [R, H V]: output of the retention */
   rn_real *alpha;        /* [R, H] */
@@ -104,12 +104,13 @@ typedef struct rn_block_retention_activations {
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_retention_activations;
 
-/** Returns a block for units of at most B sequences and T tokens that has sizes but no tables. */
+/** Returns a block that has sizes but no tables, for units of at most `max_sequences` sequences of
+ * at most `max_tokens` tokens. */
 rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
 /** Returns the bytes of the tables of a block. */
 size_t rn_block_retention_bytes(const rn_block_retention *shape);
 
-/** Creates a block with its tables, for units of at most B sequences and T tokens. Errors:
+/** Creates a block with its tables, for the same units as in rn_block_retention_shape. Errors:
  * RN_ERR_MEMORY. */
 rn_status rn_block_retention_create(rn_err *err, const rn_spec *spec, int max_sequences,
                                     int max_tokens, rn_block_retention *out);

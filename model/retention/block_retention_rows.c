@@ -67,8 +67,8 @@ static rn_rotation rotation(const rn_retention_rows *r, rn_real scale, bool inve
   return (rn_rotation){r->pass->unit->tokens, r->b->heads, scale, inverse};
 }
 
-/* Rotates the keys or queries in a tile of x. They are in columns [0, D) of x; the tile has whole
- * heads of them. */
+/* Rotates the keys or queries in a tile of x. The keys or queries are columns [0, D) of x; the tile
+ * consists of whole heads. */
 static void rotate_tile(const rn_retention_rows *r, const rn_step_tile *tile, rn_matrix x,
                         rn_real scale) {
   const int K = r->b->key_width;

@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <stddef.h>
 
-/* The weights of a block, in three arrays: k and v, q and g, out. */
+/* The weights of a block: `k` also contains the weights of v, and `q` also those of g. */
 typedef struct weight_arrays {
   rn_array k, q, out;
 } weight_arrays;
 
-/* True if the sums of k, v, q and g are so short that they are computed in double. Their weights
- * are then read unpacked. */
+/* True if the sums in the projections of k, v, q and g are short enough to be computed in double.
+ * The weights of these projections are then read unpacked. */
 static bool sums_in_fp64(const rn_block_retention *b) {
   return !b->bf16 && b->dim <= RN_FP64_SUM_MAX;
 }

@@ -28,9 +28,9 @@ typedef struct rn_eager_completion {
 } rn_eager_completion;
 
 /**
- * Starts the eager completion of a scan. The caller has called the scan's begin(); the completion
- * calls end() and publish(). `states` are the arguments of rn_retention_propagate; states.state is
- * overwritten.
+ * Starts the eager completion of a scan. The caller must call the scan's begin() first; the
+ * completion calls end() and publish(). `states` are the arguments of rn_retention_propagate;
+ * states.state is overwritten.
  *
  * Ownership: all arguments stay valid until rn_eager_completion_finish; *out must not move.
  */
@@ -42,8 +42,8 @@ void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
  * is left. Does nothing if `queue` is NULL. */
 void rn_eager_completion_run_weights(rn_eager_completion *completion, rn_weight_queue *queue);
 
-/** Waits for the state if it has not been received yet, and propagates it if that has not been done
- * yet. Call outside parallel regions. Errors: those of the scan. */
+/** Waits for the state and propagates it to the chunks; skips what polls have already done. Call
+ * outside parallel regions. Errors: those of the scan. */
 rn_status rn_eager_completion_finish(rn_err *err, rn_eager_completion *completion);
 
 #endif

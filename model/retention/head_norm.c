@@ -88,7 +88,7 @@ typedef struct weight_backward {
   rn_array dz;
 } weight_backward;
 
-/* Adds dz y to sums [V] in some rows, then replaces dz by dy in these rows. */
+/* For the given rows, adds dz y to sums [V] and then replaces dz by dy. */
 static void weight_backward_rows(const void *self, rn_range rows, double *sums) {
   enum { LANES = 16 };
   const weight_backward *work = self;

@@ -54,8 +54,8 @@ static bool local_test(void *self) {
   return true;
 }
 
-/* Copies the state to `before` and advances it. With decay 0, replaces the state instead of
- * multiplying it by 0, so that an Inf or NaN in it does not survive. */
+/* Copies the state to `before`, then advances the state. With decay 0, replaces the state instead
+ * of multiplying it by 0, so that an Inf or NaN in it does not survive. */
 static void advance(double decay, int64_t m, const rn_real *own, rn_real *state, rn_real *before) {
   memcpy(before, state, (size_t)m * sizeof state[0]);
   if (decay == 0) {

@@ -26,12 +26,12 @@
 #include "proto/ports/scan_port.h"
 
 /** Number of elements of a head's state in a slab, which one task updates over all chunks. Slabs
- * are so small that there are enough tasks for many threads in the states of a few heads. */
+ * are small enough that the states of a few heads give enough tasks for many threads. */
 enum { RN_SLAB_ELEMENTS = 1024 };
 
-/** The sizes, decay tables and work space of the threads, for segments of at most max_tokens. The
- * pointers to tables are those of the first layer; rn_retention_of_layer returns a core with the
- * pointers of another layer. */
+/** The sizes, decay tables and work space of the threads, for segments of at most max_tokens
+ * tokens. The pointers to tables are those of the first layer; rn_retention_of_layer returns a core
+ * with the pointers of another layer. */
 typedef struct rn_retention {
   int heads, key_width, value_width, chunk, max_tokens;
   rn_retention_scale scale;
@@ -92,7 +92,7 @@ rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens);
 /** Returns the bytes of memory that a core of this shape needs. */
 size_t rn_retention_bytes(const rn_retention *shape);
 
-/** Creates the core for a spec and segments of at most max_tokens. Errors: RN_ERR_MEMORY. */
+/** Creates the core for a spec and segments of at most max_tokens tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out);
 
 /** Returns the core for a layer of the model. Ownership: it points into `r`. */
@@ -134,7 +134,7 @@ void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view 
  * Computes `before` from the contributions: the state before each chunk, or for REVERSE the adjoint
  * of the state after each chunk. On entry, states->state is the state at the segment's first
  * boundary in the direction of the scan; on return, at the last boundary. Unless states->received
- * is NULL, copies the value on entry to it.
+ * is NULL, first copies states->state to states->received.
  */
 void rn_retention_propagate(const rn_retention *r, const rn_retention_view *u,
                             rn_scan_direction direction, const rn_segment_states *states);
@@ -161,8 +161,8 @@ void rn_retention_backward_chunks(const rn_retention *r, const rn_retention_view
                                   const rn_scan_port *port, rn_retention_terms terms,
                                   rn_chunk_states states, const rn_retention_grads *grads);
 
-/** The parallel form, computed token by token in rn_real only. It is the reference for the
- * tests. */
+/** These functions compute the parallel form token by token, in rn_real only. They are the
+ * reference for tests. */
 void rn_retention_parallel_own(const rn_retention *r, const rn_retention_view *u, rn_real *own);
 void rn_retention_parallel_forward(const rn_retention *r, const rn_retention_view *u,
                                    const rn_real *before, rn_real *o, int64_t ldo,

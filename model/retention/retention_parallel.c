@@ -142,8 +142,8 @@ static void inner_backward(const head_view *w, const head_grads *g) {
   }
 }
 
-/* Adds the contributions of the state before the segment and of the adjoint of the state after
- * the segment. */
+/* Adds to the gradients the contributions of the state before the segment and of the adjoint of the
+ * state after the segment. */
 static void cross_backward(const head_view *w, const head_grads *g, const rn_real *before,
                            const rn_real *adjoint_after) {
   for (int n = 0; n < w->tokens && w->doc_position[n] > n; n++) {

@@ -23,8 +23,8 @@ rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spe
  */
 void rn_spec_settle_attention(Retnet__Model *model);
 
-/** If `model`, to which the preset is applied, is a transformer, marks the keys of the preset that
- * only retention reads as not given. */
+/** Prepares a preset before it is applied to `model`: if the model is a transformer, marks the keys
+ * that only retention reads as not given. */
 void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset);
 
 /** Checks the heads of attention layers. Errors: RN_ERR_USAGE naming the key. */

@@ -34,7 +34,8 @@ typedef struct rn_stage_memory {
   rn_buffer_plan plan[RN_SAVE_POLICIES];
   /* each is allocated with the first rn_activations of its policy */
   rn_workspace workspace[RN_SAVE_POLICIES];
-  rn_workspace *head_workspace; /* workspace of the head; this is the first workspace allocated */
+  rn_workspace *head_workspace; /* workspace that holds the head's buffers: the workspace that was
+                                   allocated first */
   rn_head_work head_work;       /* buffers of the head, in head_workspace */
 } rn_stage_memory;
 

@@ -273,7 +273,8 @@ static void ffn_backward(const rn_layer *layer, const rn_pass *pass, rn_layer_ac
   add_residual_gradient(layer, pass, dy, d);
 }
 
-/* Computes d, the gradient of the input of the retention or attention block, from d_out. */
+/* Computes grads.dx, the gradient of the input of the retention or attention block, from grads.dy.
+ */
 static rn_status mix_backward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                               rn_layer_activations *t, rn_block_grads grads) {
   if (!layer->attends) {

@@ -31,7 +31,7 @@ rn_status rn_layer_stack_prefill(rn_err *err, rn_layer_stack *stack, rn_activati
   int64_t end = 0;
   const rn_spec *spec = rn_prefill_spec(prefill);
   /* In a forward pass, attention layers need whole sequences in a unit and cannot continue a
-   * sequence. Therefore, processes the prompt token by token. */
+   * sequence. The prompt is therefore processed token by token. */
   if (rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
     for (int64_t i = 0; i < prompt->count; i++) {
       rn_decoder_step(rn_prefill_decoder(prefill), prompt->params, 1, &prompt->slot,

@@ -283,7 +283,7 @@ typedef struct rn_stage_until {
  * Computes deferred weight gradients, of units whose backward_weight has not been called yet, until
  * `until` is reached or none is left. A caller that would otherwise wait can call this, so that
  * backward_weight has less to do. The gradients do not depend on how many of them are computed
- * early. Layer groups are reported only in backward_weight. A backend may return at once.
+ * early. Layer groups are reported only in backward_weight. A backend may return immediately.
  */
 rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until);
 

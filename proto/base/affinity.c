@@ -174,8 +174,8 @@ static int create_on_free_cores(pthread_t *thread, void *(*start)(void *), void 
   pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, cores.set);
   code = pthread_create(thread, &attributes, start, argument);
   pthread_attr_destroy(&attributes);
-  /* If the system has reduced the set of allowed cores since start, this fails; then the thread is
-   * created without a mask. */
+  /* If the system has reduced the set of allowed cores since start, pthread_create fails with this
+   * mask; the thread is then created without a mask. */
   return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
 }
 

@@ -4,14 +4,15 @@
  * RETNET_FAULT="site:n[:kind]" injects a fault at the n-th pass (from 1) through that site,
  * "site:n-m" at passes n to m, "site:n-" at the n-th and all later passes. Kinds: `fail` (the
  * default) makes the caller behave as if its system call had failed with ENOSPC; EIO, EDQUOT,
- * EROFS, EFBIG and ENOENT do the same with that error; `kill` ends the process at once, as kill -9
- * does; `stop` suspends it; `loop` blocks the calling thread forever; `slow=MS` delays the pass by
- * MS milliseconds, after which it succeeds. If the variable is not set, a pass costs one getenv().
+ * EROFS, EFBIG and ENOENT do the same with that error; `kill` ends the process immediately, as kill
+ * -9 does; `stop` suspends it; `loop` blocks the calling thread forever; `slow=MS` delays the pass
+ * by MS milliseconds, after which it succeeds. If the variable is not set, a pass costs one
+ * getenv().
  *
  * Two sites simulate a machine on which ranks are not equally fast. They have separate kinds:
  *
  *   compute:n-:busy=P     each phase (forward, backward, weight) of a layer uses P % more CPU time
- *   compute:n-:busy=P~S   the same with a random percentage in [0, 2 P), by the seed S and the pass
+ *   compute:n-:busy=P~S   the same, with a random percentage in [0, 2 P) for each pass (seed S)
  *   scan.message:n-:late=MS  a message of the pipelined scan arrives MS milliseconds later
  */
 #ifndef RN_PROTO_BASE_FAULT_H

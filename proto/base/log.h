@@ -29,15 +29,15 @@ enum { RN_LOG_PROGRESS_BYTES = 512 };
 int rn_log_progress_columns(void);
 
 /**
- * Prints a line that the next one replaces, such as a progress bar, cut to the width of the
- * terminal (one column per byte). Prints nothing if the output is not on a terminal. An empty text
- * erases the line.
+ * Prints a line that the next progress line replaces, such as a progress bar, cut to the width of
+ * the terminal (one column per byte). Prints nothing if the output is not on a terminal. An empty
+ * text erases the line.
  */
 void rn_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /**
- * Sets signals that are unblocked while a line is written, even if the caller has blocked them. If
- * the write blocks because nobody reads the output, a signal handler can then end it by calling
+ * Sets the signals that are unblocked while a line is written, even if the caller has blocked them.
+ * If the write blocks because nobody reads the output, a signal handler can then end it by calling
  * rn_log_do_not_wait().
  */
 void rn_log_let_in(const sigset_t *signals);

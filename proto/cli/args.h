@@ -49,7 +49,7 @@ typedef struct rn_arg {
 typedef struct rn_args {
   const char *program;
   const char *form;    /* "CONFIG.yaml [-s key=value]..." */
-  const char *about;   /* what it does; wrapped, '\n' starts a new line */
+  const char *about;   /* what the program does; wrapped, '\n' starts a new line */
   const char *example; /* complete command lines, one per line */
   const rn_arg *options;
   int count;
@@ -57,7 +57,8 @@ typedef struct rn_args {
   bool config_keys;         /* the help also lists all configuration keys */
 } rn_args;
 
-/** The rest of the command line. Zero-initialize; free with rn_words_free(&found.words). */
+/** The parts of a command line that are not options of the table. Zero-initialize; free with
+ * rn_words_free(&found.words). */
 typedef struct rn_args_found {
   bool help, version; /* true if the command line has this option; parsing stops there */
   /* value of --generate, "man" or "bash", where parsing also stops; else NULL */

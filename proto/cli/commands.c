@@ -32,7 +32,7 @@ static rn_status find(rn_err *err, const rn_commands *c, const char *word, const
   return RN_OK;
 }
 
-/* `help [COMMAND]` */
+/* Implements `help [COMMAND]`. */
 static rn_status answer_help(rn_err *err, const rn_commands *c, int argc, char *const *argv) {
   const rn_command *command = NULL;
   if (argc > 3) {
@@ -48,7 +48,7 @@ static rn_status answer_help(rn_err *err, const rn_commands *c, int argc, char *
   return RN_OK;
 }
 
-/* `--generate KIND` */
+/* Implements `--generate KIND`. */
 static rn_status answer_generate(rn_err *err, const rn_commands *c, int argc, char *const *argv) {
   if (argc != 3) {
     return rn_fail(err, RN_ERR_USAGE, "usage: %s --generate man|bash", c->program);

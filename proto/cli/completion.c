@@ -21,7 +21,8 @@ static bool is_choice(const char *value) {
   return value != NULL && strchr(value, '|') != NULL && strpbrk(value, "[]<>: ='\"$`\\") == NULL;
 }
 
-/* Writes a case for each option that takes a value; it completes the option's words, or files. */
+/* Writes a case for each option that takes a value. The case completes the possible words or, for
+ * other values, file names. */
 static void put_values(FILE *file, const rn_args *args) {
   const rn_arg *arg;
   for (int i = 0; (arg = rn_args_option(args, i)) != NULL; i++) {

@@ -37,8 +37,9 @@ bool rn_launched_prints(void) {
   return rn_launched_detect().rank == 0;
 }
 
-/* True for the first rank of this node and job step that calls this, as long as that process lives.
- * The name of the socket is abstract, so no file is created. */
+/* True for the first rank of this node and job step that calls this function; false for other ranks
+ * while the first rank's process lives. The name of the socket is abstract, so no file is created.
+ */
 static bool speaks_for_node(void) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};
   const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");

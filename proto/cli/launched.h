@@ -25,9 +25,9 @@ bool rn_launched_prints(void);
 
 /**
  * Returns true if this rank should print an error that rank 0 has probably printed, too. Rank 0
- * returns true at once. The other ranks first wait for some seconds, because the launcher usually
- * ends them after rank 0 has exited. srun may not end them; under srun, one rank per node returns
- * true.
+ * returns true immediately. The other ranks first wait for some seconds, because the launcher
+ * usually ends them after rank 0 has exited. srun may not end them; under srun, one rank per node
+ * returns true.
  */
 bool rn_launched_prints_late(void);
 

@@ -51,8 +51,8 @@ int rn_options_key_index(const char *name) {
   return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
 }
 
-/* Returns the distance of `name` from a key. It is such that a key in the same section that differs
- * in one letter is nearer than a key of the same name in another section. */
+/* Returns the distance of `name` from a key. The same name in another section has distance 2, so
+ * that a key in the same section that differs in one letter is nearer. */
 static int distance(const char *name, const rn_schema_key *key, const char *full) {
   const char *dot = strchr(name, '.'), *own = dot != NULL ? dot + 1 : name;
   const int whole = rn_nearest_distance(name, full),

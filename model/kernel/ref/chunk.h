@@ -27,8 +27,8 @@ static inline void rn_row_decay_round(const rn_chunk *c, int i, int first, const
   for (int j = first; j <= i; j++) to[j] = rn_bf16_of(row[j] * c->decay[j - i]);
 }
 
-/** Computes to [rows of the tile, end] = scores . D. `to` may be `scores` itself, or an array of
- * bf16. */
+/** Computes `to` = `scores` . D for the rows of the tile. Shapes: to, scores [rows of the tile,
+ * tile.end]. `to` may be `scores` itself, or an array of bf16. */
 static inline void rn_chunk_tile_decay(const rn_chunk *c, rn_chunk_tile tile, rn_real *scores,
                                        rn_array to) {
   const size_t bytes = rn_element_bytes(to.bf16);
@@ -45,7 +45,8 @@ static inline void rn_chunk_tile_decay(const rn_chunk *c, rn_chunk_tile tile, rn
   }
 }
 
-/** Computes to [n] = factor * from [n]. */
+/** Computes to[to_at + i] = factor * from[at + i] for i = 0 .. n-1; `at` and `to_at` are element
+ * offsets. */
 static inline void rn_row_scaled(rn_real factor, int n, rn_array from, int64_t at, rn_array to,
                                  int64_t to_at) {
   if (from.bf16) {
