@@ -13,8 +13,8 @@ enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
 _Static_assert((int)QUERIES <= (int)RN_SCORE_QUERIES,
                "a block of scores has all queries of a block");
 
-/* A block of queries, and its online softmax. Arrays are transposed, so that a row belongs to one
- * key or channel, and a column to one query. */
+/* A block of queries, its online softmax, and scratch memory. In q, o and scores, each column
+ * belongs to one query. */
 typedef struct query_block {
   const rn_attention_head *h;
   rn_range queries;
@@ -27,7 +27,7 @@ typedef struct query_block {
 /* Lists which queries of the block see each key. */
 static void list_seen(const query_block *x, rn_range keys, rn_columns *seen_by) {
   const int count = (int)rn_range_count(x->queries);
-  int end = 0; /* queries that the documents and the window allow to see key m */
+  int end = 0; /* queries 0 .. end-1 of the block have lo(n) <= m */
   for (int64_t m = keys.begin; m < keys.end; m++) {
     while (end < count && rn_attention_first_key(x->h, x->queries.begin + end) <= m) end++;
     const int64_t causal = m > x->queries.begin ? m - x->queries.begin : 0;

@@ -11,19 +11,19 @@
  *   delta_n = do_n . o_n,  dP = do v^T,  dS = P (dP - delta)
  *   dq = dS k / sqrt(K),   dk = dS^T q / sqrt(K),   dv = P^T do
  *
- * Blocks are counted from the first key of a sequence: RN_ATTENTION_QUERIES queries,
- * RN_ATTENTION_KEYS keys. Blocks of which no pair is visible are skipped. Each block of queries of
- * one head is a task of forward; each block of keys of one key head, with the queries of its group,
- * is a task of backward, which computes each block of P once.
+ * Blocks have RN_ATTENTION_QUERIES queries or RN_ATTENTION_KEYS keys, counted from the first key of
+ * a sequence. Pairs of blocks in which no query sees a key are skipped. A task of forward is one
+ * block of queries of one head. A task of backward is one block of keys of one key head, with the
+ * queries of all heads that use this key head; backward computes each block of P once.
  *
  * Order of sums: o and dq are sums over blocks of keys in ascending order. dk and dv are sums over
  * blocks of queries in descending order and, within each block, over the query heads of the key
  * head. Before a task of backward adds to dq, it waits until the task of the previous block of keys
- * has added to dq of the same queries. So the bits of the results do not depend on the number of
- * threads.
+ * has added to dq of the same queries. The bits of the results therefore do not depend on the
+ * number of threads.
  *
- * q, k, v, o and d_o may be in bf16; everything is computed in rn_real, from widened copies of a
- * block's rows.
+ * q, k, v, o and d_o may be in bf16; their rows are widened block by block, and all arithmetic is
+ * in rn_real.
  *
  * Source: Dao et al., FlashAttention-2 (arXiv 2307.08691); Milakov and Gimelshein, Online
  * normalizer calculation for softmax (arXiv 1805.02867).
@@ -53,9 +53,9 @@ typedef struct rn_attention {
   struct rn_attention_progress *progress; /* [max_sequences, G, blocks of keys] */
 } rn_attention;
 
-/** The queries, keys and values of some sequences. The T queries of a sequence follow on `before`
- * keys that have no query here. Shapes: q [B T, H K]; k and v [B (before + T), G K]; doc_position
- * [B T]. */
+/** The queries, keys and values of some sequences. In each sequence, `before` keys without queries
+ * precede T tokens with queries and keys. Shapes: q [B T, H K]; k and v [B (before + T), G K];
+ * doc_position [B T]. */
 typedef struct rn_attention_view {
   int sequences, tokens; /* B, T */
   int before;
@@ -71,10 +71,10 @@ typedef struct rn_attention_grads {
   int64_t ldkv;
 } rn_attention_grads;
 
-/** Returns the sizes of a spec's attention layers, for views of at most this size and
- * rn_threads() threads. */
+/** Returns the sizes of a spec's attention layers, for rn_threads() threads and views of at most
+ * `max_sequences` sequences of at most `max_keys` keys. */
 rn_attention rn_attention_shape(const rn_spec *spec, int max_sequences, int max_keys);
-/** Returns the bytes of memory of rn_attention_create. */
+/** Returns the bytes that rn_attention_create allocates. */
 size_t rn_attention_bytes(const rn_attention *shape);
 /** Sets *out to the sizes and allocates the memory. Errors: RN_ERR_MEMORY. */
 rn_status rn_attention_create(rn_err *err, const rn_attention *shape, rn_attention *out);

@@ -22,9 +22,9 @@ typedef struct backward {
   const rn_attention_grads *grads;
 } backward;
 
-/* A block of keys, and scratch memory for it and one block of queries. */
+/* A block of keys, and scratch memory for this block and one block of queries. */
 typedef struct key_block {
-  rn_attention_head h; /* `head` is the member of the group that is processed */
+  rn_attention_head h; /* `head` is the query head that is being processed */
   rn_range keys;
   rn_real *p, *ds;                /* [QUERIES, KEYS] */
   rn_real *keys_t, *values_t;     /* [K, KEYS]: transposed */
@@ -48,7 +48,8 @@ static void row_delta(const backward *x, int64_t row) {
   }
 }
 
-/* Replaces scores and dP of a block by P and dS; entries that are not visible become 0. */
+/* Replaces scores and dP of a block by P and dS; entries for keys that the query does not see
+ * become 0. */
 static void probabilities(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
   const rn_kernels *kernels = rn_kernels_table();
   const rn_real scale = rn_attention_scale(x->a);
@@ -69,7 +70,7 @@ static void probabilities(const key_block *b, const backward *x, rn_range querie
   }
 }
 
-/* Computes P and dS of a block of queries and the keys that it sees. */
+/* Computes P and dS for a block of queries and the keys `seen` of the block of keys. */
 static void recompute(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
   const int K = x->a->width;
   const int64_t first = seen.begin - b->keys.begin;
@@ -89,7 +90,7 @@ static void recompute(const key_block *b, const backward *x, rn_range queries, r
   probabilities(b, x, queries, seen);
 }
 
-/* Computes dk += dS^T q and dv += P^T do for the keys that the queries see. */
+/* Computes dk += dS^T q and dv += P^T do for the keys `seen`. */
 static void add_to_keys(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
   const int K = x->a->width;
   const int64_t ld = x->grads->ldkv, at = (seen.begin - b->keys.begin) * ld;
@@ -109,7 +110,7 @@ static void add_to_keys(const key_block *b, const backward *x, rn_range queries,
   rn_kernels_table()->cached_product(&product);
 }
 
-/* Computes dq += dS k, after the block of keys before. */
+/* Computes dq += dS k, after the previous block of keys has been added to dq. */
 static void add_to_queries(const key_block *b, const backward *x, int64_t block, rn_range seen) {
   const int K = x->a->width;
   const rn_range queries = rn_attention_queries(x->view, block);
@@ -128,7 +129,8 @@ static void add_to_queries(const key_block *b, const backward *x, int64_t block,
                            .ldc = ld});
 }
 
-/* Adds the contribution of one block of queries, all heads of the group, to dq, dk and dv. */
+/* Adds the contributions of one block of queries, for all query heads of the key head, to dq, dk
+ * and dv. */
 static void add_queries(key_block *b, const backward *x, int64_t block) {
   const int group = x->a->heads / x->a->kv_heads;
   const rn_range queries = rn_attention_queries(x->view, block);
@@ -177,9 +179,9 @@ static key_block key_block_of(const backward *x, int sequence, int kv_head, int 
   return b;
 }
 
-/* Computes dk and dv of one block of keys, and its part of dq. Because lo(n)
- * never decreases, the blocks of queries end at the first one whose first row sees none of these
- * keys. */
+/* Computes dk and dv of one block of keys, and adds the block's contribution to dq. Because lo(n)
+ * never decreases, the loop over blocks of queries ends at the first block whose first row sees
+ * none of these keys. */
 static void key_gradient(key_block *b, const backward *x) {
   const rn_range blocks = rn_attention_query_blocks(x->view);
   const int64_t own = b->keys.begin / QUERIES;
@@ -193,7 +195,7 @@ static void key_gradient(key_block *b, const backward *x) {
   for (int64_t block = end - 1; block >= first; block--) add_queries(b, x, block);
 }
 
-/* Threads take the tasks in order from one counter: a task comes after the one that it waits for,
+/* Threads take the tasks in order from one counter: a task comes after the task that it waits for,
  * so that no wait can deadlock. The tasks of the first keys have the most queries and begin first.
  */
 static void run_tasks(const backward *x, atomic_llong *next) {

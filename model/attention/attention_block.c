@@ -11,8 +11,9 @@
 #include "model/ops/load_row.h"
 #include "proto/base/arena.h"
 
-/* Forward has a block of scores, the queries and o transposed, and rows of keys and values;
- * backward has P and dS, keys and values transposed, and rows of keys, queries and d_o. */
+/* Returns the number of elements of a thread's scratch memory. Forward stores a block of scores,
+ * the transposed queries and o, and rows of keys and values; backward stores P and dS, transposed
+ * keys and values, and rows of keys, queries and d_o. */
 static int64_t scratch_elements(const rn_attention *a) {
   const int64_t scores = (int64_t)RN_ATTENTION_QUERIES * RN_ATTENTION_KEYS;
   const int64_t rows = 2 * RN_ATTENTION_QUERIES + 3 * RN_ATTENTION_KEYS;
@@ -68,7 +69,7 @@ rn_real rn_attention_scale(const rn_attention *a) {
   return (rn_real)(1 / sqrt((double)a->width));
 }
 
-/* Copies `count` rows of `width` columns, beginning at element `at`. */
+/* Copies `count` rows of `width` columns, beginning at element `at` of x, to `to`. */
 static void load(rn_matrix x, int64_t at, int64_t count, int width, rn_real *to) {
   const rn_kernels *kernels = rn_kernels_table();
   for (int64_t i = 0; i < count; i++) {

@@ -1,11 +1,11 @@
-/** Gives forward and backward access to the blocks of queries and keys. */
+/** Declares what forward and backward share: the division into blocks, and the copies of rows. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 #define RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 
 #include "model/attention/attention.h"
 #include "proto/base/range.h"
 
-/** The sequence and the head that a task computes. Positions are counted from the first key of the
+/** The sequence and the head on which a task works. Positions are counted from the first key of the
  * sequence. */
 typedef struct rn_attention_head {
   const rn_attention *a;
@@ -23,7 +23,7 @@ static inline int rn_attention_key_blocks(const rn_attention_view *view) {
   return (rn_attention_key_count(view) + RN_ATTENTION_KEYS - 1) / RN_ATTENTION_KEYS;
 }
 
-/** Returns the first and last + 1 block of queries of a sequence. */
+/** Returns the range of the blocks of queries of a sequence. */
 static inline rn_range rn_attention_query_blocks(const rn_attention_view *view) {
   const int end = rn_attention_key_count(view);
   return (rn_range){view->before / RN_ATTENTION_QUERIES,
@@ -61,7 +61,8 @@ static inline int64_t rn_attention_first_key(const rn_attention_head *h, int64_t
   return first > 0 ? first : 0;
 }
 
-/** Returns the keys of a block that any query of a block sees; begin >= end if there are none. */
+/** Returns the keys of a block of keys that at least one query of a block of queries sees; begin >=
+ * end if there are none. */
 static inline rn_range rn_attention_seen(const rn_attention_head *h, rn_range queries,
                                          rn_range keys) {
   const int64_t first = rn_attention_first_key(h, queries.begin);
@@ -79,14 +80,14 @@ rn_real rn_attention_scale(const rn_attention *a);
 /** Returns the calling thread's scratch memory. */
 rn_real *rn_attention_scratch(const rn_attention *a);
 
-/** Copies some rows of q or of an array of the same shape, columns of the head, to `to` [rows, K].
- */
+/** Copies the head's columns of the rows `queries` of x to `to` [queries, K]; x is q or an array of
+ * the same shape. */
 void rn_attention_load_queries(const rn_attention_head *h, rn_matrix x, rn_range queries,
                                rn_real *to);
-/** As rn_attention_load_queries, for k or v. */
+/** Does the same as rn_attention_load_queries for the rows `keys` of k or v. */
 void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range keys, rn_real *to);
 
-/** Computes to [cols, ld] = x [rows, cols] transposed. */
+/** Writes the transpose of x [rows, cols] to `to` [cols, ld]. */
 void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld);
 
 #endif

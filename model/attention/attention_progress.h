@@ -1,4 +1,4 @@
-/** The order in which the tasks of attention's backward add to dq. */
+/** Orders the additions to dq by the tasks of attention's backward. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
 #define RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
 
@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 /** Progress of the task of one block of keys, which processes blocks of queries in descending
- * order: all from `passed` on have been added to dq. */
+ * order: all blocks from `passed` on have been added to dq. */
 typedef struct rn_attention_progress {
   atomic_int passed;
 } rn_attention_progress;
@@ -20,7 +20,7 @@ static inline void rn_attention_wait(rn_attention_progress *task, int queries) {
   }
 }
 
-/** Reports that the calling task has added block `queries`. */
+/** Reports that the calling task has added block `queries` to dq. */
 static inline void rn_attention_pass(rn_attention_progress *task, int queries) {
   atomic_store_explicit(&task->passed, queries, memory_order_release);
 }

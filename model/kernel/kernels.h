@@ -40,16 +40,17 @@ typedef struct rn_chunk {
   int last; /* first row of the chunk's last document, which may continue in the next chunk */
 } rn_chunk;
 
-/** A matrix whose element (i, j) is at[i row + j col]. */
+/** A matrix whose element (i, j) is at[i * row + j * col]. */
 typedef struct rn_strided {
   const rn_real *at;
   int64_t row, col;
 } rn_strided;
 
 /**
- * A product c [m, n] = a [m, k] b [k, n], or c += a b if `add`. a.row or a.col is 1. An element of
- * c is the sum of its products in ascending order, begun with c or 0, each product fused with its
- * addition if the instruction set can. So its bits do not depend on m and n.
+ * A product c [m, n] = a [m, k] b [k, n], or c += a b if `add`. a.row or a.col is 1. Each element
+ * of c starts with its old value or 0; then its k products are added in ascending order, with fused
+ * multiply-adds if the instruction set has them. The bits of an element therefore do not depend on
+ * m and n.
  */
 typedef struct rn_cached_product {
   int m, n, k;
@@ -61,7 +62,7 @@ typedef struct rn_cached_product {
   int64_t ldc;
 } rn_cached_product;
 
-/** Maximal number of queries in a block of scores. */
+/** Maximum number of queries in a block of scores. */
 enum { RN_SCORE_QUERIES = 128 };
 
 /** Columns [begin, end) of a row. */
@@ -200,7 +201,8 @@ typedef struct rn_kernels {
    * key. Sets fade[n] = exp(old maximum - new maximum), by which the caller must multiply its
    * earlier sums.
    *
-   * The sum of a block adds its keys in ascending order; sum = fade sum + this.
+   * The exponentials of a block are first summed over its keys in ascending order; then
+   * sum = fade sum + (sum of the block).
    */
   void (*softmax_block)(const rn_score_block *block, rn_real *top, rn_real *sum, rn_real *fade);
   /**

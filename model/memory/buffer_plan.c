@@ -61,8 +61,8 @@ static void declare(rn_buffer_plan *plan, rn_layers layers, const char *name, si
       layers};
 }
 
-/* Returns the times at which a buffer is live, as the placement counts them: the phases of a
- * retention layer, then those of an attention layer. */
+/* Returns the phases in which a buffer is live, for the placement: bits 0 to 31 are the phases of a
+ * retention layer, bits 32 to 63 those of an attention layer. */
 static rn_phase_set live_in_layers(rn_phase_set live, rn_layers layers) {
   enum { NEXT_KIND = 32 };
   _Static_assert((int)RN_UNIT_PHASES <= (int)NEXT_KIND,

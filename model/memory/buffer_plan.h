@@ -90,7 +90,8 @@ typedef struct rn_buffer_plan {
   rn_planned_buffer planned[RN_PLACEMENT_MAX];
   int count;
   bool placed;
-  size_t bytes[RN_MEMORIES]; /* size of each kind of memory; RN_MEMORY_LAYER: of a layer at most */
+  size_t bytes[RN_MEMORIES]; /* size of each kind of memory; for RN_MEMORY_LAYER, the maximum per
+                                layer */
   size_t layer_bytes[RN_LAYER_KINDS]; /* size of RN_MEMORY_LAYER for a layer of each kind */
 } rn_buffer_plan;
 
@@ -104,7 +105,7 @@ void rn_buffer_plan_place(rn_buffer_plan *plan);
 typedef struct rn_buffer_space {
   rn_buffer_plan *plan;    /* not owned */
   char *base[RN_MEMORIES]; /* not owned; unused before the plan is placed */
-  rn_layers layers;        /* the layers that have the buffers that are declared */
+  rn_layers layers;        /* kind of the layers whose buffers are declared */
 } rn_buffer_space;
 
 /**

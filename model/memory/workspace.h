@@ -16,7 +16,7 @@ typedef struct rn_workspace {
   rn_arena arena;
   rn_layers layers;          /* kind of the layer that runs */
   rn_unit_phase phase;       /* the current phase */
-  rn_layers layers_of_phase; /* kind of the layer that ran when it began */
+  rn_layers layers_of_phase; /* kind of the layer that ran when the phase began */
   bool poison;
 } rn_workspace;
 
@@ -24,7 +24,7 @@ typedef struct rn_workspace {
 rn_status rn_workspace_create(rn_err *err, const rn_buffer_plan *plan, rn_workspace *out);
 void rn_workspace_destroy(rn_workspace *workspace);
 
-/** Begins the forward or backward of a layer of some kind. */
+/** Begins the forward or backward of a layer of the kind `layers`. */
 static inline void rn_workspace_enter(rn_workspace *workspace, rn_layers layers) {
   workspace->layers = layers;
 }

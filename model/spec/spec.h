@@ -99,8 +99,8 @@ static inline bool rn_spec_attends(const rn_spec *spec, int layer) {
 int rn_spec_attention_layers(const rn_spec *spec, int first, int last);
 
 /** Adapts a spec whose width has been reduced. In a transformer, reduces the numbers of heads to
- * divisors of the new width, and resets value_dim to its default. Makes a hybrid a model of
- * retention layers alone. */
+ * divisors of the new width, and resets value_dim to its default. In other models, replaces all
+ * attention layers by retention layers. */
 void rn_spec_fit_attention(rn_spec *spec);
 
 /** Returns the key and value width of a head of attention layers. */
@@ -154,7 +154,7 @@ double rn_spec_flops_per_token(const rn_spec *spec);
 
 /** Returns the FLOPs of one layer for one token, as the mean over all layers. */
 double rn_spec_layer_flops(const rn_spec *spec);
-/** As rn_spec_layer_flops, of layer `layer`. */
+/** Returns the FLOPs of layer `layer` for one token. */
 double rn_spec_flops_of_layer(const rn_spec *spec, int layer);
 /** Returns the FLOPs of the head for one token. */
 double rn_spec_head_flops(const rn_spec *spec);

@@ -29,7 +29,8 @@ static rn_status clear_retention_keys(rn_err *err, const Retnet__Model *model, r
   return RN_OK;
 }
 
-/* Refuses keys of attention that were set in a model without attention layers, as above. */
+/* Returns an error if a key of attention is not at its default in a model without attention layers,
+ * because the run would ignore it. */
 static rn_status check_attention_keys(rn_err *err, const rn_spec *spec) {
   const Retnet__Model defaults = RETNET__MODEL__INIT;
   const int heads = spec->attention_heads, kv_heads = spec->kv_heads;

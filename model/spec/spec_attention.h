@@ -12,14 +12,14 @@
  * the schema.
  *
  * Errors: RN_ERR_USAGE naming the key: a layer that is listed twice or does not exist, a list with
- *         arch transformer, or a key without effect that has a value other than its default: one of
- *         retention in a transformer, one of attention in a model without attention layers.
+ *         arch transformer, or a key without effect that has a value other than its default: a key
+ *         of retention in a transformer, or of attention in a model without attention layers.
  */
 rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec);
 
 /**
- * Replaces numbers of heads that are 0 by what they stand for, and sorts the list of attention
- * layers. Two configurations of the same model then have the same values.
+ * Replaces numbers of heads that are 0 by their defaults, and sorts the list of attention layers.
+ * Two configurations of the same model then have the same values.
  */
 void rn_spec_settle_attention(Retnet__Model *model);
 

@@ -59,7 +59,7 @@ typedef struct rn_layer_activations {
   rn_real *d_middle;      /* temporary: gradient of the rows between the sublayers */
   rn_array d_out; /* temporary: gradient of a block's output, in the block's type; used only with
                      bf16 or dropout */
-  /* Only the buffers of the block that the layer has are valid. */
+  /* Only the buffers of the layer's own kind of block are valid. */
   rn_block_retention_activations retention;
   rn_block_attention_activations attention;
   rn_ffn_activations ffn;
@@ -67,13 +67,13 @@ typedef struct rn_layer_activations {
   rn_workspace *workspace; /* workspace of the temporary buffers; not owned */
 } rn_layer_activations;
 
-/** Returns the kind of a layer, for its buffers. */
+/** Returns the kind of a layer, which determines the layer's buffers. */
 static inline rn_layers rn_layer_kind(const rn_layer *layer) {
   return layer->attends ? RN_ATTENTION_LAYERS : RN_RETENTION_LAYERS;
 }
 
-/** Declares the buffers of all layers of a stage for at most `rows` rows, or returns the addresses
- * of a layer's (see rn_buffer_take). */
+/** Declares the buffers that the layers of a stage need for at most `rows` rows, or returns the
+ * addresses of one layer's buffers (see rn_buffer_take). */
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace);
 

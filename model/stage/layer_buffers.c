@@ -97,8 +97,8 @@ static void take_temporary(const rn_layer *layer, const rn_buffer_space *s, int6
   }
 }
 
-/* Takes the buffers of the retention or attention block. In a stage with both kinds of layers those
- * of both are declared. The addresses of the other kind are invalid. */
+/* Takes the buffers of the retention or attention block. In a stage with both kinds of layers, the
+ * buffers of both kinds are declared, but only the addresses of the layer's own kind are valid. */
 static void take_blocks(const rn_layer *layer, const rn_buffer_space *space,
                         rn_layer_activations *t) {
   rn_buffer_space of_kind = *space;

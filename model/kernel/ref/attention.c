@@ -21,7 +21,7 @@ static void raise_tops(const rn_score_block *b, rn_real *top) {
   }
 }
 
-/* Replaces the scores by exponentials, and adds them to sum [queries]. */
+/* Replaces the scores by exponentials, and adds the exponentials of each query to sum [queries]. */
 static void exponentials(const rn_score_block *b, const rn_real *top, rn_real *sum) {
   const rn_real scale = b->scale;
   for (int m = 0; m < b->keys; m++) {
@@ -37,7 +37,7 @@ static void exponentials(const rn_score_block *b, const rn_real *top, rn_real *s
   }
 }
 
-/* A query that has seen no key yet keeps its maximum of -INFINITY, and no exponential of it is
+/* If a query has seen no key yet, its maximum stays -INFINITY, and none of its exponentials is
  * computed. */
 static void softmax_block(const rn_score_block *b, rn_real *top, rn_real *sum, rn_real *fade) {
   rn_real of_block[RN_SCORE_QUERIES] = {0};

@@ -1,25 +1,25 @@
-/* Products of operands that are in cache, as of attention's blocks of scores. A tile of c stays in
- * registers while its sums are computed. */
+/* Computes products of operands that are in cache, for example the blocks of scores of attention. A
+ * tile of c stays in registers while its sums are computed. */
 #include <string.h>
 
 #include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
 /* The size of a tile: ROWS x VECS vectors of sums, VECS of b, and one of a must fit into the
- * registers, 32 with AVX-512 and on ARM, else 16. */
+ * registers, of which there are 32 with AVX-512 and on ARM, otherwise 16. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { ROWS = 8, VECS = 2 };
 #else
 enum { ROWS = 4, VECS = 2 };
 #endif
 
-/* Where a tile begins in the operands. */
+/* The first elements of a tile in the operands. */
 typedef struct tile {
   const rn_real *a, *b;
   rn_real *c;
 } tile;
 
-/* Loads a vector of which `count` elements exist; the others become 0. */
+/* Loads the first `count` elements of a vector; sets the other elements to 0. */
 static inline rn_vec load(const rn_real *from, int count) {
   if (count == RN_VEC) return rn_vec_load(from);
   rn_vec x = {0};
@@ -62,7 +62,7 @@ __attribute__((always_inline)) static inline void compute(const rn_cached_produc
   }
 }
 
-/* Computes some columns of c, tile by tile. */
+/* Computes the columns of c that begin at `col`, tile by tile. */
 __attribute__((always_inline)) static inline void columns(const rn_cached_product *p, int col,
                                                           rn_strided a, int vecs, int count) {
   int row = 0;
@@ -84,7 +84,7 @@ __attribute__((always_inline)) static inline void all_columns(const rn_cached_pr
   if (col < p->n) columns(p, col, a, 1, p->n - col);
 }
 
-/* The compiler makes one variant for each of the two layouts of a. */
+/* The assignments of 1 let the compiler generate a variant for each of the two layouts of a. */
 static void cached_product(const rn_cached_product *p) {
   rn_strided a = p->a;
   if (a.row == 1) {
