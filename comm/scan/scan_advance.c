@@ -15,8 +15,8 @@ void rn_scan_advance(const rn_scan *scan, rn_range elements) {
     const int64_t head = at / scan->shape.matrix, stop = (head + 1) * scan->shape.matrix;
     const int64_t end = stop < elements.end ? stop : elements.end;
     const float factor = scan->factor[head];
-    if (factor == 0 ||
-        scan->before == NULL) { /* `before` may not have arrived yet, or may contain NaN */
+    /* With factor 0, `before` is not read: it may not have arrived yet, or may contain NaN. */
+    if (factor == 0 || scan->before == NULL) {
       memcpy(scan->out + at, scan->own + at, (size_t)(end - at) * sizeof *scan->out);
       at = end;
       continue;

@@ -1,4 +1,4 @@
-/** Reads and writes integers of files, least significant byte first, at any address. */
+/** Reads and writes integers in file formats, least significant byte first, at any address. */
 #ifndef RN_DATA_FILE_LITTLE_ENDIAN_H
 #define RN_DATA_FILE_LITTLE_ENDIAN_H
 

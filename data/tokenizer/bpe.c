@@ -37,11 +37,11 @@ static size_t slots_for(size_t count) {
 static rn_status index_token(rn_err *err, rn_bpe *bpe, int32_t id) {
   const rn_token *token = &bpe->table->token[id];
   const unsigned char *bytes = rn_token_bytes(bpe->table, id);
-  if (token->count == 0) return rn_fail(err, RN_ERR_FORMAT, "the token %d is empty", id);
+  if (token->count == 0) return rn_fail(err, RN_ERR_FORMAT, "token %d is empty", id);
   const size_t slot = slot_of(bpe, bytes, token->count);
   if (bpe->by_bytes[slot] >= 0) {
-    return rn_fail(err, RN_ERR_FORMAT, "the tokens %d and %d have the same bytes",
-                   bpe->by_bytes[slot], id);
+    return rn_fail(err, RN_ERR_FORMAT, "tokens %d and %d have the same bytes", bpe->by_bytes[slot],
+                   id);
   }
   bpe->by_bytes[slot] = id;
   if (token->count == 1) bpe->byte_id[bytes[0]] = id;

@@ -162,7 +162,8 @@ static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned
   }
   range[0] = range[1] = count;
   if (found == PCRE2_ERROR_NOMATCH) return RN_OK;
-  if (found < 0) return library_error(err, RN_ERR_LIBRARY, "a text cannot be split", found);
+  if (found < 0)
+    return library_error(err, RN_ERR_LIBRARY, "cannot split the text into words", found);
   const size_t *vector = pcre2_get_ovector_pointer(w->match);
   range[0] = vector[0];
   range[1] = vector[1];

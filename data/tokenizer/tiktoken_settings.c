@@ -55,12 +55,13 @@ static rn_status settings_of(rn_err *err, const char *where, const json_t *besid
   const json_t *special = json_object_get(beside, "special_tokens");
   const json_t *end = json_object_get(beside, "end_of_text");
   if (!json_is_string(pattern)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: has no \"pattern\" that is a string", where);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: \"pattern\" is missing or is not a string", where);
   }
   if (!json_is_object(special)) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: has no \"special_tokens\", an object of names and ids ({} for none)",
-                   where);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: \"special_tokens\" is missing or is not an object of names and ids ({} for none)",
+        where);
   }
   if (end != NULL && !json_is_null(end) && !json_is_string(end)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: \"end_of_text\" is not the name of a token", where);

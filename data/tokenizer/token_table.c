@@ -36,7 +36,7 @@ static rn_status reserve_bytes(rn_err *err, rn_token_table *table, size_t more) 
 rn_status rn_token_table_add(rn_err *err, rn_token_table *table, int64_t id, rn_token_kind kind,
                              const void *bytes, size_t count) {
   if (id < 0 || id >= RN_TOKEN_IDS) {
-    return rn_fail(err, RN_ERR_FORMAT, "token id %lld is not in 0 to %d", (long long)id,
+    return rn_fail(err, RN_ERR_FORMAT, "token id %lld is outside the range 0 to %d", (long long)id,
                    RN_TOKEN_IDS - 1);
   }
   RN_TRY(err, reserve_ids(err, table, id >= table->ids ? (int)id + 1 : table->ids));

@@ -13,7 +13,8 @@ bool rn_gemm_bf16_supported(void) {
   return (isa & needed) == needed;
 }
 
-/* Computes the product if a is one row with element stride lda. */
+/* Computes the product for an `a` that is one row with element stride lda. Returns false if memory
+ * is exhausted. */
 static bool gemm_of_row(rn_onednn_thread *d, rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *b,
                         rn_array c) {
   rn_bf16 *row = rn_onednn_scratch(d, (size_t)s.k * sizeof *a);

@@ -108,8 +108,8 @@ static void long_lines_stay(void) {
   free(after);
 }
 
-/* A file is written only if necessary: one that does not change, or is only shortened, stays the
- * same file. */
+/* If metrics.jsonl is a symbolic link, it remains one: the file that it points to is replaced, not
+ * the link. */
 static void a_link_stays_one(void) {
   struct stat info;
   const rn_path target = rn_path_join(temp_path("run"), "elsewhere");

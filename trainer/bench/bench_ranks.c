@@ -129,7 +129,7 @@ static void print_figures(const bench *b) {
          b->count);
   printf("all ranks share each sequence  %10.1f ms\n",
          1e3 * rn_median(b->step_s[SEQUENCE], b->count));
-  printf("each rank has separate ones    %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
+  printf("each rank has its own          %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
   printf("ratio of a pair                %10.3f     (quartiles %.3f and %.3f)\n", ratio(b, 0.5),
          ratio(b, 0.25), ratio(b, 0.75));
   printf("wait for states, forward       %10.2f ms  of the rank that waits longest, per step\n",

@@ -1,4 +1,4 @@
-/** Resumes a run on all ranks from a checkpoint that any layout wrote, based on
+/** Resumes a run on all ranks from a checkpoint of a run with any layout. The files are read by
  * data/checkpoint/ckpt.h. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_H

@@ -371,8 +371,8 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
                      double rows_of_unit, rn_plan_sample *out) {
   const rn_spec *s = &sizes->spec;
   int used = snprintf(out->text, sizeof out->text,
-                      "steps of models with %d and %d layers, %.0f of %.0f rows", FEW_LAYERS,
-                      MORE_LAYERS, out->rows, rows_of_unit);
+                      "steps of models with %d and %d layers, %.0f of the %.0f rows of a unit",
+                      FEW_LAYERS, MORE_LAYERS, out->rows, rows_of_unit);
   if (s->dim < whole->dim && used >= 0 && (size_t)used < sizeof out->text) {
     used += snprintf(out->text + used, sizeof out->text - (size_t)used,
                      ", dim %d of %d, ffn_dim %d of %d", s->dim, whole->dim, s->ffn_dim,

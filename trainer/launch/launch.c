@@ -21,7 +21,7 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
                     : rn_world_start(err, argc, argv, out);
 }
 
-/* Conditions that hold on every rank. */
+/* Each field is true if its condition holds on every rank. */
 typedef struct thread_support {
   bool left_over; /* each rank has one more core than threads */
   bool enough;    /* each rank has a core for each of its threads */

@@ -21,7 +21,7 @@ typedef struct source {
 } source;
 
 /* Returns the byte at which a character begins. Nodes are visited mostly in the order of the text,
- * so the position rarely has to restart. */
+ * so the search rarely has to restart from the beginning. */
 static size_t byte_of(source *s, size_t character) {
   if (character < s->character) s->character = s->byte = 0;
   while (s->character < character && s->byte < s->bytes) {

@@ -36,7 +36,7 @@ typedef struct rn_run {
 rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *world, rn_run *out);
 /**
  * Creates a run like rn_run_create, but keeps those choices of a checkpoint that are still valid
- * (choices.h). With NULL, rules decide.
+ * (choices.h). If `choices` is NULL, the rules make all choices.
  */
 rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_choices *choices,
                              rn_world *world, rn_run *out);

@@ -165,7 +165,8 @@ static void a_late_rank_blocks_nobody(const rn_world *world, const rn_grid *grid
 
 /*
  * Checks that a rank that waits for buckets of another rank still completes its own sends to that
- * rank, such as the last state of a scan: that rank may need them before it can start its buckets.
+ * rank, such as the last state of a scan: the other rank may need these messages before it can
+ * start its buckets.
  */
 static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn_grid *grid,
                                                  int node_ranks) {

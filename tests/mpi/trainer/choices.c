@@ -89,7 +89,7 @@ static void check_printed(rn_world *world, const char *words) {
   if (!CHECK(found)) fprintf(stderr, "want \"%s\", got \"%s\"\n", words, printed);
 }
 
-/* Automatic choices of this machine; `other` has different choices. */
+/* Automatic choices of this machine, and `other`: stored choices that differ from them. */
 typedef struct rules {
   rn_layout layout;
   int chunk;

@@ -221,8 +221,8 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
   rn_options_free(&config);
 }
 
-/* Numbers of targets: only full sequences; a last sequence with one target, which is fewer than
- * ranks; only one shorter sequence. */
+/* Numbers of targets: those of full sequences; of full sequences and a last one with a single
+ * target; of one sequence that is shorter than T. */
 static const int64_t targets_of[] = {3 * T, 2 * T + 1, T - 11};
 enum { LENGTHS = sizeof targets_of / sizeof targets_of[0] };
 
