@@ -91,7 +91,7 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
        "continue the text of a state file, every prompt by itself; the file's text is not printed",
        RN_ARG_PATH, &o->load_state, 0, 0},
       {0, "save-state", "FILE",
-       "write the state after the text to a file; with --tokens 0, the prompt is only read",
+       "write the state after the text to a file; to read only the prompt, also set --tokens 0",
        RN_ARG_PATH, &o->save_state, 0, 0},
       {0, "precision", "fp32|bf16",
        "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
@@ -101,14 +101,15 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       .program = "retnet-generate",
       .form =
           "--checkpoint DIR [--prompt TEXT]... [--prompt-file FILE]... [--prompt-lines FILE]... "
-          "[--tokens N] [--stop TEXT]... [--interactive] [--load-state FILE] [--save-state FILE] "
-          "[OPTION]...",
+          "[--special-tokens LIST] [--tokens N] [--stop TEXT]... [--ignore-end] [--temperature X] "
+          "[--top-k K] [--top-p P] [--min-p P] [--repetition-penalty X] [--repetition-window N] "
+          "[--seed S]... [--interactive] [--load-state FILE] [--save-state FILE] "
+          "[--precision fp32|bf16] [--json]",
       .about = about,
       .example =
           "retnet-generate --checkpoint RUN --prompt \"Once upon a time\" --tokens 200\n"
           "retnet-generate --checkpoint RUN --prompt \"Q: Why?\" --stop Q: --min-p 0.05\n"
-          "retnet-generate --checkpoint RUN --prompt-file book.txt --tokens 0 --save-state "
-          "book.state",
+          "retnet-generate --checkpoint RUN --prompt-file F --tokens 0 --save-state S",
       .options = table,
       .count = (int)(sizeof table / sizeof table[0])};
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));

@@ -191,6 +191,14 @@ static void documents_have_their_own_losses(rn_world *part, const rn_checkpoint_
   free(document);
 }
 
+static void windows_are_right(rn_world *part, const rn_checkpoint_model *model, rn_split *split,
+                              const Retnet__Parallel *parallel, int64_t targets) {
+  rn_param_init_values(model->table, 1, 0, model->table->total, model->params);
+  windows_may_overlap(part, model, split, parallel, targets);
+  documents_have_their_own_losses(part, model, split, parallel, targets, T);
+  documents_have_their_own_losses(part, model, split, parallel, targets, 16);
+}
+
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
   Retnet__Config *config = NULL;
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
@@ -210,10 +218,7 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
     memset(model.params, 0, (size_t)model.table->total * sizeof(float));
     one_evaluation(part, &model, &split, form, config->parallel, targets, log(VOCAB));
   }
-  rn_param_init_values(model.table, 1, 0, model.table->total, model.params);
-  windows_may_overlap(part, &model, &split, config->parallel, targets);
-  documents_have_their_own_losses(part, &model, &split, config->parallel, targets, T);
-  documents_have_their_own_losses(part, &model, &split, config->parallel, targets, 16);
+  if (targets == 3 * T) windows_are_right(part, &model, &split, config->parallel, targets);
   bits_go_by_recorded_bytes(part, &model, &split, config->parallel);
   free(model.params);
   rn_split_close(&split);
