@@ -12,7 +12,7 @@
 
 enum {
   SLOTS = 4,    /* maximum number of buckets whose partial sums are in memory */
-  AVERAGE = 3,  /* minimum average number of replicas per node */
+  AVERAGE = 3,  /* minimum average number of replicas per node for sums over nodes */
   TAG_PART = 0, /* partial sums, from node to node */
   TAG_SUM = 1   /* complete slices, from the last node to their owners */
 };
@@ -31,7 +31,7 @@ struct rn_node_sums {
   rn_range members; /* replicas of this node */
   rn_range slices;  /* slices of each bucket that this rank sums for its node */
   bool is_first, is_last;
-  node_link *from, *to;  /* [froms], [tos] ranks of the previous node and of the next node */
+  node_link *from, *to;  /* [froms], [tos] links to the previous and to the next node */
   int froms, tos, sends; /* sends: maximum number of messages sent per bucket */
   int64_t longest;       /* maximum number of elements of `slices` in one bucket */
   char *slots;           /* [SLOTS, longest] partial sums */

@@ -27,7 +27,7 @@ static_assert(sizeof(head) == 4096, "the size of the head keeps the block aligne
 struct rn_peer_memory {
   const rn_node *node;
   int replica, replicas;
-  bool is_private; /* this rank is alone on its node: its block comes from rn_alloc */
+  bool is_private; /* true if this rank is alone on its node; its block then comes from rn_alloc */
   size_t bytes;    /* size of a block, including its head */
   head **block; /* [replicas] blocks of the replicas on this node; NULL for those on other nodes */
 };

@@ -54,7 +54,7 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
 /** Takes NULL. No bucket may be in flight. Collective: over the replicas. Errors: none. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
-/** Returns the bytes of gradients that this rank has passed to other ranks since create, in
+/** Returns the bytes of gradients that this rank has passed to other ranks since creation, in
  * messages or in peer memory. Not collective. Errors: none. */
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 

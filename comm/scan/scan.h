@@ -7,11 +7,11 @@
  * the last to the first (REVERSE). proto/ports/scan_port.h defines the element (log a, X) and the
  * order of composition.
  *
- * Segments: a sequence may be cut into K S pieces for S ranks; rank s works on piece kS + s in
- * segment k. For each layer, the state after rank S-1's piece of segment k is the initial state of
- * rank 0 in segment k+1; the adjoint is sent in the opposite direction, from rank 0 of segment k+1
- * to rank S-1 of segment k. Between two segments of a sequence, a rank may run scans in the other
- * direction; pending sends do not block them.
+ * Segments: a sequence may be cut into K segments of S pieces, for S ranks; in segment k, rank s
+ * works on piece k S + s. For each layer, the state after rank S-1's piece of segment k is the
+ * initial state of rank 0 in segment k+1; the adjoint is sent in the opposite direction, from rank
+ * 0 of segment k+1 to rank S-1 of segment k. Between two segments of a sequence, a rank may run
+ * scans in the other direction; pending sends do not block them.
  */
 #ifndef RN_COMM_SCAN_SCAN_H
 #define RN_COMM_SCAN_SCAN_H
@@ -115,11 +115,11 @@ const char *rn_scan_name(rn_scan_algorithm algorithm);
  */
 void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 
-/** Returns the bytes that this rank has sent since create. Not collective. Errors: none. */
+/** Returns the bytes that this rank has sent since creation. Not collective. Errors: none. */
 int64_t rn_scan_bytes_sent(const rn_scan *scan);
 
-/** Returns the seconds that this rank has waited in end() of scans of this direction since create.
- * Not collective. Errors: none. */
+/** Returns the seconds that this rank has waited in end() of scans of this direction since
+ * creation. Not collective. Errors: none. */
 double rn_scan_wait_s(const rn_scan *scan, rn_scan_direction direction);
 
 #endif

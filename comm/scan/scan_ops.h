@@ -52,19 +52,19 @@ typedef struct rn_scan_wraparound {
   /* indexed by scan direction and rn_channel_direction; each [layers, RN_SCAN_BUFFERS], or NULL if
    * this rank does not use it */
   rn_scan_channel *channel[RN_SCAN_DIRECTIONS][2];
-  rn_scan_channel *from, *to; /* of the current scan: from the previous segment, to the next */
+  rn_scan_channel *from, *to; /* of the current scan: from the previous and to the next segment */
 } rn_scan_wraparound;
 
 struct rn_scan {
   rn_scan_port port;
   const rn_scan_ops *ops;
   void *impl;             /* the algorithm's own state */
-  rn_comm_thread *thread; /* calls progress(); NULL: poll() does */
+  rn_comm_thread *thread; /* calls progress(); NULL: poll() calls it */
   rn_scan_shape shape;
   MPI_Comm axis[RN_SCAN_DIRECTIONS]; /* ranks of the sequence axis, in the order of the scan */
   int position[RN_SCAN_DIRECTIONS], size;
   rn_scan_blocks blocks;
-  rn_scan_cost cost; /* measured if the algorithm uses blocks; else 0 */
+  rn_scan_cost cost; /* measured cost if the algorithm uses blocks; else 0 */
   rn_scan_wraparound wraparound;
   int segment, segments;
   const float *initial; /* [layers, n, matrix] before segment 0; NULL: zero */

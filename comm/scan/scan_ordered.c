@@ -1,5 +1,6 @@
 /*
- * The scan of reproducible mode, which is serial over the whole sequence for any number of ranks.
+ * Implements the scan of reproducible mode, which is serial over the whole sequence for any number
+ * of ranks.
  *
  * A rank receives the state before its piece. The model adds the chunks of the piece to that state
  * one by one and publishes the result, so the order of operations is the same as on one rank. In

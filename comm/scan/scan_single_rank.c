@@ -1,9 +1,9 @@
 /*
- * The scan for a single rank, which holds whole sequences and keeps the states in memory between
- * segments.
+ * Implements the scan for a single rank, which holds whole sequences and keeps the states in memory
+ * between segments.
  *
- * If the factor is 0, the state is replaced, not multiplied, so that a NaN in it does not
- * propagate.
+ * If the factor is 0, the state is replaced, not multiplied, so that a NaN in the old state does
+ * not propagate.
  */
 #include <stdio.h>
 #include <stdlib.h>

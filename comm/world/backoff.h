@@ -13,7 +13,7 @@
 /** State of one wait. `polls` counts the polls so far; set it to 0 when a wait begins. */
 typedef struct rn_backoff {
   int polls;
-  bool other_thread; /* true if a thread other than the main one waits; this wait is not marked in
+  bool other_thread; /* true if a thread other than the main thread waits; its wait is not marked in
                         proto/base/progress.h */
 } rn_backoff;
 

@@ -18,7 +18,7 @@ struct rn_comm_thread {
   pthread_cond_t wake;       /* wakes the thread: MPI is released, or `stopping` is set */
   pthread_cond_t poll_ended; /* wakes the main thread: the thread has left MPI */
   bool released, polling, stopping;
-  bool released_again; /* MPI was released again since the last poll */
+  bool released_again; /* true if MPI was released again since the last poll */
   rn_progress_callback callback[RN_COMM_THREAD_MAX_CALLBACKS];
   int callbacks;
 };

@@ -12,9 +12,9 @@
  * takes the lock or handles files of run.dir, or a save writes files), it uses
  * comm/world/collective_wait.h, which shows the progress of that work to all nodes. Otherwise nodes
  * wait for each other only within a step, an evaluation or a load, where all ranks do similar work.
- * The limit must therefore exceed the longest time that a rank works between two messages. This is
- * the time to evaluate one sequence, in a last round of an evaluation that has fewer sequences than
- * groups of ranks.
+ * The limit must therefore exceed the longest time that a rank works between two messages. The
+ * longest such time is that of evaluating one sequence, when the last round of an evaluation has
+ * fewer sequences than there are groups of ranks.
  */
 #ifndef RN_COMM_WORLD_WATCHDOG_H
 #define RN_COMM_WORLD_WATCHDOG_H

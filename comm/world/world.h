@@ -1,6 +1,6 @@
 /**
- * The world is all ranks of a job. This module starts and ends MPI, agrees on errors, and has small
- * collectives.
+ * The world is all ranks of a job. This module starts and ends MPI, agrees on errors, and provides
+ * small collective operations.
  *
  * All communicators are duplicates. MPI errors are returned as statuses. A failure on which the
  * ranks have agreed is printed once. "Agreed" in an Errors list means that all ranks of the

@@ -19,8 +19,8 @@
 /** A bf16 number, stored as its 16 bits. */
 typedef uint16_t rn_bf16;
 
-/** A view of contiguous elements, which it does not own; whether they may be written depends on the
- * owner. */
+/** A view of contiguous elements of another object, which determines whether they may be written.
+ */
 typedef struct rn_array {
   void *at;
   bool bf16;

@@ -43,7 +43,7 @@ typedef struct rn_cache_head {
   int layer, slot, kv_head;
 } rn_cache_head;
 
-/** Returns a cache for sequences of at most `max_tokens` tokens that has sizes but no memory. */
+/** Returns a cache that has sizes but no memory, for sequences of at most `max_tokens` tokens. */
 rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int64_t max_tokens);
 /** Returns the bytes of the keys and values of all slots. */
 size_t rn_attention_cache_bytes(const rn_attention_cache *shape);

@@ -67,8 +67,8 @@ static void attend(const rn_decode_step *s, int row, int kv_head, int block) {
       (int64_t)c->blocks * rn_attention_cache_partial(c));
 }
 
-/* Runs this thread's share of the tasks. The number of tasks of a row is its number of key heads
- * times its number of blocks. */
+/* Runs this thread's share of the tasks. The number of tasks of a row is the number of key heads
+ * times the row's number of blocks. */
 static void attend_own(const rn_decode_step *s) {
   const rn_attention_cache *c = &s->d->cache;
   int64_t tasks = 0, first = 0;

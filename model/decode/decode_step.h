@@ -1,5 +1,5 @@
-/** Defines a step of a decoder, of which each thread has a copy, and the functions that the blocks
- * share. */
+/** Defines the data of a decoder's step, of which each thread has a copy, and the functions that
+ * the blocks share. */
 #ifndef RN_MODEL_DECODE_DECODE_STEP_H
 #define RN_MODEL_DECODE_DECODE_STEP_H
 

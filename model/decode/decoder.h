@@ -28,7 +28,7 @@ struct rn_decoder {
   rn_attention_cache cache;
   int rope_half_dim;  /* half the width of a head of attention layers; 0 without attention layers */
   double *rope_theta; /* [rope_half_dim] */
-  /* the rows of a step; each array is [slots, ...], the comment gives the rest of its shape */
+  /* the rows of a step; each array is [slots, ...], and the comments give the other dimensions */
   rn_real *stream;     /* [D] */
   double *normed_fp64; /* [D]: input of the retention block, in double, for a row at position 0 */
   rn_real *kvqg, *o, *gated;        /* [kvqg_width], [H V], [H V] */

@@ -26,7 +26,8 @@ static const rn_gemm_backend *const fp32_backends[] = {
 
 static const rn_gemm_backend *in_use;
 
-/* The reason why this process must not use bf16 even if it can; "" if it may. */
+/* The reason, given to rn_gemm_bf16_disable, why this process must not use bf16; "" if there is
+ * none. */
 static char not_everywhere[256];
 
 #ifdef RN_HAVE_ONEDNN_GEMM

@@ -23,7 +23,8 @@
 typedef void rn_gemm_fn(int m, int n, int k, rn_real alpha, const rn_real *a, int64_t lda,
                         const rn_real *b, int64_t ldb, rn_real beta, rn_real *c, int64_t ldc);
 
-/** Does the same with bf16 operands, summed in single precision; alpha is 1, beta is 0 or 1. */
+/** Does the same as rn_gemm_fn with bf16 operands, summed in single precision; alpha is 1, beta is
+ * 0 or 1. */
 typedef void rn_gemm_bf16_fn(int m, int n, int k, const rn_bf16 *a, int64_t lda, const rn_bf16 *b,
                              int64_t ldb, rn_real beta, rn_array c, int64_t ldc);
 
@@ -82,11 +83,12 @@ void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, i
  * Chooses the backend for this process; call before the first product.
  *
  * The AUTO choice depends only on the build, the precision and the CPU type. If the build has
- * oneDNN, AUTO selects oneDNN on CPUs with AVX-512, and oneDNN for NT products with OpenBLAS for NN
- * and TN products on CPUs with AVX2. Otherwise it selects CBLAS. With precision BF16, products also
- * take bf16 operands, and oneDNN computes them. If the build or the CPU does not support this,
- * operands stay in single precision and *lack is the reason; otherwise *lack is NULL. Errors:
- * RN_ERR_USAGE, naming the key, for a backend that is not in this build, or for bf16 with OpenBLAS.
+ * oneDNN, AUTO selects oneDNN on CPUs with AVX-512. On other CPUs with AVX2, it selects oneDNN for
+ * NT products and OpenBLAS for NN and TN products, or oneDNN alone if there is no OpenBLAS with
+ * fast kernels. In all other cases, it selects CBLAS. With precision BF16, products also take bf16
+ * operands, and oneDNN computes them. If the build or the CPU does not support this, operands stay
+ * in single precision and *lack is the reason; otherwise *lack is NULL. Errors: RN_ERR_USAGE,
+ * naming the key, for a backend that is not in this build, or for bf16 with OpenBLAS.
  */
 rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
                               const char **lack);

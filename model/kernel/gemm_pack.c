@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Number of elements of a sum in one piece; a multiple of RN_PACK_SUM. */
+/* Length of the part of a sum that one piece contains; a multiple of RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
 /* Returns the row stride of a transposed weight. Rows are padded, because the elements of a column

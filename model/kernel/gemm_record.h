@@ -1,9 +1,9 @@
 /**
  * Records the matrix products that a training step issues, call by call.
  *
- * For benchmarks. While recording, the backend in use is one that records each call and forwards it
- * to the original backend. Callers therefore need no change, and there is no cost while nothing is
- * recorded.
+ * For benchmarks. While recording, the backend in use is replaced by a backend that records each
+ * call and forwards it to the original backend. Callers therefore need no change, and there is no
+ * cost while nothing is recorded.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_RECORD_H
 #define RN_MODEL_KERNEL_GEMM_RECORD_H

@@ -39,7 +39,8 @@ typedef enum {
 
 typedef struct rn_buffer_use {
   rn_buffer_kind kind;
-  rn_phase_set forward, backward; /* phases from the first to the last access to the buffer */
+  rn_phase_set forward, backward; /* phases of forward and of backward, each from the first to the
+                                     last access to the buffer */
 } rn_buffer_use;
 
 /** Describes a temporary buffer that is accessed in phases first .. last of forward. */

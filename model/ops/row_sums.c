@@ -6,7 +6,8 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Number of elements of a vector for which one thread adds up the sums of the parts. */
+/* Number of elements of a slice of a vector. One thread adds up the sums of the parts for one
+ * slice. */
 enum { SLICE = 16 };
 
 size_t rn_row_sums_bytes(int vectors, int width) {

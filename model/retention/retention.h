@@ -185,8 +185,8 @@ double rn_retention_row_sum(const rn_retention *r, int head, int64_t n);
 bool rn_retention_scale_needs_weights(const rn_retention *r);
 
 /**
- * Computes the row scale alpha [B, T, H]. For the forms without chunks; for the chunkwise form only
- * if rn_retention_scale_needs_weights returns false.
+ * Computes the row scale alpha [B, T, H]. Used for the forms without chunks, and for the chunkwise
+ * form only if rn_retention_scale_needs_weights returns false.
  *
  *   canonical    1 / sqrt(S_n)
  *   raw          1

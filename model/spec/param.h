@@ -26,7 +26,7 @@ typedef enum { RN_INIT_ONES, RN_INIT_ZEROS, RN_INIT_UNIFORM, RN_INIT_NORMAL } rn
 typedef struct rn_param {
   char name[RN_PARAM_NAME_BYTES];
   int64_t rows, cols;
-  bool matrix; /* true if optimizer.decay applies to the tensor */
+  bool matrix; /* false for a vector; optimizer.decay can restrict weight decay to matrices */
   bool copy;   /* true for the head's copy of a tied embedding; the first stage has the original */
   int64_t offset; /* offset of the first element in the stage's flat parameters */
   rn_init init;

@@ -32,7 +32,7 @@ typedef struct rn_stage_memory {
   const rn_embed *embed; /* NULL if the stage has no embedding; not owned */
   const rn_head *head;   /* NULL if the stage has no head; not owned */
   rn_buffer_plan plan[RN_SAVE_POLICIES];
-  /* each is allocated with the first rn_activations of its policy */
+  /* each workspace is allocated with the first rn_activations of the policy */
   rn_workspace workspace[RN_SAVE_POLICIES];
   rn_workspace *head_workspace; /* workspace that holds the head's buffers: the workspace that was
                                    allocated first */
@@ -50,7 +50,7 @@ typedef struct rn_activations {
   rn_real *rows;               /* [R, D]: output of the last layer */
   rn_real *d_embed;            /* [R, D], temporary; NULL without an embedding norm */
   rn_workspace *workspace;     /* workspace of the temporary buffers; not owned */
-  /* the rest is used only while the unit's weight gradients are deferred
+  /* the fields below are used only while the unit's weight gradients are deferred
    * (model/stage/waiting_units.h) */
   rn_rows rows_of_weights;
   rn_grad_accumulator *accumulator; /* not owned */
@@ -74,9 +74,10 @@ rn_status rn_stage_memory_create_activations(rn_err *err, rn_stage_memory *memor
                                              rn_save_policy save, rn_activations **out);
 
 /**
- * Creates activations with RN_SAVE_NOTHING in the memory of other activations of the same stage,
- * which must outlive them. All layers use the buffers of the first layer. A forward with either of
- * the two rn_activations invalidates the contents of the other. Errors: RN_ERR_MEMORY.
+ * Creates activations with RN_SAVE_NOTHING in the memory of the activations `memory` of the same
+ * stage, which must outlive the new activations. All layers use the buffers of the first layer. A
+ * forward with either of the two rn_activations invalidates the contents of the other. Errors:
+ * RN_ERR_MEMORY.
  */
 rn_status rn_activations_create_alias(rn_err *err, const rn_activations *memory,
                                       rn_activations **out);

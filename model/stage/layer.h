@@ -31,12 +31,14 @@ typedef struct rn_layer {
   rn_layer_params at;
   rn_norm retention_norm, ffn_norm;
   rn_ffn_block ffn;
-  rn_block_retention *retention; /* shared by all layers of the stage if their decays are equal; not
-                                    owned; NULL if the stage has no retention layer */
-  rn_block_attention *attention; /* shared by all layers of the stage; not owned; NULL if the stage
-                                    has no attention layer */
-  bool attends;                  /* true if the layer is an attention layer */
-  bool bf16;                     /* true if the inputs of the blocks are in bf16 */
+  /* the retention block; shared by all layers of the stage if their decays are equal; not owned;
+   * NULL if the stage has no retention layer */
+  rn_block_retention *retention;
+  /* the attention block; shared by all layers of the stage; not owned; NULL if the stage has no
+   * attention layer */
+  rn_block_attention *attention;
+  bool attends; /* true if the layer is an attention layer */
+  bool bf16;    /* true if the inputs of the blocks are in bf16 */
 } rn_layer;
 
 /**

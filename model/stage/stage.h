@@ -235,7 +235,7 @@ rn_status rn_stage_forward(rn_err *err, rn_stage *stage, rn_stage_slot *slot, co
  */
 typedef struct rn_unit_loss {
   const rn_unit *unit; /* determines the targets and the number of rows */
-  int64_t first_row;   /* index in the slot of the first of these rows */
+  int64_t first_row;   /* index of the first of these rows in the slot */
   bool gradient; /* if true, sets the slot's gradient of these rows to scale * d sum / d rows */
   double scale;
   double sum;        /* output */

@@ -48,7 +48,7 @@ typedef struct rn_arg {
 /** The syntax of a command line. `program` may include a subcommand: "retnet-data build". */
 typedef struct rn_args {
   const char *program;
-  const char *form;    /* "CONFIG.yaml [-s key=value]..." */
+  const char *form;    /* arguments, for example "CONFIG.yaml [-s key=value]..." */
   const char *about;   /* what the program does; wrapped, '\n' starts a new line */
   const char *example; /* complete command lines, one per line */
   const rn_arg *options;
@@ -78,17 +78,18 @@ rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const 
 /** Prints usage, description, every option, --help and --version, and the example. */
 void rn_args_print_help(const rn_args *args, FILE *file);
 
-/** Prints the same as one section of a program's help, without --help and --version. */
+/** Prints the same as rn_args_print_help, but as one section of a program's help, and without
+ * --help and --version. */
 void rn_args_print_section(const rn_args *args, FILE *file);
 
 /** Prints the options that every program has. */
 void rn_args_print_common(FILE *file);
 
-/** Returns option `i` in the order of the help, or NULL after the last option. The options that
- * every program has come last; if `args` is NULL, they are the only ones. */
+/** Returns option `i` in the order of the help, or NULL after the last option. The options that all
+ * programs share come last; if `args` is NULL, there are no other options. */
 const rn_arg *rn_args_option(const rn_args *args, int i);
 
-/** Parses the value of --generate. Errors: RN_ERR_USAGE naming the possible values. */
+/** Checks the value of --generate. Errors: RN_ERR_USAGE naming the possible values. */
 rn_status rn_args_check_generate(rn_err *err, const char *kind);
 
 /** Prints the output of --version to stdout. */

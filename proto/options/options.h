@@ -100,8 +100,8 @@ void rn_options_each(void (*visit)(void *self, const char *key), void *self);
 /** Writes to `text` the comment that follows "section.key" in YAML; "" for none. */
 typedef void rn_options_note(const void *self, const char *key, char *text, size_t bytes);
 
-/** Write the config as YAML that loads back to the same values; the second function adds the
- * comments of `note`. */
+/** These functions write the config as YAML that loads back to the same values. The second function
+ * adds the comments that `note` writes. */
 void rn_options_write_yaml(const Retnet__Config *config, FILE *file);
 void rn_options_write_yaml_noted(const Retnet__Config *config, rn_options_note *note,
                                  const void *self, FILE *file);

@@ -11,7 +11,8 @@
  * several documents, or is too deep or too long. */
 rn_status rn_options_check_yaml(rn_err *err, const char *path, const char *text, size_t bytes);
 
-/** Returns the parser's error as RN_ERR_USAGE with the line, or as RN_ERR_MEMORY. */
+/** Returns the parser's error: RN_ERR_MEMORY if it ran out of memory, else RN_ERR_USAGE with the
+ * line. */
 rn_status rn_options_yaml_problem(rn_err *err, const char *path, const yaml_parser_t *parser);
 
 #endif

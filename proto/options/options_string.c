@@ -32,8 +32,8 @@ bool rn_options_is_text(const char *value) {
   return strlen(value) < RN_OPTIONS_STRING_BYTES;
 }
 
-/* True for characters that YAML reads as line breaks, drops or rejects unless they are written as
- * numeric escapes. */
+/* True for characters that must be written as numeric escapes, because YAML would otherwise read
+ * them as line breaks, drop them, or reject them. */
 static bool needs_number(uint32_t code) {
   return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
          code == 0xfeff || code == 0xfffe || code == 0xffff;

@@ -1,5 +1,6 @@
 /*
- * Converts the compiled schema with its comments to the table of schema_table.h; a build tool.
+ * Converts the compiled schema with its comments to the table of schema_table.h. This is a build
+ * tool.
  *
  * usage: schema_table DESCRIPTOR_SET > schema_table.c
  */
