@@ -31,6 +31,7 @@
 #ifndef RN_MODEL_ATTENTION_ATTENTION_H
 #define RN_MODEL_ATTENTION_ATTENTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,7 +41,7 @@
 #include "proto/base/real.h"
 #include "proto/base/status.h"
 
-enum { RN_ATTENTION_QUERIES = 128, RN_ATTENTION_KEYS = 256 };
+enum { RN_ATTENTION_QUERIES = RN_SPEC_QUERY_BLOCK, RN_ATTENTION_KEYS = RN_SPEC_KEY_BLOCK };
 
 /** The sizes of attention, the scratch memory of its threads, and the progress of backward's tasks.
  */
@@ -59,6 +60,7 @@ typedef struct rn_attention {
 typedef struct rn_attention_view {
   int sequences, tokens; /* B, T */
   int before;
+  int64_t key_stride; /* rows of k and v from one sequence to the next; 0: before + T */
   const int32_t *doc_position;
   rn_matrix q, k, v;
 } rn_attention_view;
@@ -69,6 +71,7 @@ typedef struct rn_attention_grads {
   rn_matrix d_o;
   rn_real *dq, *dk, *dv;
   int64_t ldkv;
+  bool add; /* dk and dv hold sums on entry, to which backward adds */
 } rn_attention_grads;
 
 /** Returns the sizes of a spec's attention layers, for rn_threads() threads and views of at most
@@ -84,8 +87,8 @@ void rn_attention_destroy(rn_attention *attention);
 void rn_attention_forward(const rn_attention *attention, const rn_attention_view *view, rn_matrix o,
                           rn_real *lse);
 
-/** Computes the gradients of q, k and v from those of o; dk and dv of keys that no query sees are
- * 0. delta [B T, H] is work space. */
+/** Computes the gradients of q, k and v from those of o. Without grads->add, dk and dv of keys that
+ * no query sees are 0. delta [B T, H] is work space. */
 void rn_attention_backward(const rn_attention *attention, const rn_attention_view *view,
                            rn_matrix o, const rn_real *lse, rn_real *delta,
                            const rn_attention_grads *grads);

@@ -154,7 +154,7 @@ static void begin_keys(key_block *b, const backward *x) {
   rn_attention_load_keys(&b->h, x->view->v, b->keys, value_rows);
   rn_attention_transpose(count, K, b->key_rows, b->keys_t, KEYS);
   rn_attention_transpose(count, K, value_rows, b->values_t, KEYS);
-  for (int m = 0; m < count; m++) {
+  for (int m = 0; !x->grads->add && m < count; m++) {
     memset(b->dk + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dk);
     memset(b->dv + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dv);
   }

@@ -50,7 +50,8 @@ static inline int64_t rn_attention_query_row(const rn_attention_head *h, int64_t
 
 /** Returns the row of the key at position m. */
 static inline int64_t rn_attention_key_row(const rn_attention_head *h, int64_t m) {
-  return (int64_t)h->sequence * rn_attention_key_count(h->view) + m;
+  const int64_t stride = h->view->key_stride;
+  return h->sequence * (stride > 0 ? stride : rn_attention_key_count(h->view)) + m;
 }
 
 /** Returns lo(n), the first key that query n sees. lo(n) never decreases as n grows. */

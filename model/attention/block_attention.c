@@ -1,5 +1,7 @@
 #include "model/attention/block_attention.h"
 
+#include <string.h>
+
 #include "model/attention/attention_block.h"
 #include "model/attention/block_attention_weights.h"
 #include "model/ops/load_row.h"
@@ -48,16 +50,19 @@ static bool sums_in_fp64(const rn_block_attention *b, rn_attention_phase phase) 
   return phase == RN_ATTENTION_IN && !b->bf16 && b->dim <= RN_FP64_SUM_MAX;
 }
 
-/* Packs the weights of a phase, if its products read packed weights, and computes the steps of the
- * phase. */
+/* Packs the weights of a phase, if its products read packed weights. */
+static void pack_weights(phase_work *p, const rn_layer_params *at, const rn_pass *pass,
+                         rn_attention_phase phase) {
+  p->weights = rn_attention_weights_of(p->b, pass->params, at, phase);
+  if (sums_in_fp64(p->b, phase)) return;
+  rn_pack_weights(rn_rows_of_unit(pass->unit), p->weights.of, p->weights.count, p->t->packed);
+}
+
+/* Packs the weights of a phase, and computes its steps. */
 static void run_steps(phase_work *p, const rn_layer_params *at, const rn_pass *pass,
                       rn_attention_phase phase, const rn_tile_step *steps, int count) {
-  const rn_rows rows = rn_rows_of_unit(pass->unit);
-  p->weights = rn_attention_weights_of(p->b, pass->params, at, phase);
-  if (!sums_in_fp64(p->b, phase)) {
-    rn_pack_weights(rows, p->weights.of, p->weights.count, p->t->packed);
-  }
-  rn_tile_steps_run(rows, NULL, steps, count, p);
+  pack_weights(p, at, pass, phase);
+  rn_tile_steps_run(rn_rows_of_unit(pass->unit), NULL, steps, count, p);
 }
 
 /* Rotates those columns of the tile of x [R, ld] that are in [0, width). */
@@ -131,6 +136,62 @@ static void project_in_backward(const void *self, const rn_step_tile *tile) {
   rn_tile_nn(tile, &q);
 }
 
+/* ---- keys and values of other pieces ---- */
+
+/* Starts the exchange of this unit's keys and values. */
+static rn_status begin_exchange(rn_err *err, const rn_block_attention *b,
+                                const rn_layer_params *layer, const rn_pass *pass,
+                                const rn_block_attention_activations *t) {
+  const rn_unit *unit = pass->unit;
+  const rn_row_piece piece = {.layer = layer->attending,
+                              .sequences = unit->sequences,
+                              .positions = {unit->position, unit->position + unit->tokens},
+                              .bytes = (size_t)b->ld_pair * rn_element_bytes(b->bf16),
+                              .rows = t->kv.at};
+  return pass->rows->begin(pass->rows->self, err, &piece);
+}
+
+/* Completes the exchange: the view then begins with the keys of earlier pieces. */
+static rn_status end_exchange(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
+                              rn_attention_view *view) {
+  rn_row_view rows;
+  RN_TRY(err, pass->rows->end(pass->rows->self, err, &rows));
+  const rn_array kv = {(void *)(uintptr_t)rows.rows, b->bf16};
+  view->before = (int)rn_range_count(rows.positions) - view->tokens;
+  view->key_stride = rows.stride;
+  view->k.x = kv;
+  view->v.x = rn_array_from(kv, b->pair / 2);
+  return RN_OK;
+}
+
+/* Copies the gradients of the unit's own keys and values from the sums. */
+static void copy_own_sums(const rn_block_attention *b, const rn_attention_view *view,
+                          const rn_real *sums, rn_real *d_kv) {
+  const int64_t own = (int64_t)view->tokens * b->ld_pair;
+  for (int s = 0; s < view->sequences; s++) {
+    memcpy(d_kv + s * own, sums + (s * view->key_stride + view->before) * b->ld_pair,
+           (size_t)own * sizeof *d_kv);
+  }
+}
+
+/* Computes the gradients of q, k and v, where keys and values come from other pieces, too. */
+static rn_status backward_with_rows(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
+                                    rn_attention_grads grads,
+                                    const rn_block_attention_activations *t,
+                                    rn_attention_view *view) {
+  rn_row_port *rows = pass->rows;
+  rn_row_gradients sums;
+  RN_TRY(err, end_exchange(err, b, pass, view));
+  RN_TRY(err, rows->begin_sums(rows->self, err, b->ld_pair, &sums));
+  grads.dk = sums.sum;
+  grads.dv = sums.sum + b->pair / 2;
+  grads.add = true;
+  rn_attention_backward(&b->core, view, (rn_matrix){t->o, b->ld_o}, t->lse, t->delta, &grads);
+  RN_TRY(err, rows->end_sums(rows->self, err));
+  copy_own_sums(b, view, sums.sum, t->d_kv);
+  return RN_OK;
+}
+
 /* ---- the block ---- */
 
 static rn_attention_view view_of(const rn_block_attention *b, const rn_unit *unit,
@@ -143,24 +204,44 @@ static rn_attention_view view_of(const rn_block_attention *b, const rn_unit *uni
                              .v = {rn_array_from(t->kv, b->pair / 2), b->ld_pair}};
 }
 
-void rn_block_attention_forward(rn_block_attention *b, const rn_layer_params *layer,
-                                const rn_pass *pass, rn_array x, rn_block_attention_activations *t,
-                                rn_real *y) {
+/* Computes k, v and q. With pass->rows, the exchange of keys and values is under way while q is
+ * computed, and the view then has those of earlier pieces. */
+static rn_status project_in(rn_err *err, phase_work *work, const rn_layer_params *layer,
+                            const rn_pass *pass, rn_attention_view *view) {
+  const rn_block_attention *b = work->b;
   const int K = b->core.width;
   const rn_tile_step in[] = {{project_kv, {b->pair, K, b->dim}}, {project_q, {b->dim, K, b->dim}}};
+  const rn_rows rows = rn_rows_of_unit(pass->unit);
+  pack_weights(work, layer, pass, RN_ATTENTION_IN);
+  if (pass->rows == NULL) {
+    rn_tile_steps_run(rows, NULL, in, 2, work);
+    return RN_OK;
+  }
+  const rn_scan_port poll = {.self = pass->rows->self, .poll = pass->rows->poll};
+  rn_tile_steps_run(rows, NULL, in, 1, work);
+  RN_TRY(err, begin_exchange(err, b, layer, pass, work->t));
+  rn_tile_steps_run(rows, &poll, in + 1, 1, work);
+  return end_exchange(err, b, pass, view);
+}
+
+rn_status rn_block_attention_forward(rn_err *err, rn_block_attention *b,
+                                     const rn_layer_params *layer, const rn_pass *pass,
+                                     rn_block_attention_io rows,
+                                     rn_block_attention_activations *t) {
   const rn_tile_step out = {project_out, {b->dim, 1, b->dim}};
-  const rn_attention_view view = view_of(b, pass->unit, t);
-  phase_work work = {.b = b, .t = t, .tokens = pass->unit->tokens, .in = x, .out = y};
+  rn_attention_view view = view_of(b, pass->unit, t);
+  phase_work work = {.b = b, .t = t, .tokens = pass->unit->tokens, .in = rows.in, .out = rows.out};
   rn_rotary_move(&b->rotary, pass->unit->position, pass->unit->tokens);
   rn_span_phase("q, k, v projections");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_KV);
-  run_steps(&work, layer, pass, RN_ATTENTION_IN, in, 2);
+  RN_TRY(err, project_in(err, &work, layer, pass, &view));
   rn_span_phase("attention");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_INNER);
   rn_attention_forward(&b->core, &view, (rn_matrix){t->o, b->ld_o}, t->lse);
   rn_span_phase("attention out projection");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_OUT);
   run_steps(&work, layer, pass, RN_ATTENTION_OUT, &out, 1);
+  return RN_OK;
 }
 
 /* Accumulates the weight gradient of the output projection, and all deferred weight gradients in
@@ -176,30 +257,37 @@ static void run_weights(const rn_block_attention *b, const rn_layer_params *laye
   if (pass->queue != NULL) rn_weight_queue_finish(pass->queue, NULL);
 }
 
-void rn_block_attention_backward_input(rn_block_attention *b, const rn_layer_params *layer,
-                                       const rn_pass *pass, rn_array dy, rn_real *dx,
-                                       rn_block_attention_activations *t) {
+rn_status rn_block_attention_backward_input(rn_err *err, rn_block_attention *b,
+                                            const rn_layer_params *layer, const rn_pass *pass,
+                                            rn_block_attention_io io,
+                                            rn_block_attention_activations *t) {
   const rn_tile_step out = {project_out_backward, {b->dim, 1, b->dim}};
   const rn_tile_step in[] = {{rotate_backward, {b->dim, 1, 0}},
                              {project_in_backward, {b->dim, 1, b->pair + b->dim}}};
-  const rn_attention_view view = view_of(b, pass->unit, t);
+  rn_attention_view view = view_of(b, pass->unit, t);
   const rn_attention_grads grads = {.d_o = {t->d_o, b->dim},
-                                    .dq = dx,
+                                    .dq = io.out,
                                     .dk = t->d_kv,
                                     .dv = t->d_kv + b->pair / 2,
                                     .ldkv = b->ld_pair};
-  phase_work work = {.b = b, .t = t, .tokens = pass->unit->tokens, .in = dy, .out = dx};
+  phase_work work = {.b = b, .t = t, .tokens = pass->unit->tokens, .in = io.in, .out = io.out};
   rn_rotary_move(&b->rotary, pass->unit->position, pass->unit->tokens);
+  if (pass->rows != NULL) RN_TRY(err, begin_exchange(err, b, layer, pass, t));
   rn_span_phase("attention out projection");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_OUT);
   run_steps(&work, layer, pass, RN_ATTENTION_OUT_BACKWARD, &out, 1);
-  if (pass->weights) run_weights(b, layer, pass, dy, t);
+  if (pass->weights) run_weights(b, layer, pass, io.in, t);
   rn_span_phase("attention");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_INNER);
-  rn_attention_backward(&b->core, &view, (rn_matrix){t->o, b->ld_o}, t->lse, t->delta, &grads);
+  if (pass->rows != NULL) {
+    RN_TRY(err, backward_with_rows(err, b, pass, grads, t, &view));
+  } else {
+    rn_attention_backward(&b->core, &view, (rn_matrix){t->o, b->ld_o}, t->lse, t->delta, &grads);
+  }
   rn_span_phase("q, k, v projections");
   rn_workspace_begin(t->workspace, RN_UNIT_PHASE_D_QKVG);
   run_steps(&work, layer, pass, RN_ATTENTION_IN_BACKWARD, in, 2);
+  return RN_OK;
 }
 
 rn_weight_product rn_block_attention_product_out(const rn_block_attention *b,

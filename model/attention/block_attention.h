@@ -4,10 +4,11 @@
  *
  *   q = rope(x Wq^T), k = rope(x Wk^T), v = x Wv^T,   y = attention(q, k, v) Wo^T
  *
- * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block takes no part in scans; all tokens of a
- * sequence must be in one unit.
- * Source: Hugging Face transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864);
- * Ainslie et al., GQA (arXiv 2305.13245).
+ * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block takes no part in scans. Unless all tokens of a
+ * sequence are in one unit, the keys and values of earlier pieces come through pass->rows, and
+ * their gradients are returned through it (proto/ports/row_port.h). Source: Hugging Face
+ * transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al., GQA
+ * (arXiv 2305.13245).
  */
 #ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
 #define RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
@@ -51,33 +52,63 @@ typedef struct rn_block_attention_activations {
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_attention_activations;
 
-/** Returns a block that has sizes but no tables, for units of at most `max_sequences` sequences of
- * at most `max_tokens` tokens. */
-rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
+/** The size of the largest unit: B sequences and T tokens, and the number of keys that the queries
+ * of a sequence may see; 0: T. */
+typedef struct rn_block_attention_limits {
+  int sequences, tokens, keys;
+} rn_block_attention_limits;
+
+/** Returns a block that has sizes but no tables. */
+rn_block_attention rn_block_attention_shape(const rn_spec *spec, rn_block_attention_limits limits);
 /** Returns the bytes of the tables of a block. */
 size_t rn_block_attention_bytes(const rn_block_attention *shape);
 
 /** Creates a block with its tables and scratch memory. Errors: RN_ERR_MEMORY. */
-rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec, int max_sequences,
-                                    int max_tokens, rn_block_attention *out);
+rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec,
+                                    rn_block_attention_limits limits, rn_block_attention *out);
 void rn_block_attention_destroy(rn_block_attention *block);
 
 /** Declares the buffers of a layer's block, or returns their addresses (see rn_buffer_take). */
 rn_block_attention_activations rn_block_attention_buffers(const rn_block_attention *shape,
                                                           const rn_buffer_space *space);
 
-/** Computes the output y [R, D] and the activations from the input x [R, D]. x and y must not
- * overlap. The unit must hold whole sequences. */
-void rn_block_attention_forward(rn_block_attention *block, const rn_layer_params *layer,
-                                const rn_pass *pass, rn_array x,
-                                rn_block_attention_activations *activations, rn_real *y);
+/** The rows of a block, distinct arrays: the input, in the block's type, and the output, of forward
+ * x and y, of backward dy and dx. Shapes: [R, D]. */
+typedef struct rn_block_attention_io {
+  rn_array in;
+  rn_real *out;
+} rn_block_attention_io;
 
-/** Computes the gradient of the input, dx [R, D], from dy [R, D]. dx and dy must not overlap. With
- * pass->weights, also accumulates the weight gradient of the output projection, and computes all
- * deferred weight gradients in pass->queue. */
-void rn_block_attention_backward_input(rn_block_attention *block, const rn_layer_params *layer,
-                                       const rn_pass *pass, rn_array dy, rn_real *dx,
-                                       rn_block_attention_activations *activations);
+/**
+ * Computes the output y and the activations from the input x. Without pass->rows the unit must hold
+ * whole sequences.
+ * Collective: over the ranks of pass->rows: one exchange.
+ * Errors:     those of pass->rows.
+ */
+rn_status rn_block_attention_forward(rn_err *err, rn_block_attention *block,
+                                     const rn_layer_params *layer, const rn_pass *pass,
+                                     rn_block_attention_io rows,
+                                     rn_block_attention_activations *activations);
+
+/**
+ * Computes the gradient of the input, dx, from dy. With pass->weights, also accumulates the weight
+ * gradient of the output projection, and computes all deferred weight gradients in pass->queue.
+ * Collective: over the ranks of pass->rows: one exchange, and one of sums.
+ * Errors:     those of pass->rows.
+ */
+rn_status rn_block_attention_backward_input(rn_err *err, rn_block_attention *block,
+                                            const rn_layer_params *layer, const rn_pass *pass,
+                                            rn_block_attention_io grads,
+                                            rn_block_attention_activations *activations);
+
+/** The size of the rows that attention layers exchange: keys and values, and their gradients. */
+typedef struct rn_attention_row_size {
+  int elements; /* of a row of gradients */
+  size_t bytes; /* of a row of keys and values */
+} rn_attention_row_size;
+
+/** Returns the size of the rows of a spec's attention layers. */
+rn_attention_row_size rn_block_attention_row_size(const rn_spec *spec);
 
 /** Returns the weight gradient of the output projection as a product; see
  * rn_block_retention_product_out. */

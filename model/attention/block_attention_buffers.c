@@ -4,8 +4,8 @@
 #include "model/kernel/gemm.h"
 #include "model/memory/buffer.h"
 
-rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequences,
-                                            int max_tokens) {
+rn_block_attention rn_block_attention_shape(const rn_spec *spec, rn_block_attention_limits limits) {
+  const int keys = limits.keys > limits.tokens ? limits.keys : limits.tokens;
   const bool bf16 = rn_gemm_takes_bf16();
   const int pair = 2 * spec->kv_heads * rn_spec_attention_width(spec);
   return (rn_block_attention){.dim = spec->dim,
@@ -14,23 +14,28 @@ rn_block_attention rn_block_attention_shape(const rn_spec *spec, int max_sequenc
                               .ld_pair = rn_row_distance(pair, bf16),
                               .ld_o = rn_input_distance(spec->dim, bf16),
                               .bf16 = bf16,
-                              .max_sequences = max_sequences,
-                              .max_tokens = max_tokens,
+                              .max_sequences = limits.sequences,
+                              .max_tokens = limits.tokens,
                               .rope_theta = spec->rope_theta,
-                              .core = rn_attention_shape(spec, max_sequences, max_tokens)};
+                              .core = rn_attention_shape(spec, limits.sequences, keys)};
+}
+
+rn_attention_row_size rn_block_attention_row_size(const rn_spec *spec) {
+  const rn_block_attention b = rn_block_attention_shape(spec, (rn_block_attention_limits){0});
+  return (rn_attention_row_size){b.ld_pair, (size_t)b.ld_pair * rn_element_bytes(b.bf16)};
 }
 
 size_t rn_block_attention_bytes(const rn_block_attention *b) {
   return rn_attention_bytes(&b->core) + rn_rotary_bytes(b->core.width, b->max_tokens);
 }
 
-rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec, int max_sequences,
-                                    int max_tokens, rn_block_attention *out) {
-  *out = rn_block_attention_shape(spec, max_sequences, max_tokens);
+rn_status rn_block_attention_create(rn_err *err, const rn_spec *spec,
+                                    rn_block_attention_limits limits, rn_block_attention *out) {
+  *out = rn_block_attention_shape(spec, limits);
   const int K = out->core.width;
   rn_status status = rn_attention_create(err, &out->core, &out->core);
   if (status == RN_OK) {
-    status = rn_rotary_create(err, RN_ROTARY_ROPE_HALF, K, max_tokens, &out->rotary);
+    status = rn_rotary_create(err, RN_ROTARY_ROPE_HALF, K, limits.tokens, &out->rotary);
   }
   if (status != RN_OK) {
     rn_block_attention_destroy(out);

@@ -58,6 +58,7 @@
 #define rn_prefill_decoder RN_NAME(rn_prefill_decoder)
 #define rn_prefill_spec RN_NAME(rn_prefill_spec)
 #define rn_prefill_max_tokens RN_NAME(rn_prefill_max_tokens)
+#define rn_block_attention_row_size RN_NAME(rn_block_attention_row_size)
 #define rn_layer_stack_prefill RN_NAME(rn_layer_stack_prefill)
 #define rn_prefill_begin RN_NAME(rn_prefill_begin)
 #define rn_prefill_end RN_NAME(rn_prefill_end)

@@ -203,6 +203,7 @@ rn_status rn_param_table_create(rn_err *err, const rn_spec *spec, int first_laye
   if (first_layer == 0) add_embedding(spec, table);
   for (int l = first_layer; l < last_layer; l++) {
     table->layer[l - first_layer].index = l - first_layer;
+    table->layer[l - first_layer].attending = rn_spec_attention_layers(spec, first_layer, l);
     add_layer(spec, table, l, &table->layer[l - first_layer]);
   }
   if (last_layer == spec->layers) add_head(spec, table);

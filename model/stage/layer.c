@@ -101,8 +101,8 @@ static rn_status mix_forward(rn_err *err, const rn_layer *layer, const rn_pass *
   if (!layer->attends) {
     return rn_block_retention_forward(err, layer->retention, &layer->at, pass, rows, &t->retention);
   }
-  rn_block_attention_forward(layer->attention, &layer->at, pass, t->in1, &t->attention, t->branch);
-  return RN_OK;
+  return rn_block_attention_forward(err, layer->attention, &layer->at, pass,
+                                    (rn_block_attention_io){t->in1, t->branch}, &t->attention);
 }
 
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
@@ -281,9 +281,9 @@ static rn_status mix_backward(rn_err *err, const rn_layer *layer, const rn_pass 
     return rn_block_retention_backward_input(err, layer->retention, &layer->at, pass, grads,
                                              &t->retention);
   }
-  rn_block_attention_backward_input(layer->attention, &layer->at, pass, grads.dy, grads.dx,
-                                    &t->attention);
-  return RN_OK;
+  return rn_block_attention_backward_input(err, layer->attention, &layer->at, pass,
+                                           (rn_block_attention_io){grads.dy, grads.dx},
+                                           &t->attention);
 }
 
 /* Computes d, the gradient of the layer's input, from dy, the gradient of the rows between the

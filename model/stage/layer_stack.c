@@ -127,8 +127,9 @@ static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
                                           &stack->retention));
   }
   if (attends(stack)) {
-    RN_TRY(err, rn_block_attention_create(err, spec, stack->max_sequences, stack->max_tokens,
-                                          &stack->attention));
+    const rn_block_attention_limits limits = {stack->max_sequences, stack->max_tokens,
+                                              stack->attention.core.max_keys};
+    RN_TRY(err, rn_block_attention_create(err, spec, limits, &stack->attention));
   }
   RN_TRY(err, place_decays(err, stack));
   RN_TRY(err, rn_arena_create(err, rn_norm_sums_bytes(spec->dim), &stack->arena));
@@ -169,7 +170,8 @@ static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
     stack->retention = rn_block_retention_shape(spec, shape.max_sequences, shape.max_tokens);
   }
   if (attends(stack)) {
-    stack->attention = rn_block_attention_shape(spec, shape.max_sequences, shape.max_tokens);
+    stack->attention = rn_block_attention_shape(
+        spec, (rn_block_attention_limits){shape.max_sequences, shape.max_tokens, shape.max_keys});
   }
   if (stack->has_embedding) stack->embed = rn_embed_make(spec, stack->table, shape.seed);
   if (stack->has_head) stack->head = rn_head_make(spec, stack->table);

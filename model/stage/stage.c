@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "model/attention/block_attention.h"
+
 static const rn_stage_ops *in_use = &rn_stage_cpu;
 
 const rn_stage_ops *rn_stage_backend_swap(const rn_stage_ops *ops) {
@@ -133,6 +135,11 @@ rn_status rn_stage_backward_weight(rn_err *err, rn_stage *stage, rn_stage_slot *
 
 rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until) {
   return stage->ops->run_waiting_weights(err, stage, until);
+}
+
+rn_stage_row_size rn_stage_measure_rows(const rn_spec *spec) {
+  const rn_attention_row_size size = rn_block_attention_row_size(spec);
+  return (rn_stage_row_size){size.elements, size.bytes};
 }
 
 /* ---- decoding ---- */

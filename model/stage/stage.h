@@ -130,6 +130,15 @@ rn_status rn_stage_write_weights(rn_err *err, rn_stage *stage, const float *weig
 
 /* ---- creation ---- */
 
+/** The size of the rows that a stage passes to a row port (proto/ports/row_port.h). */
+typedef struct rn_stage_row_size {
+  int elements; /* of a row of gradients */
+  size_t bytes; /* of a row of keys and values */
+} rn_stage_row_size;
+
+/** Returns the size of the rows of the attention layers of a spec, which must have some. */
+rn_stage_row_size rn_stage_measure_rows(const rn_spec *spec);
+
 /** Memory for the weights of a stage, provided by the caller and possibly shared with other
  * ranks. */
 typedef struct rn_weights_memory {

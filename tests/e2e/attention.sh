@@ -16,20 +16,18 @@ YAML
 for i in $(seq 400); do echo "line $i of a text to learn"; done >text
 "$bin/retnet-data" build --out data text >/dev/null 2>&1
 
-loss() { # loss RANKS DIR: writes the loss that retnet-eval prints to loss.RANKS
+loss() { # loss RANKS DIR OPTION...: writes the loss that retnet-eval prints to loss.RANKS
   mpirun -n "$1" --oversubscribe --bind-to none "$bin/retnet-eval" --checkpoint "$2" --data data \
-    --json 2>/dev/null | grep -oE '"loss": [^,}]*' >"loss.$1"
+    --json "${@:3}" 2>/dev/null | grep -oE '"loss": [^,}]*' >"loss.$1"
 }
 
 must_train 2 hybrid 'model.attention_layers=[1]'
 must_train 2 whole model.arch=transformer
 for dir in hybrid whole; do
   loss 1 "$dir"
-  loss 2 "$dir"
+  loss 2 "$dir" -s parallel.sequence=2
   sed -i 's/.*: //' loss.1 loss.2
   close_to "$(wc -l <loss.1)" 1e-6 loss.1 loss.2 || fail "$dir: $(paste loss.1 loss.2)"
-  refuse 2 parallel.sequence mpirun -n 2 --oversubscribe --bind-to none "$bin/retnet-eval" \
-    --checkpoint "$dir" --data data -s parallel.sequence=2
 done
 
 "$bin/retnet-eval" --checkpoint whole --data data --form recurrent >form.log 2>&1
@@ -47,7 +45,7 @@ for key in attention_heads=4 kv_heads=1 attention_window=8 rope_theta=500; do
   refuse 2 "model.${key%=*}" "${one[@]}" -s model.arch=retnet -s "model.$key"
 done
 refuse 2 data.carry_state "${one[@]}" -s data.carry_state=true
-refuse 2 parallel.segments "${one[@]}" -s parallel.segments=2
+refuse 2 run.leaf "${one[@]}" -s parallel.segments=2 -s run.reproducible=true -s run.leaf=8
 refuse 2 model.value_dim "${one[@]}" -s model.value_dim=24
 refuse 2 data.batch_sequences "${one[@]}" --plan --ranks 8
 
@@ -63,6 +61,15 @@ done
 "$bin/retnet-bench" attention --rounds 1 -s model.dim=64 -s model.heads=2 -s model.kv_heads=1 \
   -s data.sequence_length=300 >bench.log 2>&1 || fail "retnet-bench: $(tail -n 1 bench.log)"
 grep -q '^backward ' bench.log || fail "retnet-bench attention: $(cat bench.log)"
+
+# In reproducible mode, ranks and segments that share a sequence compute the bits of one rank.
+exact=(run.yaml -s run.reproducible=true -s data.sequence_length=512 -s train.steps=2 -s model.kv_heads=1
+  -s 'model.attention_layers=[1]' -s model.attention_window=150)
+"$bin/retnet-train" "${exact[@]}" -s run.dir=exact1 >exact.log 2>&1 || fail "$(tail -n 1 exact.log)"
+mpirun -n 2 --oversubscribe --bind-to none "$bin/retnet-train" "${exact[@]}" -s run.dir=exact2 \
+  -s parallel.sequence=2 -s parallel.segments=2 >exact.log 2>&1 || fail "$(tail -n 1 exact.log)"
+"$bin/retnet-ckpt" diff exact1 exact2 >diff.log 2>&1 || fail "$(cat diff.log)"
+grep -q identical diff.log || fail "$(cat diff.log)"
 
 # A prompt gets the same continuation alone and beside a longer prompt.
 continue_text() { # continue_text DIR OPTION...

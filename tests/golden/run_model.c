@@ -10,8 +10,9 @@ rn_status golden_model_open(rn_err *err, golden_case *c, const rn_spec *spec, in
   *out = (golden_model){.spec = *spec, .sequences = sequences, .tokens = tokens, .params = params};
   golden_model *m = out;
   const int64_t rows = (int64_t)sequences * tokens;
-  RN_TRY(err, rn_layer_stack_create(
-                  err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 0}, &m->stage));
+  RN_TRY(err,
+         rn_layer_stack_create(
+             err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 0, 0}, &m->stage));
   RN_TRY(err, rn_activations_create(err, m->stage, RN_SAVE_ALL, &m->activations));
   RN_TRY(err, rn_local_state_create(err, spec, spec->layers, sequences, &m->local_state));
   m->table = rn_layer_stack_table(m->stage);

@@ -21,7 +21,7 @@ room(model/pass MAY proto/base proto/ports model/spec)
 room(model/ops MAY proto/base proto/ports model/base model/spec model/kernel model/pass)
 room(model/retention MAY proto/base proto/ports model/base model/spec model/kernel model/memory
      model/pass model/ops)
-room(model/attention MAY proto/base model/base model/spec model/kernel model/memory model/pass
+room(model/attention MAY proto/base proto/ports model/base model/spec model/kernel model/memory model/pass
      model/ops model/retention)
 room(model/decode MAY proto/base proto/ports model/base model/spec model/kernel model/ops model/retention)
 room(model/embed MAY proto/base model/base model/spec model/kernel model/memory model/pass
@@ -35,6 +35,7 @@ room(comm/world MAY proto/base proto/cli)
 room(comm/optimizer MAY proto/base comm/world)
 room(comm/pipeline MAY proto/base comm/world)
 room(comm/scan MAY proto/base proto/ports comm/world)
+room(comm/rows MAY proto/base proto/ports comm/world)
 
 # data/
 room(data/file MAY proto/base)
@@ -54,7 +55,7 @@ room(trainer/optimizer MAY proto/base proto/ports model/spec model/stage comm/wo
 room(trainer/cost MAY proto/base model/base model/spec model/pass model/ops model/retention model/attention model/embed
      trainer/optimizer)
 room(trainer/parallel MAY proto/base proto/schema model/spec model/stage comm/world comm/pipeline
-     comm/scan trainer/schedule trainer/layout trainer/optimizer)
+     comm/rows comm/scan trainer/schedule trainer/layout trainer/optimizer)
 room(trainer/config MAY proto/base proto/schema proto/options model/spec comm/world trainer/layout)
 room(trainer/machine MAY proto/base proto/schema proto/cli model/base model/kernel comm/world
      comm/optimizer)

@@ -72,7 +72,7 @@ static inline test_model test_model_open(const rn_spec *spec, int sequences, int
   const size_t rows = (size_t)m.rows, width = (size_t)spec->dim;
   CHECK_OK(&err,
            rn_layer_stack_create(
-               &err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 11}, &m.stage));
+               &err, spec, (rn_stage_shape){0, spec->layers, sequences, tokens, 11, 0}, &m.stage));
   CHECK_OK(&err, rn_local_state_create(&err, spec, spec->layers, sequences, &m.local_state));
   m.table = rn_layer_stack_table(m.stage);
   m.params = test_take((size_t)m.table->total, sizeof(rn_real));

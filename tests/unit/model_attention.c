@@ -106,7 +106,7 @@ static void blockwise(arrays *x, int before, int tokens) {
                                   .k = rn_matrix_of_reals(x->kv, pair),
                                   .v = rn_matrix_of_reals(x->kv + pair / 2, pair)};
   const rn_matrix o = rn_matrix_of_reals(x->o, width), d_o = rn_matrix_of_reals(x->d_o, width);
-  const rn_attention_grads grads = {d_o, x->dq, x->dkv, x->dkv + pair / 2, pair};
+  const rn_attention_grads grads = {d_o, x->dq, x->dkv, x->dkv + pair / 2, pair, false};
   rn_attention a;
   rn_err err = {0};
   if (!CHECK_OK(&err, rn_attention_create(&err, &shape, &a))) return;

@@ -49,7 +49,7 @@ static void two_stages_are_one_model(rn_spec spec) {
     CHECK_OK(&err,
              rn_layer_stack_create(&err, &spec,
                                    (rn_stage_shape){s == 0 ? 0 : cut, s == 0 ? cut : spec.layers,
-                                                    SEQUENCES, TOKENS, 11},
+                                                    SEQUENCES, TOKENS, 11, 0},
                                    &stage[s]));
     CHECK_OK(&err, rn_activations_create(&err, stage[s], RN_SAVE_ALL, &activations[s]));
     CHECK_OK(&err, rn_local_state_create(&err, &spec, spec.layers, SEQUENCES, &local_state[s]));

@@ -53,7 +53,7 @@ static rn_spec base(void) {
 static void check_stage(rn_spec spec, int first, int last, int sequences, int tokens) {
   rn_err err = {0};
   rn_stage_sizes sizes;
-  const rn_stage_shape shape = {first, last, sequences, tokens, 1};
+  const rn_stage_shape shape = {first, last, sequences, tokens, 1, 0};
   if (!CHECK_OK(&err, rn_layer_stack_measure(&err, &spec, shape, &sizes))) return;
   for (int save = RN_SAVE_NOTHING; save <= RN_SAVE_ALL; save++) {
     rn_layer_stack *stage = NULL;

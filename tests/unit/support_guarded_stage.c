@@ -85,7 +85,7 @@ static void run(int when) {
   void *weights = NULL;
   /* With one thread no region is parallel, so that polls close the stage too. */
   omp_set_num_threads(1);
-  CHECK_OK(&err, rn_stage_create(&err, &spec, (rn_stage_shape){0, 1, 1, TOKENS, 11}, &stage));
+  CHECK_OK(&err, rn_stage_create(&err, &spec, (rn_stage_shape){0, 1, 1, TOKENS, 11, 0}, &stage));
   CHECK_OK(&err, rn_local_state_create(&err, &spec, 1, 1, &states));
   const rn_stage_region all = {.array = RN_STAGE_WEIGHTS,
                                .range = {0, rn_stage_params(stage)->total}};

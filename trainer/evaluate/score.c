@@ -23,6 +23,7 @@ typedef struct scorer {
   rn_world *world;
   rn_grid *grid;
   rn_scan_source scan;
+  rn_row_source rows;          /* keys and values of attention layers */
   rn_comm_thread *comm_thread; /* or NULL */
   rn_pipeline pipeline;
   pack *pack;
@@ -58,7 +59,8 @@ static rn_status make_packs(rn_err *err, scorer *s) {
   return RN_OK;
 }
 
-/* Forms the groups of ranks, as the header says. Attention layers need whole packs. */
+/* Forms the groups of ranks, as the header says. Whole packs save attention layers the exchange of
+ * keys and values. */
 static rn_status make_grid(rn_err *err, scorer *s) {
   const Retnet__Parallel *p = s->scoring->parallel;
   const rn_spec *spec = &s->model->spec;
@@ -76,12 +78,6 @@ static rn_status make_grid(rn_err *err, scorer *s) {
                    "evaluation needs parallel.data %d x parallel.sequence %d ranks and no "
                    "parallel.pipeline, but there are %d ranks",
                    p->data, p->sequence, ranks);
-  }
-  if (attends && sequence > 1) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.sequence %d: the model has attention layers, which need whole "
-                   "sequences on a rank; set parallel.sequence to 1",
-                   sequence);
   }
   return rn_grid_create(err, s->world, data, 1, sequence, &s->grid);
 }
@@ -106,7 +102,14 @@ static rn_status open_scorer(rn_err *err, scorer *s) {
   const int ranks = rn_grid_sequence_size(s->grid), tokens = (s->longest + ranks - 1) / ranks;
   const rn_scan_source_shape scan = {
       .wanted = s->scoring->parallel->scan, .layers = spec->layers, .sequences = 1, .segments = 1};
-  RN_TRY(err, rn_scan_source_create(err, s->grid, spec, scan, &s->scan));
+  const rn_row_source_shape rows = {.layout = {1, 1, ranks, 1, 1, 0},
+                                    .layers = {0, spec->layers},
+                                    .sequences = 1,
+                                    .tokens = s->longest,
+                                    .microbatches = 1};
+  RN_TRY(err,
+         rn_grid_agree(err, s->grid, rn_scan_source_create(err, s->grid, spec, scan, &s->scan)));
+  RN_TRY(err, rn_row_source_create(err, s->grid, spec, rows, &s->rows));
   RN_TRY(err, take_memory(err, s, tokens));
   const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
   RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &s->pipeline));
@@ -120,6 +123,7 @@ static rn_status start_comm_thread(rn_err *err, scorer *s) {
   const rn_comm_thread_use use = {s->scoring->parallel->comm_thread, rn_threads(), scans, scans};
   RN_TRY(err, rn_launch_comm_thread(err, s->world, use, &s->comm_thread));
   rn_scan_use_thread(s->scan.scan, s->comm_thread);
+  rn_row_source_use_thread(&s->rows, s->comm_thread);
   s->pipeline.comm_thread = s->comm_thread;
   return RN_OK;
 }
@@ -127,6 +131,7 @@ static rn_status start_comm_thread(rn_err *err, scorer *s) {
 static void close_scorer(scorer *s) {
   rn_comm_thread_stop(&s->comm_thread);
   rn_pipeline_destroy(&s->pipeline);
+  rn_row_source_destroy(&s->rows);
   rn_scan_source_destroy(&s->scan);
   rn_grid_destroy(&s->grid);
   free(s->pack);
@@ -193,7 +198,8 @@ static rn_status find_largest(rn_err *err, scorer *s, int rows) {
   return RN_OK;
 }
 
-static rn_status score_piece(rn_err *err, scorer *s, rn_range piece) {
+/* Scores this rank's piece of a pack of `length` tokens. */
+static rn_status score_piece(rn_err *err, scorer *s, rn_range piece, int64_t length) {
   const int64_t index = 0;
   const int tokens = (int)rn_range_count(piece);
   const rn_unit unit = {.sequences = 1,
@@ -203,9 +209,10 @@ static rn_status score_piece(rn_err *err, scorer *s, rn_range piece) {
                         .doc_position = s->doc_position,
                         .sequence_index = &index,
                         .position = piece.begin};
-  rn_scan_port *port = rn_scan_source_port(&s->scan, (rn_scan_unit){0});
+  const rn_loss_pass how = {s->scoring->form, rn_scan_source_port(&s->scan, (rn_scan_unit){0}),
+                            rn_row_source_port(&s->rows, (rn_row_source_unit){.length = length})};
   rn_loss_sum unused = {0};
-  RN_TRY(err, rn_pipeline_loss_of_unit(err, &s->pipeline, &unit, s->scoring->form, port, &unused));
+  RN_TRY(err, rn_pipeline_loss_of_unit(err, &s->pipeline, &unit, how, &unused));
   for (int t = 0; t < tokens; t++) {
     s->score[t] = (rn_token_score){s->target[t], s->pipeline.token_loss[t], 0};
   }
@@ -253,7 +260,9 @@ static rn_status score_round(rn_err *err, scorer *s, int64_t first, int groups) 
     status = read_piece(err, s, &s->pack[index], piece);
   }
   RN_TRY(err, rn_agree(err, s->world, status));
-  if (index < s->packs) RN_TRY(err, score_piece(err, s, piece));
+  if (index < s->packs) {
+    RN_TRY(err, score_piece(err, s, piece, s->pack[index].tokens));
+  }
   return collect(err, s, first, rn_smaller(first + groups, s->packs), (int)rn_range_count(piece));
 }
 

@@ -46,13 +46,6 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
   }
   if (l->sequence == 0) {
     l->sequence = rest;
-    if (rest > 1 && has_attention(config->model)) {
-      return rn_fail(err, RN_ERR_USAGE,
-                     "%s needs whole sequences on a rank, and data.batch_sequences %d is too small "
-                     "for %d ranks: raise it to a multiple of the number of ranks, set "
-                     "parallel.pipeline, or start fewer ranks",
-                     attention_key(config->model), config->data->batch_sequences, ranks);
-    }
     if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
       return rn_fail(err, RN_ERR_USAGE,
                      "with %d ranks, %d ranks share a sequence, which leaves less than %d tokens "
@@ -121,17 +114,17 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
 }
 
 /*
- * Checks that attention layers have whole sequences: their keys and values are not passed between
- * ranks, segments or steps.
+ * Checks what attention layers support. In reproducible mode, pieces of a sequence consist of whole
+ * blocks of queries; keys and values are not kept from step to step.
  */
 static rn_status check_attention(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (!has_attention(config->model)) return RN_OK;
   const char *key = attention_key(config->model);
-  if (l->sequence * l->segments > 1) {
+  if (l->sequence * l->segments > 1 && l->reduction_block % RN_SPEC_QUERY_BLOCK != 0) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s needs the whole sequence on one rank: set parallel.sequence and "
-                   "parallel.segments to 1 (they are %d and %d)",
-                   key, l->sequence, l->segments);
+                   "run.reproducible: with %s, run.leaf %d must be a multiple of %d where ranks or "
+                   "segments divide a sequence",
+                   key, l->reduction_block, RN_SPEC_QUERY_BLOCK);
   }
   if (config->data->carry_state) {
     return rn_fail(err, RN_ERR_USAGE,
@@ -163,12 +156,14 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   return RN_OK;
 }
 
-/* By default, the block is the largest power of two that is at most T/16, limited to [16, 512]. */
+/* By default, the block is the largest power of two that is at most T/16, limited to [16, 512], or
+ * with attention layers to [128, 512]. */
 int rn_layout_reduction_block(const Retnet__Config *config) {
   enum { MIN_BLOCK = 16, MAX_BLOCK = 512 };
+  const bool attends = has_attention(config->model);
   if (!config->run->reproducible) return 0;
   if (config->run->leaf > 0) return config->run->leaf;
-  int reduction_block = MIN_BLOCK;
+  int reduction_block = attends ? RN_SPEC_QUERY_BLOCK : MIN_BLOCK;
   while (reduction_block < MAX_BLOCK && 2 * reduction_block <= config->data->sequence_length / 16)
     reduction_block *= 2;
   return reduction_block;

@@ -63,8 +63,8 @@ static rn_status make_slots(rn_err *err, rn_pipeline *p, rn_pipeline_shape shape
 }
 
 static rn_stage_shape stage_shape(rn_pipeline_shape shape) {
-  return (rn_stage_shape){shape.first_layer, shape.last_layer, shape.sequences, shape.tokens,
-                          shape.seed};
+  return (rn_stage_shape){shape.first_layer, shape.last_layer, shape.sequences,
+                          shape.tokens,      shape.seed,       shape.keys};
 }
 
 static rn_status make_parts(rn_err *err, const rn_spec *spec, rn_pipeline_shape shape,
@@ -151,12 +151,22 @@ static const rn_unit *unit_of(const training *t, const rn_task *task) {
   return t->batch.unit + unit_index(t, task);
 }
 
+/* Returns the port of keys and values for a task, or NULL. */
+static rn_row_port *rows_of_task(rn_row_source *rows, const rn_task *task) {
+  if (rows == NULL) return NULL;
+  return rn_row_source_port(rows, (rn_row_source_unit){.microbatch = task->microbatch,
+                                                       .segment = task->segment,
+                                                       .length = rows->tokens,
+                                                       .backward = task->kind != RN_TASK_FORWARD});
+}
+
 /* Returns the pass context of a task, with the port for the task's scans. */
 static rn_pass pass_of(const training *t, const rn_task *task) {
   const rn_pipeline *p = t->pipeline;
   const rn_scan_unit unit = {task->microbatch, task->segment, t->batch.streams};
   return (rn_pass){.unit = unit_of(t, task),
                    .port = rn_scan_source_port(t->scan, unit),
+                   .rows = rows_of_task(p->rows, task),
                    .form = RN_FORM_CHUNKWISE,
                    .train = true,
                    .weights = !p->schedule.split_weight};
@@ -400,9 +410,9 @@ static rn_status add_losses(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn
   return RN_OK;
 }
 
-rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit, rn_form form,
-                                   rn_scan_port *port, rn_loss_sum *sum) {
-  const rn_pass pass = {.unit = unit, .port = port, .form = form};
+rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *p, const rn_unit *unit,
+                                   rn_loss_pass how, rn_loss_sum *sum) {
+  const rn_pass pass = {.unit = unit, .port = how.port, .rows = how.rows, .form = how.form};
   rn_slot *slot = &p->loss_slot;
   if (!is_first(p)) {
     RN_TRY(err, rn_row_transfer_start(err, &slot->rows_in, p->p2p, p->stage, 0, rows_of(unit)));

@@ -14,6 +14,7 @@
 #include "model/stage/stage.h"
 #include "trainer/optimizer/distributed_optimizer.h"
 #include "trainer/parallel/exact_sum.h"
+#include "trainer/parallel/row_source.h"
 #include "trainer/parallel/row_transfer.h"
 #include "trainer/parallel/scan_source.h"
 #include "trainer/schedule/pipeline_schedule.h"
@@ -30,7 +31,8 @@ typedef struct rn_pipeline {
   rn_pipeline_p2p *p2p;        /* connects neighbouring stages, not owned; NULL: single stage */
   rn_comm_thread *comm_thread; /* owns MPI while the stage computes; not owned; NULL: none */
   rn_distributed_optimizer *optimizer; /* not owned; NULL: weights are complete, no reduction */
-  int dim, head;                       /* D, and the index of the head's layer group */
+  rn_row_source *rows; /* keys and values of other pieces; not owned; NULL: none are needed */
+  int dim, head;       /* D, and the index of the head's layer group */
   rn_pipeline_schedule_shape schedule;
   rn_pipeline_schedule tasks; /* schedule of a training step; empty if only losses are computed */
   rn_slot *slot;              /* [tasks.pool] */
@@ -46,6 +48,7 @@ typedef struct rn_pipeline {
 typedef struct rn_pipeline_shape {
   int stage, first_layer, last_layer;
   int sequences, tokens;
+  int keys; /* tokens of a whole sequence, if a unit holds only a part of it; else 0 */
   rn_pipeline_schedule_shape schedule; /* 0 micro-batches: losses only */
   rn_save_policy save;                 /* what forward saves for backward */
   uint64_t seed;                       /* seed of dropout */
@@ -118,14 +121,23 @@ typedef struct rn_loss_sum {
 } rn_loss_sum;
 
 /**
+ * How rn_pipeline_loss_of_unit runs forward: the form of the retention, and the ports. */
+typedef struct rn_loss_pass {
+  rn_form form;
+  rn_scan_port *port;
+  rn_row_port *rows; /* NULL: the unit holds whole sequences, or no layer attends */
+} rn_loss_pass;
+
+/**
  * Runs forward and computes the loss of one unit. The last stage stores the losses of the tokens
  * [B, T] in token_loss and adds them to *sum. In reproducible mode the sum is bit-identical for
  * every layout.
  *
- * Collective: over the stages of the pipeline and the ranks of `port`: one FORWARD scan per layer.
+ * Collective: over the stages of the pipeline and the ranks of the ports: one FORWARD scan, or
+ *             exchange of keys and values, per layer.
  * Errors:     RN_ERR_MPI; those of the stage.
  */
 rn_status rn_pipeline_loss_of_unit(rn_err *err, rn_pipeline *pipeline, const rn_unit *unit,
-                                   rn_form form, rn_scan_port *port, rn_loss_sum *sum);
+                                   rn_loss_pass how, rn_loss_sum *sum);
 
 #endif

@@ -27,11 +27,13 @@ rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layo
                                      int stage, rn_range layers, int64_t share) {
   const bool recompute = config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_BLOCK;
   const bool split = splits_weight(config, layout);
+  const int pieces = layout->sequence * layout->segments;
   return (rn_pipeline_shape){.stage = stage,
                              .first_layer = (int)layers.begin,
                              .last_layer = (int)layers.end,
                              .sequences = layout->microbatch,
                              .tokens = rn_shapes_tokens(config, layout),
+                             .keys = pieces > 1 ? config->data->sequence_length : 0,
                              .schedule = {.stages = layout->pipeline,
                                           .microbatches = rn_shapes_microbatches(layout, share),
                                           .segments = layout->segments,
@@ -50,4 +52,24 @@ rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layou
                                 .layers = layers,
                                 .sequences = layout->microbatch,
                                 .segments = layout->segments};
+}
+
+/* Returns the number of micro-batches of which units are in flight at a time: with n slots, the
+ * rest of one micro-batch and the next n - 1 units. */
+static int microbatches_in_flight(rn_pipeline_schedule_shape schedule, int slots) {
+  const int others = (slots - 1 + schedule.segments - 1) / schedule.segments;
+  return (int)rn_smaller(schedule.microbatches, 1 + others);
+}
+
+rn_status rn_shapes_rows(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
+                         const rn_pipeline_shape *pipeline, rn_row_source_shape *out) {
+  int slots = 0;
+  RN_TRY(err, rn_pipeline_schedule_slots(err, pipeline->schedule, pipeline->stage, &slots));
+  *out = (rn_row_source_shape){.layout = *layout,
+                               .layers = {pipeline->first_layer, pipeline->last_layer},
+                               .sequences = layout->microbatch,
+                               .tokens = config->data->sequence_length,
+                               .microbatches = microbatches_in_flight(pipeline->schedule, slots),
+                               .backward = true};
+  return RN_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "trainer/layout/layout.h"
 #include "trainer/parallel/pipeline.h"
+#include "trainer/parallel/row_source.h"
 #include "trainer/parallel/scan_source.h"
 
 /** Returns the number of micro-batches for `sequences` sequences. */
@@ -25,5 +26,10 @@ rn_pipeline_shape rn_shapes_pipeline(const Retnet__Config *config, const rn_layo
 /** Returns the shape of the scan of a stage with `layers` layers. */
 rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layout *layout,
                                     int layers);
+
+/** Computes the shape of the exchange of keys and values of a pipeline. Errors: those of
+ * rn_pipeline_schedule_slots. */
+rn_status rn_shapes_rows(rn_err *err, const Retnet__Config *config, const rn_layout *layout,
+                         const rn_pipeline_shape *pipeline, rn_row_source_shape *out);
 
 #endif

@@ -78,9 +78,10 @@ static rn_status measure_stage(rn_err *err, const planned_run *run, int stage,
   const size_t exact_bytes = layout->reduction_block > 0 && replicas > 1 ? sizeof(int64_t) : 0;
   const size_t own_sum_bytes = layout->reduction_block > 0 || replicas > 1 ? sizeof(float) : 0;
   rn_pipeline_sizes sizes;
-  RN_TRY(err,
-         rn_pipeline_measure(err, run->spec,
-                             rn_shapes_pipeline(config, layout, stage, layers, share), &sizes));
+  const rn_pipeline_shape pipeline = rn_shapes_pipeline(config, layout, stage, layers, share);
+  rn_row_source_shape rows;
+  RN_TRY(err, rn_pipeline_measure(err, run->spec, pipeline, &sizes));
+  RN_TRY(err, rn_shapes_rows(err, config, layout, &pipeline, &rows));
   const int64_t total = sizes.parameters, own = rn_shard_table_max_elements(total, replicas);
   const int64_t longest = rn_shard_table_max_bucket(total, replicas);
   plan->parameters[stage] = total;
@@ -93,7 +94,8 @@ static rn_status measure_stage(rn_err *err, const planned_run *run, int stage,
     m->optimizer = (size_t)own * (2 * sizeof(float) + own_sum_bytes + exact_bytes);
     m->activations = sizes.activation_bytes;
     m->work = sizes.work_bytes;
-    m->states = states_of(config, run->spec, layout, (int)rn_range_count(layers), share, position);
+    m->states = states_of(config, run->spec, layout, (int)rn_range_count(layers), share, position) +
+                rn_row_source_bytes(run->spec, rows);
     m->buffers =
         buffers_of(config, layout, share, own, longest, senders_of(config, layout, run->machine));
   }

@@ -32,6 +32,15 @@ static rn_status create_scan(rn_err *err, const rn_run_settings *settings,
   return rn_scan_source_create(err, p->grid, &settings->spec, shape, &p->scan);
 }
 
+static rn_status create_rows(rn_err *err, const rn_run_settings *settings, rn_parallel_context *p) {
+  const rn_layout *l = &settings->plan.layout;
+  const rn_pipeline_shape pipeline = rn_shapes_pipeline(
+      settings->config, l, rn_grid_pipeline(p->grid), p->layers, rn_range_count(p->sequences));
+  rn_row_source_shape shape;
+  RN_TRY(err, rn_shapes_rows(err, settings->config, l, &pipeline, &shape));
+  return rn_row_source_create(err, p->grid, &settings->spec, shape, &p->rows);
+}
+
 rn_status rn_parallel_context_create(rn_err *err, const rn_run_settings *settings,
                                      const rn_choices *choices, rn_world *world,
                                      rn_parallel_context *out) {
@@ -46,6 +55,8 @@ rn_status rn_parallel_context_create(rn_err *err, const rn_run_settings *setting
     status = rn_pipeline_p2p_create(err, out->grid, settings->spec.dim, &out->p2p);
   }
   if (status == RN_OK) status = create_scan(err, settings, choices, out);
+  RN_TRY(err, rn_agree(err, world, status));
+  status = create_rows(err, settings, out);
   return rn_agree(err, world, status);
 }
 
@@ -57,6 +68,7 @@ rn_status rn_parallel_context_start_thread(rn_err *err, const rn_run_settings *s
                                   .scans = settings->plan.layout.sequence > 1};
   RN_TRY(err, rn_launch_comm_thread(err, p->world, use, &p->comm_thread));
   rn_scan_use_thread(p->scan.scan, p->comm_thread);
+  rn_row_source_use_thread(&p->rows, p->comm_thread);
   if (p->p2p != NULL) rn_pipeline_p2p_use_thread(p->p2p, p->comm_thread);
   return RN_OK;
 }
@@ -66,6 +78,7 @@ void rn_parallel_context_stop_thread(rn_parallel_context *context) {
 }
 
 void rn_parallel_context_destroy(rn_parallel_context *context) {
+  rn_row_source_destroy(&context->rows);
   rn_scan_source_destroy(&context->scan);
   rn_pipeline_p2p_destroy(&context->p2p);
   rn_grid_destroy(&context->grid);

@@ -8,6 +8,7 @@
 #include "comm/pipeline/pipeline_p2p.h"
 #include "comm/world/comm_thread.h"
 #include "comm/world/grid.h"
+#include "trainer/parallel/row_source.h"
 #include "trainer/parallel/scan_source.h"
 #include "trainer/run/settings.h"
 
@@ -18,6 +19,7 @@ typedef struct rn_parallel_context {
   rn_range sequences;   /* sequences of each batch that this data rank works on */
   rn_pipeline_p2p *p2p; /* transfers between stages; NULL: single stage */
   rn_scan_source scan;
+  rn_row_source rows;          /* keys and values of attention layers */
   rn_comm_thread *comm_thread; /* NULL: none */
 } rn_parallel_context;
 

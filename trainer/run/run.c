@@ -38,6 +38,7 @@ static rn_status create_parts(rn_err *err, const rn_choices *choices, rn_world *
   RN_TRY(err, rn_local_model_create(err, settings, parallel, &run->model));
   RN_TRY(err, rn_optimizer_create(err, settings, parallel, &run->model, &run->optimizer));
   RN_TRY(err, rn_parallel_context_start_thread(err, settings, parallel));
+  run->model.pipeline.rows = &parallel->rows;
   run->model.pipeline.comm_thread = parallel->comm_thread;
   run->optimizer.distributed.comm_thread = parallel->comm_thread;
   return RN_OK;

@@ -15,9 +15,11 @@ static rn_status add_losses(rn_err *err, rn_run *run, rn_range stored, int64_t l
   const rn_status status = rn_data_stream_read_val(err, &run->data, stored, length);
   if (*read == RN_OK) *read = status;
   for (int k = 0; k < run->settings.plan.layout.segments; k++) {
-    rn_scan_port *port = rn_scan_source_port(scan, (rn_scan_unit){.segment = k});
-    RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->model.pipeline, &run->data.unit[k], form, port,
-                                         sums));
+    const rn_loss_pass how = {
+        form, rn_scan_source_port(scan, (rn_scan_unit){.segment = k}),
+        rn_row_source_port(&run->parallel.rows,
+                           (rn_row_source_unit){.segment = k, .length = length})};
+    RN_TRY(err, rn_pipeline_loss_of_unit(err, &run->model.pipeline, &run->data.unit[k], how, sums));
   }
   return RN_OK;
 }

@@ -6,7 +6,8 @@
  *
  * Invalid grids are refused with the right message. Arguments: "segments K" runs one step with K
  * segments on every grid that the ranks suffice for; "thin" runs fewer steps, for tests of all
- * kernel sets and GEMM backends (tests/support/sets.h).
+ * kernel sets and GEMM backends (tests/support/sets.h); "attention" trains a model half of whose
+ * layers are attention layers, on a few layouts.
  */
 #include <math.h>
 #include <stdio.h>
@@ -22,9 +23,10 @@
 #include "tests/support/world.h"
 #include "trainer/run/step.h"
 
-enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3 };
+enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3, WINDOW = 7 };
 
 static rn_err err;
+static bool attention; /* half of the layers are attention layers, with a window if tied */
 
 typedef struct grid_case {
   int data, pipeline, sequence, segments, microbatches;
@@ -66,7 +68,7 @@ static void write_config(void) {
 }
 
 static rn_status load(const grid_case *c, Retnet__Config **config) {
-  enum { KEYS = 7, KEY_BYTES = 64 };
+  enum { KEYS = 9, KEY_BYTES = 64 };
   char key[KEYS][KEY_BYTES];
   const char *keys[KEYS];
   const int share = (BATCH + c->data - 1) / c->data;
@@ -78,8 +80,11 @@ static rn_status load(const grid_case *c, Retnet__Config **config) {
   snprintf(key[4], KEY_BYTES, "parallel.microbatch=%d", microbatch);
   snprintf(key[5], KEY_BYTES, "model.tie_embeddings=%s", c->tied ? "true" : "false");
   snprintf(key[6], KEY_BYTES, "model.products=%s", test_gemm_key());
-  for (int i = 0; i < KEYS; i++) keys[i] = key[i];
-  return rn_options_load(&err, "run.yaml", keys, KEYS, config);
+  snprintf(key[7], KEY_BYTES, "model.attention_layers=%s", attention ? "[1,3,4]" : "[]");
+  snprintf(key[8], KEY_BYTES, "model.attention_window=%d", attention && c->tied ? WINDOW : 0);
+  const int count = attention ? KEYS : KEYS - 2;
+  for (int i = 0; i < count; i++) keys[i] = key[i];
+  return rn_options_load(&err, "run.yaml", keys, count, config);
 }
 
 /* Copies the gradient of a single-rank run, and creates a parameter table that outlives the run. */
@@ -112,9 +117,10 @@ static void compute_reference(rn_world *single_rank, bool tied, int steps, refer
 /* Computes the losses per token of this rank's piece, without an update. */
 static void token_losses(rn_run *run, float *loss) {
   rn_loss_sum sum = {0};
-  rn_scan_port *port = rn_scan_source_port(&run->parallel.scan, (rn_scan_unit){0});
-  CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->model.pipeline, run->data.unit,
-                                          RN_FORM_CHUNKWISE, port, &sum));
+  const rn_loss_pass how = {
+      RN_FORM_CHUNKWISE, rn_scan_source_port(&run->parallel.scan, (rn_scan_unit){0}),
+      rn_row_source_port(&run->parallel.rows, (rn_row_source_unit){.length = TOKENS})};
+  CHECK_OK(&err, rn_pipeline_loss_of_unit(&err, &run->model.pipeline, run->data.unit, how, &sum));
   memcpy(loss, run->model.pipeline.token_loss, (size_t)run->data.unit->tokens * sizeof *loss);
 }
 
@@ -247,12 +253,17 @@ static void check_causality(rn_world *world, int size) {
 /* Trains twelve layouts: single axes, all axes together, uneven splits, tied and untied
  * embeddings. */
 static void train_a_dozen(rn_world *world, int size, int steps, const reference *by_tied) {
+  static const grid_case few[] = {
+      {1, 1, 8, 1, 1, false}, {1, 1, 3, 4, 2, true}, {1, 3, 2, 2, 3, true}, {2, 2, 2, 3, 2, false}};
   static const grid_case dozen[] = {
       {1, 1, 8, 1, 1, false}, {8, 1, 1, 1, 1, true},  {1, 6, 1, 1, 4, false},
       {1, 2, 1, 4, 1, true},  {2, 2, 2, 3, 2, true},  {2, 2, 2, 1, 1, false},
       {1, 3, 2, 2, 3, true},  {1, 1, 3, 4, 2, false}, {5, 1, 1, 1, 2, false},
       {1, 4, 2, 4, 2, false}, {3, 2, 1, 2, 2, true},  {1, 5, 1, 3, 3, true}};
-  for (size_t i = 0; i < sizeof dozen / sizeof dozen[0]; i++) {
+  for (size_t i = 0; attention && i < sizeof few / sizeof few[0]; i++) {
+    walk(world, &few[i], steps, &by_tied[few[i].tied]);
+  }
+  for (size_t i = 0; !attention && i < sizeof dozen / sizeof dozen[0]; i++) {
     if (dozen[i].data * dozen[i].pipeline * dozen[i].sequence > size) continue;
     walk(world, &dozen[i], steps, &by_tied[dozen[i].tied]);
   }
@@ -284,7 +295,8 @@ static void free_reference(reference *r) {
 int main(int argc, char **argv) {
   rn_world *world = NULL, *single_rank = NULL;
   reference by_tied[2] = {0};
-  const bool thin = argc > 1 && strcmp(argv[1], "thin") == 0;
+  attention = argc > 1 && strcmp(argv[1], "attention") == 0;
+  const bool thin = attention || (argc > 1 && strcmp(argv[1], "thin") == 0);
   const int segments = argc > 2 && strcmp(argv[1], "segments") == 0 ? atoi(argv[2]) : 0;
   const int steps = thin || segments > 0 ? THIN_STEPS : STEPS;
   test_use_sets();
