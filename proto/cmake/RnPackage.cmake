@@ -41,7 +41,7 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# dpkg-shlibdeps does not find mpirun, and the BLAS library, which is loaded at run time.
+# dpkg-shlibdeps finds neither mpirun nor the BLAS library, which is loaded at run time.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS openmpi-bin)
 if(RN_BLAS_PACKAGE)
   string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", ${RN_BLAS_PACKAGE}")
