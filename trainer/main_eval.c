@@ -53,7 +53,7 @@ static rn_status check(rn_err *err, options *o) {
   }
   if (o->requests != NULL && (o->data.count > 0 || o->stride > 0 || o->by_document)) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "--requests does not go with --data, --stride or --by-document");
+                   "--requests cannot be combined with --data, --stride or --by-document");
   }
   for (int i = 0; i < o->data.count; i++) {
     if (o->data.word[i][0] == '\0') {

@@ -41,89 +41,100 @@ static const char about[] =
     "A long text is read once with --save-state. After --load-state, with equal options, the "
     "completion has the bits of one without the file; --prompt adds to the text.";
 
-static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
-  const rn_arg table[] = {
-      {0, "checkpoint", "DIR",
-       "checkpoint (step folder), or run directory (newest valid checkpoint)", RN_ARG_PATH,
-       &o->checkpoint, 0, 0},
-      {0, "prompt", "TEXT", "text to continue; may be repeated", RN_ARG_LIST, &o->prompts, 0, 0},
-      {0, "prompt-file", "FILE", "file with the bytes of one prompt; may be repeated", RN_ARG_LIST,
-       &o->prompt_files, 0, 0},
-      {0, "prompt-lines", "FILE", "file with one prompt per line; may be repeated", RN_ARG_LIST,
-       &o->line_files, 0, 0},
-      {0, "special-tokens", "LIST",
-       "special tokens that are recognised in prompts: names separated by commas, or all (default: "
-       "none)",
-       RN_ARG_TEXT, &o->special_tokens, 0, 0},
-      {0, "tokens", "N", "maximum number of tokens to generate (default 128)", RN_ARG_INTEGER,
-       &o->tokens, 0, max_integer},
-      {0, "stop", "TEXT",
-       "end a text before TEXT, also where TEXT spans several tokens; may be repeated", RN_ARG_LIST,
-       &o->stops, 0, 0},
-      {0, "ignore-end", NULL, "continue past the end of a document", RN_ARG_SWITCH, &o->ignore_end,
-       0, 0},
-      {0, "temperature", "X", "sampling temperature; 0: always the most likely token (default 1)",
-       RN_ARG_NUMBER, &o->sampling.temperature, 0, 1e6},
-      {0, "top-k", "K", "sample from the K most likely tokens (default 0: all)", RN_ARG_INTEGER,
-       &o->sampling.top_k, 0, max_integer},
-      {0, "top-p", "P",
-       "sample from the smallest set of tokens whose probability reaches P (default 1)",
-       RN_ARG_NUMBER, &o->sampling.top_p, 0, 1},
-      {0, "min-p", "P",
-       "sample from the tokens whose probability is at least P times the largest (default 0)",
-       RN_ARG_NUMBER, &o->sampling.min_p, 0, 1},
-      {0, "repetition-penalty", "X",
-       "divide the logits of tokens that the text already has by X, or multiply them if negative; "
-       "above 1, repetition is less likely (default 1)",
-       RN_ARG_NUMBER, &o->repetition.penalty, 1e-3, 1e3},
-      {0, "repetition-window", "N",
-       "apply the penalty to the last N tokens of the text, prompt included (default 0: all)",
-       RN_ARG_INTEGER, &o->repetition.window, 0, max_integer},
-      {0, "seed", "S",
-       "random seed (default 1); repeated, each prompt has the seed at its place in the order of "
-       "the texts",
-       RN_ARG_LIST, &o->seeds, 0, 0},
-      {0, "interactive", NULL,
-       "add each line of the standard input to the text, and print how it goes on; Ctrl-C ends a "
-       "completion, the end of the input the program",
-       RN_ARG_SWITCH, &o->interactive, 0, 0},
-      {0, "load-state", "FILE",
-       "continue the text of a state file, every prompt by itself; the file's text is not printed",
-       RN_ARG_PATH, &o->load_state, 0, 0},
-      {0, "save-state", "FILE",
-       "write the state after the text to a file; to read only the prompt, also set --tokens 0",
-       RN_ARG_PATH, &o->save_state, 0, 0},
-      {0, "precision", "fp32|bf16",
-       "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
-       &o->precision, 0, 0},
-      {0, "json", NULL, "print one JSON object on stdout", RN_ARG_SWITCH, &o->json, 0, 0}};
-  const rn_args args = {
-      .program = "retnet-generate",
-      .form =
-          "--checkpoint DIR [--prompt TEXT]... [--prompt-file FILE]... [--prompt-lines FILE]... "
-          "[--special-tokens LIST] [--tokens N] [--stop TEXT]... [--ignore-end] [--temperature X] "
-          "[--top-k K] [--top-p P] [--min-p P] [--repetition-penalty X] [--repetition-window N] "
-          "[--seed S]... [--interactive] [--load-state FILE] [--save-state FILE] "
-          "[--precision fp32|bf16] [--json]",
-      .about = about,
-      .example =
-          "retnet-generate --checkpoint RUN --prompt \"Once upon a time\" --tokens 200\n"
-          "retnet-generate --checkpoint RUN --prompt \"Q: Why?\" --stop Q: --min-p 0.05\n"
-          "retnet-generate --checkpoint RUN --prompt-file F --tokens 0 --save-state S",
-      .options = table,
-      .count = (int)(sizeof table / sizeof table[0])};
-  RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
-  if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
+/* The command line, with the defaults of the options. */
+static options given = {.precision = "fp32",
+                        .tokens = 128,
+                        .sampling = {.temperature = 1, .top_p = 1},
+                        .repetition = {.penalty = 1}};
+
+static const rn_arg table[] = {
+    {0, "checkpoint", "DIR", "checkpoint (step folder), or run directory (newest valid checkpoint)",
+     RN_ARG_PATH, &given.checkpoint, 0, 0},
+    {0, "prompt", "TEXT", "text to continue; may be repeated", RN_ARG_LIST, &given.prompts, 0, 0},
+    {0, "prompt-file", "FILE", "file with the bytes of one prompt; may be repeated", RN_ARG_LIST,
+     &given.prompt_files, 0, 0},
+    {0, "prompt-lines", "FILE", "file with one prompt per line; may be repeated", RN_ARG_LIST,
+     &given.line_files, 0, 0},
+    {0, "special-tokens", "LIST",
+     "special tokens that are recognised in prompts: names separated by commas, or all (default: "
+     "none)",
+     RN_ARG_TEXT, &given.special_tokens, 0, 0},
+    {0, "tokens", "N", "maximum number of tokens to generate (default 128)", RN_ARG_INTEGER,
+     &given.tokens, 0, max_integer},
+    {0, "stop", "TEXT",
+     "end a text before TEXT, also where TEXT spans several tokens; may be repeated", RN_ARG_LIST,
+     &given.stops, 0, 0},
+    {0, "ignore-end", NULL, "continue past the end of a document", RN_ARG_SWITCH, &given.ignore_end,
+     0, 0},
+    {0, "temperature", "X", "sampling temperature; 0: always the most likely token (default 1)",
+     RN_ARG_NUMBER, &given.sampling.temperature, 0, 1e6},
+    {0, "top-k", "K", "sample from the K most likely tokens (default 0: all)", RN_ARG_INTEGER,
+     &given.sampling.top_k, 0, max_integer},
+    {0, "top-p", "P",
+     "sample from the smallest set of tokens whose probability reaches P (default 1)",
+     RN_ARG_NUMBER, &given.sampling.top_p, 0, 1},
+    {0, "min-p", "P",
+     "sample from the tokens whose probability is at least P times the largest (default 0)",
+     RN_ARG_NUMBER, &given.sampling.min_p, 0, 1},
+    {0, "repetition-penalty", "X",
+     "divide the logits of tokens that the text already has by X, or multiply them if negative; "
+     "above 1, repetition is less likely (default 1)",
+     RN_ARG_NUMBER, &given.repetition.penalty, 1e-3, 1e3},
+    {0, "repetition-window", "N",
+     "apply the penalty to the last N tokens of the text, prompt included (default 0: all)",
+     RN_ARG_INTEGER, &given.repetition.window, 0, max_integer},
+    {0, "seed", "S",
+     "random seed (default 1); repeated, each prompt has the seed at its place in the order of "
+     "the texts",
+     RN_ARG_LIST, &given.seeds, 0, 0},
+    {0, "interactive", NULL,
+     "add each line of the standard input to the text, and print how it goes on; Ctrl-C ends a "
+     "completion, the end of the input the program",
+     RN_ARG_SWITCH, &given.interactive, 0, 0},
+    {0, "load-state", "FILE",
+     "continue the text of a state file, every prompt by itself; the file's text is not printed",
+     RN_ARG_PATH, &given.load_state, 0, 0},
+    {0, "save-state", "FILE",
+     "write the state after the text to a file; to read only the prompt, also set --tokens 0",
+     RN_ARG_PATH, &given.save_state, 0, 0},
+    {0, "precision", "fp32|bf16",
+     "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
+     &given.precision, 0, 0},
+    {0, "json", NULL, "print one JSON object on stdout", RN_ARG_SWITCH, &given.json, 0, 0}};
+
+static const rn_args args = {
+    .program = "retnet-generate",
+    .form =
+        "--checkpoint DIR [--prompt TEXT]... [--prompt-file FILE]... [--prompt-lines FILE]... "
+        "[--special-tokens LIST] [--tokens N] [--stop TEXT]... [--ignore-end] [--temperature X] "
+        "[--top-k K] [--top-p P] [--min-p P] [--repetition-penalty X] [--repetition-window N] "
+        "[--seed S]... [--interactive] [--load-state FILE] [--save-state FILE] "
+        "[--precision fp32|bf16] [--json]",
+    .about = about,
+    .example =
+        "retnet-generate --checkpoint RUN --prompt \"Once upon a time\" --tokens 200\n"
+        "retnet-generate --checkpoint RUN --prompt \"Q: Why?\" --stop Q: --min-p 0.05\n"
+        "retnet-generate --checkpoint RUN --prompt-file F --tokens 0 --save-state S",
+    .options = table,
+    .count = (int)(sizeof table / sizeof table[0])};
+
+static rn_status check(rn_err *err, options *o) {
   RN_TRY(err, rn_args_choose(err, "--precision", o->precision, precisions, 2, &o->bf16));
   for (int i = 0; i < o->stops.count; i++) {
     if (o->stops.word[i][0] == '\0') return rn_fail(err, RN_ERR_USAGE, "--stop: the text is empty");
   }
   if (o->interactive && o->json) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "--json prints one object; it does not go with --interactive");
+                   "--json, which prints one object, cannot be combined with --interactive");
   }
   if (o->checkpoint != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is required; see --help");
+}
+
+static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
+  RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
+  if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
+  return check(err, o);
 }
 
 static rn_status read_prompts(rn_err *err, const options *o, rn_completions *completions) {
@@ -241,24 +252,21 @@ static rn_status run(rn_err *err, const options *o) {
 
 int main(int argc, char **argv) {
   rn_err err = {0};
-  options o = {.precision = "fp32",
-               .tokens = 128,
-               .sampling = {.temperature = 1, .top_p = 1},
-               .repetition = {.penalty = 1}};
+  options *const o = &given;
   rn_program_start();
-  rn_status status = parse(&err, argc, argv, &o);
-  if (status == RN_OK && (rn_args_asks(&o.found))) {
+  rn_status status = parse(&err, argc, argv, o);
+  if (status == RN_OK && (rn_args_asks(&o->found))) {
     return rn_program_finish("retnet-generate", status, &err);
   }
-  rn_log_setup(false, o.json);
+  rn_log_setup(false, o->json);
   if (status == RN_OK) status = check_launch(&err);
   if (status == RN_OK) status = rn_blas_load(&err);
-  if (status == RN_OK) status = run(&err, &o);
-  rn_words_free(&o.found.words);
-  rn_words_free(&o.prompts);
-  rn_words_free(&o.prompt_files);
-  rn_words_free(&o.line_files);
-  rn_words_free(&o.stops);
-  rn_words_free(&o.seeds);
+  if (status == RN_OK) status = run(&err, o);
+  rn_words_free(&o->found.words);
+  rn_words_free(&o->prompts);
+  rn_words_free(&o->prompt_files);
+  rn_words_free(&o->line_files);
+  rn_words_free(&o->stops);
+  rn_words_free(&o->seeds);
   return rn_program_finish("retnet-generate", status, &err);
 }
