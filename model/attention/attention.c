@@ -5,7 +5,6 @@
 
 #include "model/attention/attention_block.h"
 #include "model/kernel/kernels.h"
-#include "model/ops/load_row.h"
 #include "proto/base/span.h"
 
 enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
@@ -70,21 +69,6 @@ static void add_keys(query_block *x, rn_range keys) {
                                                .ldc = QUERIES});
 }
 
-/* Stores o and lse of the block. */
-static void store(const query_block *x, rn_matrix o, rn_real *lse) {
-  const rn_attention_head *h = x->h;
-  const int K = h->a->width, count = (int)rn_range_count(x->queries);
-  rn_real *rows = x->keys;
-  rn_attention_transpose(K, QUERIES, x->o, rows, K);
-  for (int n = 0; n < count; n++) {
-    const int64_t row = rn_attention_query_row(h, x->queries.begin + n);
-    const rn_real inverse = 1 / x->sum[n];
-    for (int e = 0; e < K; e++) rows[n * K + e] *= inverse;
-    rn_row_put(rn_kernels_table(), o.x, row * o.ld + (int64_t)h->head * K, K, rows + n * K);
-    lse[row * h->a->heads + h->head] = (rn_real)((double)x->top[n] + log((double)x->sum[n]));
-  }
-}
-
 /* Computes o and lse of one block of queries. */
 static void attend(const rn_attention_head *h, int64_t block, rn_matrix o, rn_real *lse) {
   const int K = h->a->width;
@@ -101,7 +85,9 @@ static void attend(const rn_attention_head *h, int64_t block, rn_matrix o, rn_re
   for (int64_t j = rn_attention_first_block(h, x.queries); j * KEYS < x.queries.end; j++) {
     add_keys(&x, rn_attention_seen(h, x.queries, rn_attention_keys(h->view, j)));
   }
-  store(&x, o, lse);
+  rn_real *rows = x.keys;
+  rn_attention_transpose(K, QUERIES, x.o, rows, K);
+  rn_attention_store(h, x.queries, &(rn_softmax_rows){x.top, x.sum, rows}, o, lse);
 }
 
 void rn_attention_forward(const rn_attention *a, const rn_attention_view *view, rn_matrix o,
@@ -114,7 +100,7 @@ void rn_attention_forward(const rn_attention *a, const rn_attention_view *view, 
     const int sequence = (int)(task % heads / a->heads), head = (int)(task % a->heads);
     const rn_attention_head h = {a, view, sequence, head, head / (a->heads / a->kv_heads)};
     const double begin_s = rn_span_task_begin();
-    attend(&h, blocks.end - 1 - task / heads, o, lse);
+    (view->q.x.bf16 ? rn_attention_attend_bf16 : attend)(&h, blocks.end - 1 - task / heads, o, lse);
     rn_span_task_end(begin_s);
   }
 }

@@ -22,8 +22,8 @@
  * has added to dq of the same queries. The bits of the results therefore do not depend on the
  * number of threads.
  *
- * q, k, v, o and d_o may be in bf16; their rows are widened block by block, and all arithmetic is
- * in rn_real.
+ * q, k, v, o and d_o may be in bf16. Scores, softmax and sums are then in rn_real; P and dS are
+ * rounded to bf16 as operands of products.
  *
  * Source: Dao et al., FlashAttention-2 (arXiv 2307.08691); Milakov and Gimelshein, Online
  * normalizer calculation for softmax (arXiv 1805.02867).

@@ -4,8 +4,7 @@
 #include "model/attention/attention.h"
 #include "model/attention/attention_block.h"
 #include "model/attention/attention_progress.h"
-#include "model/kernel/kernels.h"
-#include "model/ops/load_row.h"
+#include "model/kernel/gemm.h"
 #include "proto/base/span.h"
 
 enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
@@ -26,13 +25,18 @@ typedef struct backward {
 typedef struct key_block {
   rn_attention_head h; /* `head` is the query head that is being processed */
   rn_range keys;
-  rn_real *p, *ds;                /* [QUERIES, KEYS] */
+  rn_real *p, *ds;    /* [QUERIES, KEYS] */
+  rn_array p16, ds16; /* [QUERIES, KEYS], rounded to bf16; only then, instead of the rows below */
   rn_real *keys_t, *values_t;     /* [K, KEYS]: transposed */
   rn_real *key_rows;              /* [KEYS, K] */
   rn_real *query_rows, *d_o_rows; /* [QUERIES, K] */
   rn_real *dk, *dv;               /* first row of the block in the gradients */
   rn_attention_progress *progress;
 } key_block;
+
+static bool is_bf16(const backward *x) {
+  return x->view->q.x.bf16;
+}
 
 /* Computes delta of one row, all heads. */
 static void row_delta(const backward *x, int64_t row) {
@@ -53,27 +57,59 @@ static void row_delta(const backward *x, int64_t row) {
 static void probabilities(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
   const rn_kernels *kernels = rn_kernels_table();
   const rn_real scale = rn_attention_scale(x->a);
-  const size_t count = (size_t)rn_range_count(seen);
+  const int count = (int)rn_range_count(seen);
   for (int64_t n = queries.begin; n < queries.end; n++) {
     const int64_t row = rn_attention_query_row(&b->h, n) * x->a->heads + b->h.head;
-    const int64_t first = rn_attention_first_key(&b->h, n);
-    size_t begin = (size_t)(first > seen.begin ? first - seen.begin : 0);
-    size_t end = (size_t)(rn_smaller(n + 1, seen.end) - seen.begin);
-    rn_real *p = b->p + (n - queries.begin) * KEYS, *ds = b->ds + (n - queries.begin) * KEYS;
-    if (n < seen.begin || begin >= end) begin = end = 0;
-    kernels->softmax_backward((int)(end - begin), scale, x->lse[row], x->delta[row], p + begin,
-                              ds + begin);
-    memset(p, 0, begin * sizeof *p);
-    memset(ds, 0, begin * sizeof *ds);
-    memset(p + end, 0, (count - end) * sizeof *p);
-    memset(ds + end, 0, (count - end) * sizeof *ds);
+    const rn_columns own = rn_attention_row(&b->h, n, seen);
+    const int64_t at = (n - queries.begin) * KEYS;
+    rn_real *p = b->p + at, *ds = b->ds + at;
+    kernels->softmax_backward(own.end - own.begin, scale, x->lse[row], x->delta[row], p + own.begin,
+                              ds + own.begin);
+    memset(p, 0, (size_t)own.begin * sizeof *p);
+    memset(ds, 0, (size_t)own.begin * sizeof *ds);
+    memset(p + own.end, 0, (size_t)(count - own.end) * sizeof *p);
+    memset(ds + own.end, 0, (size_t)(count - own.end) * sizeof *ds);
+    if (!is_bf16(x)) continue;
+    kernels->round_bf16(count, p, rn_array_bf16s(b->p16) + at);
+    kernels->round_bf16(count, ds, rn_array_bf16s(b->ds16) + at);
   }
 }
+
+/* ---- products of operands in bf16 ---- */
+
+static void scores_bf16(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
+  const rn_attention_view *u = x->view;
+  const int K = x->a->width, m = (int)rn_range_count(queries), n = (int)rn_range_count(seen);
+  const rn_array q = rn_attention_query_at(&b->h, u->q, queries.begin);
+  const rn_array d_o = rn_attention_query_at(&b->h, x->grads->d_o, queries.begin);
+  rn_gemm(RN_GEMM_NT, m, n, K, q, u->q.ld, rn_attention_key_at(&b->h, u->k, seen.begin), u->k.ld, 0,
+          rn_reals(b->p), KEYS);
+  rn_gemm(RN_GEMM_NT, m, n, K, d_o, x->grads->d_o.ld, rn_attention_key_at(&b->h, u->v, seen.begin),
+          u->v.ld, 0, rn_reals(b->ds), KEYS);
+}
+
+static void add_to_keys_bf16(const key_block *b, const backward *x, rn_range queries,
+                             rn_range seen) {
+  const rn_matrix q = x->view->q, d_o = x->grads->d_o;
+  const int K = x->a->width, m = (int)rn_range_count(seen), n = (int)rn_range_count(queries);
+  const int64_t ld = x->grads->ldkv, at = (seen.begin - b->keys.begin) * ld;
+  rn_gemm(RN_GEMM_TN, m, K, n, b->ds16, KEYS, rn_attention_query_at(&b->h, q, queries.begin), q.ld,
+          1, rn_reals(b->dk + at), ld);
+  rn_gemm(RN_GEMM_TN, m, K, n, b->p16, KEYS, rn_attention_query_at(&b->h, d_o, queries.begin),
+          d_o.ld, 1, rn_reals(b->dv + at), ld);
+}
+
+/* ---- products of either type ---- */
 
 /* Computes P and dS for a block of queries and the keys `seen` of the block of keys. */
 static void recompute(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
   const int K = x->a->width;
   const int64_t first = seen.begin - b->keys.begin;
+  if (is_bf16(x)) {
+    scores_bf16(b, x, queries, seen);
+    probabilities(b, x, queries, seen);
+    return;
+  }
   rn_cached_product product = {.m = (int)rn_range_count(queries),
                                .n = (int)rn_range_count(seen),
                                .k = K,
@@ -94,6 +130,10 @@ static void recompute(const key_block *b, const backward *x, rn_range queries, r
 static void add_to_keys(const key_block *b, const backward *x, rn_range queries, rn_range seen) {
   const int K = x->a->width;
   const int64_t ld = x->grads->ldkv, at = (seen.begin - b->keys.begin) * ld;
+  if (is_bf16(x)) {
+    add_to_keys_bf16(b, x, queries, seen);
+    return;
+  }
   rn_cached_product product = {.m = (int)rn_range_count(seen),
                                .n = K,
                                .k = (int)rn_range_count(queries),
@@ -116,16 +156,23 @@ static void add_to_queries(const key_block *b, const backward *x, int64_t block,
   const rn_range queries = rn_attention_queries(x->view, block);
   const int64_t row = rn_attention_query_row(&b->h, queries.begin), ld = (int64_t)x->a->heads * K;
   const bool begins = rn_attention_first_key(&b->h, queries.begin) >= b->keys.begin;
+  const int m = (int)rn_range_count(queries), k = (int)rn_range_count(seen);
+  rn_real *dq = x->grads->dq + row * ld + (int64_t)b->h.head * K;
   if (!begins) rn_attention_wait(b->progress - 1, (int)block);
+  if (is_bf16(x)) {
+    rn_gemm(RN_GEMM_NN, m, K, k, b->ds16, KEYS, rn_attention_key_at(&b->h, x->view->k, seen.begin),
+            x->view->k.ld, begins ? 0 : 1, rn_reals(dq), ld);
+    return;
+  }
   rn_kernels_table()->cached_product(
-      &(rn_cached_product){.m = (int)rn_range_count(queries),
+      &(rn_cached_product){.m = m,
                            .n = K,
-                           .k = (int)rn_range_count(seen),
+                           .k = k,
                            .a = {b->ds, KEYS, 1},
                            .b = b->key_rows + (seen.begin - b->keys.begin) * K,
                            .ldb = K,
                            .add = !begins,
-                           .c = x->grads->dq + row * ld + (int64_t)b->h.head * K,
+                           .c = dq,
                            .ldc = ld});
 }
 
@@ -137,8 +184,10 @@ static void add_queries(key_block *b, const backward *x, int64_t block) {
   const rn_range seen = rn_attention_seen(&b->h, queries, b->keys);
   for (int member = 0; member < group; member++) {
     b->h.head = b->h.kv_head * group + member;
-    rn_attention_load_queries(&b->h, x->view->q, queries, b->query_rows);
-    rn_attention_load_queries(&b->h, x->grads->d_o, queries, b->d_o_rows);
+    if (!is_bf16(x)) {
+      rn_attention_load_queries(&b->h, x->view->q, queries, b->query_rows);
+      rn_attention_load_queries(&b->h, x->grads->d_o, queries, b->d_o_rows);
+    }
     recompute(b, x, queries, seen);
     add_to_keys(b, x, queries, seen);
     add_to_queries(b, x, block, seen);
@@ -146,18 +195,19 @@ static void add_queries(key_block *b, const backward *x, int64_t block) {
   rn_attention_pass(b->progress, (int)block);
 }
 
-/* Loads the rows of a block of keys, and sets their gradients to 0. */
+/* Sets the gradients of a block of keys to 0, unless they are added to, and loads its rows. */
 static void begin_keys(key_block *b, const backward *x) {
   const int K = x->a->width, count = (int)rn_range_count(b->keys);
+  for (int m = 0; !x->grads->add && m < count; m++) {
+    memset(b->dk + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dk);
+    memset(b->dv + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dv);
+  }
+  if (is_bf16(x)) return;
   rn_real *value_rows = b->query_rows;
   rn_attention_load_keys(&b->h, x->view->k, b->keys, b->key_rows);
   rn_attention_load_keys(&b->h, x->view->v, b->keys, value_rows);
   rn_attention_transpose(count, K, b->key_rows, b->keys_t, KEYS);
   rn_attention_transpose(count, K, value_rows, b->values_t, KEYS);
-  for (int m = 0; !x->grads->add && m < count; m++) {
-    memset(b->dk + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dk);
-    memset(b->dv + m * x->grads->ldkv, 0, (size_t)K * sizeof *b->dv);
-  }
 }
 
 static key_block key_block_of(const backward *x, int sequence, int kv_head, int block) {
@@ -168,6 +218,8 @@ static key_block key_block_of(const backward *x, int sequence, int kv_head, int 
   const int64_t at =
       rn_attention_key_row(&b.h, b.keys.begin) * x->grads->ldkv + (int64_t)kv_head * K;
   b.ds = b.p + QUERIES * KEYS;
+  b.p16 = (rn_array){b.ds + QUERIES * KEYS, true};
+  b.ds16 = rn_array_from(b.p16, QUERIES * KEYS);
   b.keys_t = b.ds + QUERIES * KEYS;
   b.values_t = b.keys_t + KEYS * K;
   b.key_rows = b.values_t + KEYS * K;

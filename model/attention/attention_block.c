@@ -13,11 +13,12 @@
 
 /* Returns the number of elements of a thread's scratch memory. Forward stores a block of scores,
  * the transposed queries and o, and rows of keys and values; backward stores P and dS, transposed
- * keys and values, and rows of keys, queries and d_o. */
+ * keys and values, and rows of keys, queries and d_o. In bf16, forward stores a block of scores, P
+ * and o; backward stores P and dS in both types. */
 static int64_t scratch_elements(const rn_attention *a) {
   const int64_t scores = (int64_t)RN_ATTENTION_QUERIES * RN_ATTENTION_KEYS;
   const int64_t rows = 2 * RN_ATTENTION_QUERIES + 3 * RN_ATTENTION_KEYS;
-  return 2 * scores + rows * a->width;
+  return 3 * scores + rows * a->width;
 }
 
 static size_t progress_count(const rn_attention *a) {
@@ -100,5 +101,17 @@ void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, i
     for (int col = 0; col < cols; col++) {
       for (int i = row; i < end; i++) to[col * ld + i] = x[i * cols + col];
     }
+  }
+}
+
+void rn_attention_store(const rn_attention_head *h, rn_range queries, const rn_softmax_rows *rows,
+                        rn_matrix o, rn_real *lse) {
+  const int K = h->a->width;
+  for (int64_t n = queries.begin; n < queries.end; n++) {
+    const int64_t i = n - queries.begin, row = rn_attention_query_row(h, n);
+    const rn_real inverse = 1 / rows->sum[i];
+    for (int e = 0; e < K; e++) rows->o[i * K + e] *= inverse;
+    rn_row_put(rn_kernels_table(), o.x, row * o.ld + (int64_t)h->head * K, K, rows->o + i * K);
+    lse[row * h->a->heads + h->head] = (rn_real)((double)rows->top[i] + log((double)rows->sum[i]));
   }
 }

@@ -3,6 +3,7 @@
 #define RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 
 #include "model/attention/attention.h"
+#include "model/kernel/kernels.h"
 #include "proto/base/range.h"
 
 /** The sequence and the head on which a task works. Positions are counted from the first key of the
@@ -62,12 +63,33 @@ static inline int64_t rn_attention_first_key(const rn_attention_head *h, int64_t
   return first > 0 ? first : 0;
 }
 
-/** Returns the keys of a block of keys that at least one query of a block of queries sees; begin >=
- * end if there are none. */
+/** Returns the keys of a block of keys that at least one query of a block of queries sees. The
+ * first key is rounded down to a multiple of 64, so that a backend that generates code for each
+ * size generates little code. begin >= end if there are none. */
 static inline rn_range rn_attention_seen(const rn_attention_head *h, rn_range queries,
                                          rn_range keys) {
-  const int64_t first = rn_attention_first_key(h, queries.begin);
+  enum { STEP = 64 };
+  const int64_t first = rn_attention_first_key(h, queries.begin) / STEP * STEP;
   return (rn_range){first > keys.begin ? first : keys.begin, rn_smaller(queries.end, keys.end)};
+}
+
+/** Returns which of these keys query n sees; begin = end if none. */
+static inline rn_columns rn_attention_row(const rn_attention_head *h, int64_t n, rn_range keys) {
+  const int64_t first = rn_attention_first_key(h, n);
+  const int64_t begin = first > keys.begin ? first : keys.begin, end = rn_smaller(n + 1, keys.end);
+  if (begin >= end) return (rn_columns){0, 0};
+  return (rn_columns){(int)(begin - keys.begin), (int)(end - keys.begin)};
+}
+
+/** Returns the head's columns of q, or of an array of the same shape, from the query at position n
+ * on. */
+static inline rn_array rn_attention_query_at(const rn_attention_head *h, rn_matrix x, int64_t n) {
+  return rn_matrix_from(x, rn_attention_query_row(h, n), (int64_t)h->head * h->a->width).x;
+}
+
+/** Returns the head's columns of k or v from the key at position m on. */
+static inline rn_array rn_attention_key_at(const rn_attention_head *h, rn_matrix x, int64_t m) {
+  return rn_matrix_from(x, rn_attention_key_row(h, m), (int64_t)h->kv_head * h->a->width).x;
 }
 
 /** Returns the first block of keys that a block of queries sees. */
@@ -90,5 +112,19 @@ void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range ke
 
 /** Writes the transpose of x [rows, cols] to `to` [cols, ld]. */
 void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld);
+
+/** The online softmax of a block of queries after all keys: o [queries, K] is the sum of exp(score
+ * - top) v, and is overwritten. */
+typedef struct rn_softmax_rows {
+  const rn_real *top, *sum;
+  rn_real *o;
+} rn_softmax_rows;
+
+/** Stores o and lse of a block of queries. */
+void rn_attention_store(const rn_attention_head *h, rn_range queries, const rn_softmax_rows *rows,
+                        rn_matrix o, rn_real *lse);
+
+/** Computes o and lse of one block of queries from q, k and v in bf16. */
+void rn_attention_attend_bf16(const rn_attention_head *h, int64_t block, rn_matrix o, rn_real *lse);
 
 #endif

@@ -213,6 +213,8 @@
 #define rn_attention_load_queries RN_NAME(rn_attention_load_queries)
 #define rn_attention_load_keys RN_NAME(rn_attention_load_keys)
 #define rn_attention_transpose RN_NAME(rn_attention_transpose)
+#define rn_attention_store RN_NAME(rn_attention_store)
+#define rn_attention_attend_bf16 RN_NAME(rn_attention_attend_bf16)
 #define rn_attention_weights_of RN_NAME(rn_attention_weights_of)
 #define rn_block_attention_shape RN_NAME(rn_block_attention_shape)
 #define rn_block_attention_bytes RN_NAME(rn_block_attention_bytes)

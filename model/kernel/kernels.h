@@ -212,6 +212,10 @@ typedef struct rn_kernels {
    * sums.
    */
   rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
+  /** As softmax_add for scores scale s, and also stores the results in p [n], rounded to bf16. Adds
+   * the results before they are rounded. */
+  rn_real (*softmax_round)(int n, rn_real scale, rn_real *s, rn_real *top, rn_real *sum,
+                           rn_bf16 *p);
   /** Replaces scores s [n] of one query by probabilities P = exp(scale s - lse), and dP [n] by
    * dS = scale P (dP - delta). */
   void (*softmax_backward)(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,

@@ -11,6 +11,7 @@
 
 #include "proto/base/range.h"
 #include "tests/support/check.h"
+#include "tests/support/sets.h"
 
 enum { T = 530, FIRST_PART = 130, ROWS = 2 * T, D = 4 * 40, PAIR = 2 * D, HEADS = 4 };
 
@@ -91,6 +92,19 @@ static void plain_row(arrays *x, int b, int n, int h) {
 
 /* ---- by blocks ---- */
 
+/* True if q, k, v, o and d_o are in bf16. */
+static bool in_bf16;
+
+/* Returns a view of x [count], or of a copy in bf16 that `memory` gets. */
+static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
+  *memory = NULL;
+  if (!in_bf16) return rn_reals(x);
+  *memory = malloc((size_t)count * sizeof **memory);
+  if (*memory == NULL) exit(1);
+  for (int i = 0; i < count; i++) (*memory)[i] = rn_bf16_of(x[i]);
+  return rn_bf16s(*memory);
+}
+
 /* Runs forward and backward of `tokens` queries behind `before` keys. */
 static void blockwise(arrays *x, int before, int tokens) {
   const sizes *s = &x->of;
@@ -98,14 +112,17 @@ static void blockwise(arrays *x, int before, int tokens) {
   const rn_spec spec = {
       .dim = width, .attention_heads = s->H, .kv_heads = s->G, .attention_window = s->window};
   const rn_attention shape = rn_attention_shape(&spec, s->B, before + tokens);
+  rn_bf16 *memory[4];
+  const rn_array kv = operand(x->kv, ROWS * PAIR, &memory[0]);
+  const rn_matrix o = {operand(x->o, ROWS * D, &memory[1]), width};
+  const rn_matrix d_o = {operand(x->d_o, ROWS * D, &memory[2]), width};
   const rn_attention_view view = {.sequences = s->B,
                                   .tokens = tokens,
                                   .before = before,
                                   .doc_position = x->since,
-                                  .q = rn_matrix_of_reals(x->q, width),
-                                  .k = rn_matrix_of_reals(x->kv, pair),
-                                  .v = rn_matrix_of_reals(x->kv + pair / 2, pair)};
-  const rn_matrix o = rn_matrix_of_reals(x->o, width), d_o = rn_matrix_of_reals(x->d_o, width);
+                                  .q = {operand(x->q, ROWS * D, &memory[3]), width},
+                                  .k = {kv, pair},
+                                  .v = {rn_array_from(kv, pair / 2), pair}};
   const rn_attention_grads grads = {d_o, x->dq, x->dkv, x->dkv + pair / 2, pair, false};
   rn_attention a;
   rn_err err = {0};
@@ -113,12 +130,19 @@ static void blockwise(arrays *x, int before, int tokens) {
   rn_attention_forward(&a, &view, o, x->lse);
   rn_attention_backward(&a, &view, o, x->lse, x->delta, &grads);
   rn_attention_destroy(&a);
+  for (int i = 0; i < ROWS * D && in_bf16; i++) x->o[i] = rn_array_value(o.x, i);
+  for (int i = 0; i < 4; i++) free(memory[i]);
 }
 
+/* Returns the largest difference; in bf16 as a fraction of the largest value, since an element is
+ * the sum of terms that are rounded to 8 bits. */
 static double distance(int n, const rn_real *got, const double *want) {
-  double most = 0;
-  for (int i = 0; i < n; i++) most = fmax(most, fabs((double)got[i] - want[i]));
-  return most;
+  double most = 0, largest = 0;
+  for (int i = 0; i < n; i++) {
+    most = fmax(most, fabs((double)got[i] - want[i]));
+    largest = fmax(largest, fabs(want[i]));
+  }
+  return in_bf16 ? most / largest * tolerance / 0.03 : most;
 }
 
 static void equals_the_formulas(sizes s) {
@@ -195,7 +219,11 @@ static void threads_do_not_change_bits(sizes s) {
   free(three);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
+  test_use_sets();
+  in_bf16 = argc > 1;
+  if (in_bf16) test_use_bf16();
   omp_set_num_threads(2);
   equals_the_formulas((sizes){4, 4, 6, 0, 2});
   equals_the_formulas((sizes){4, 2, 6, 0, 2});

@@ -63,6 +63,20 @@ static rn_real softmax_add(int n, rn_real *s, rn_real *top, rn_real *sum) {
   return fade;
 }
 
+static rn_real softmax_round(int n, rn_real scale, rn_real *s, rn_real *top, rn_real *sum,
+                             rn_bf16 *p) {
+  const rn_real before = *top, largest = rn_row_largest(n, s) * scale;
+  const rn_real after = largest > before ? largest : before;
+  const rn_real fade = before == -(rn_real)INFINITY ? 0 : rn_exp(before - after);
+#pragma omp simd
+  for (int i = 0; i < n; i++) s[i] = rn_exp(s[i] * scale - after);
+#pragma omp simd
+  for (int i = 0; i < n; i++) p[i] = rn_bf16_of(s[i]);
+  *sum = *sum * fade + (rn_real)rn_row_sum(n, s);
+  *top = after;
+  return fade;
+}
+
 static void softmax_backward(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,
                              rn_real *dp) {
 #pragma omp simd
@@ -74,6 +88,7 @@ static void softmax_backward(int n, rn_real scale, rn_real lse, rn_real delta, r
 
 void RN_SET(rn_enter_attention)(rn_kernels *table) {
   table->softmax_add = softmax_add;
+  table->softmax_round = softmax_round;
   table->softmax_block = softmax_block;
   table->softmax_backward = softmax_backward;
 }

@@ -112,16 +112,35 @@ static inline void rn_lanes_add(const rn_real *x, rn_vec *lane) {
   for (int p = 0; p < RN_LANE_VECS; p++) lane[p] += rn_vec_load(x + p * RN_VEC);
 }
 
+/** Computes top = x > top ? x : top in each lane, so that NaN in x is ignored. */
+static inline void rn_vec_raise(const rn_vec *x, rn_vec *top) {
+#if defined(RN_REAL_F64)
+  for (int l = 0; l < RN_VEC; l++) (*top)[l] = (*x)[l] > (*top)[l] ? (*x)[l] : (*top)[l];
+#elif defined(__AVX512F__)
+  *top = (rn_vec)_mm512_max_ps((__m512)*x, (__m512)*top);
+#elif defined(__AVX__)
+  *top = (rn_vec)_mm256_max_ps((__m256)*x, (__m256)*top);
+#else
+  for (int l = 0; l < RN_VEC; l++) (*top)[l] = (*x)[l] > (*top)[l] ? (*x)[l] : (*top)[l];
+#endif
+}
+
 /** Returns the largest element of x [n]; ignores NaN. The lanes are explicit because compilers may
  * not reorder a maximum. */
 static inline rn_real rn_row_largest(int n, const rn_real *x) {
-  rn_real top[RN_LANES];
-  for (int l = 0; l < RN_LANES; l++) top[l] = -(rn_real)INFINITY;
-  const int whole = n - n % RN_LANES;
-  for (int i = 0; i < whole; i += RN_LANES) {
-    for (int l = 0; l < RN_LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];
+  rn_vec lane[RN_LANE_VECS];
+  rn_real rest[RN_LANES], top[RN_LANES];
+  for (int p = 0; p < RN_LANE_VECS; p++) lane[p] = -(rn_real)INFINITY - (rn_vec){0};
+  for (int at = 0; at < n; at += RN_LANES) {
+    const rn_real *from =
+        n - at >= RN_LANES ? x + at : rn_row_rest(n - at, x + at, -(rn_real)INFINITY, rest);
+#pragma GCC unroll 8
+    for (int p = 0; p < RN_LANE_VECS; p++) {
+      const rn_vec v = rn_vec_load(from + p * RN_VEC);
+      rn_vec_raise(&v, &lane[p]);
+    }
   }
-  for (int i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
+  memcpy(top, lane, sizeof top);
   for (int l = 1; l < RN_LANES; l++) top[0] = top[l] > top[0] ? top[l] : top[0];
   return top[0];
 }
