@@ -22,16 +22,17 @@ struct rn_row_exchange {
   int64_t *bound;
   rn_row_pieces pieces;
   int microbatch, segment;
-  char *rows;      /* kept: [microbatches, layers, B, tokens]; otherwise [B, tokens in reach] */
-  float *sums;     /* likewise, without micro-batches */
+  /* with several segments [microbatches, layers, B, tokens], else [B, tokens in reach] */
+  char *rows;
+  float *sums;     /* the same shape without micro-batches */
   float *received; /* [ranks - 1, B, own_tokens]: sums of other ranks */
   int64_t bytes_sent;
   /* the current call */
   rn_range reach;
   int layer, sequences;
-  int64_t origin, stride; /* position of the first row of a store; rows from sequence to sequence */
-  bool held;              /* the rows of `layer` have been exchanged in this pass */
-  bool known;             /* all rows of the unit are kept from its forward */
+  int64_t origin, stride; /* position of a store's first row; rows from one sequence to the next */
+  bool held;              /* true if the rows of `layer` have been exchanged in this pass */
+  bool known;             /* true if all rows of the unit are kept from its forward */
 };
 
 /* True if rows and sums are kept from segment to segment. */
@@ -45,7 +46,7 @@ static int64_t rows_in_reach(const rn_row_exchange_shape *s) {
   return rn_smaller(s->tokens, s->own_tokens + before);
 }
 
-/* Returns the rows of one store: one layer of one micro-batch. */
+/* Returns the number of rows in a store, which holds one layer of one micro-batch. */
 static size_t store_rows(const rn_row_exchange_shape *s) {
   return (size_t)s->sequences * (size_t)rows_in_reach(s);
 }
@@ -107,7 +108,7 @@ static void copy_own(const rn_row_exchange *x, const rn_row_piece *piece) {
   }
 }
 
-/* Posts the message of some rows of every sequence, to or from `peer`. */
+/* Posts one message per sequence, which sends `rows` to `peer` or receives them from `peer`. */
 static rn_status post_rows(rn_err *err, rn_row_exchange *x, bool send, int peer, rn_range rows) {
   for (int b = 0; b < x->sequences && rows.begin < rows.end; b++) {
     const rn_row_message message = {rows_of(x) + (size_t)row_at(x, b, rows.begin) * x->shape.bytes,
@@ -119,7 +120,7 @@ static rn_status post_rows(rn_err *err, rn_row_exchange *x, bool send, int peer,
 }
 
 static rn_status exchange_rows(rn_err *err, rn_row_exchange *x, const rn_row_piece *piece) {
-  /* Rows of the call before may still be on their way from the same memory. */
+  /* Sends of the previous call may still read the same memory. */
   RN_TRY(err, rn_row_messages_wait(err, &x->messages[ROWS]));
   copy_own(x, piece);
   for (int peer = 0; peer < ranks_of(x); peer++) {
@@ -202,7 +203,8 @@ static rn_status post_sums(rn_err *err, rn_row_exchange *x, bool send, int peer,
   return RN_OK;
 }
 
-/* The piece after (`step` 1) or before (-1) that of this rank in the sequence. */
+/* The next (`step` 1) or the previous (`step` -1) piece in the sequence, seen from this rank's
+ * piece. */
 typedef struct neighbour {
   bool exists;
   int segment, rank;
@@ -214,8 +216,8 @@ static neighbour neighbour_of(const rn_row_exchange *x, int step) {
   return (neighbour){true, piece / ranks_of(x), piece % ranks_of(x)};
 }
 
-/* In reproducible mode: receives the sums of the rows that later pieces have in reach. On one rank
- * they are here already. */
+/* Used in reproducible mode: receives from the rank of the next piece the sums for the rows that
+ * the next piece sees. A single rank already has them in its memory. */
 static rn_status receive_sums(rn_err *err, rn_row_exchange *x) {
   const neighbour next = neighbour_of(x, 1);
   if (!next.exists) return RN_OK;
@@ -224,7 +226,8 @@ static rn_status receive_sums(rn_err *err, rn_row_exchange *x) {
   return rn_row_messages_receive(err, &x->messages[SUMS]);
 }
 
-/* In reproducible mode: sends the sums on to the owner of the piece before. */
+/* Used in reproducible mode: sends the sums for the rows of earlier pieces to the rank of the
+ * previous piece. */
 static rn_status send_sums(rn_err *err, rn_row_exchange *x) {
   const rn_range own = rn_row_piece_of(&x->pieces, x->segment, x->rank);
   const neighbour previous = neighbour_of(x, -1);
@@ -247,7 +250,8 @@ static rn_status row_begin_sums(void *self, rn_err *err, int elements, rn_row_gr
   return status;
 }
 
-/* Returns the sums [own_tokens] that a peer has sent for sequence b of this rank's piece. */
+/* Returns the sums [own_tokens, elements] that `peer` has sent for one sequence of this rank's
+ * piece. */
 static float *received_from(const rn_row_exchange *x, int peer, int sequence) {
   const int index = peer < x->rank ? peer : peer - 1;
   return x->received +
@@ -272,8 +276,8 @@ static void add_received(const rn_row_exchange *x, int peer, rn_range rows) {
   }
 }
 
-/* Sends this rank's sums to the owners of the rows, and adds those of other ranks to its own, in
- * ascending order of the ranks. */
+/* Sends this rank's sums to the owners of the rows. Receives the sums of other ranks for this
+ * rank's rows, and adds them in ascending order of the ranks. */
 static rn_status exchange_sums(rn_err *err, rn_row_exchange *x) {
   for (int peer = 0; peer < ranks_of(x); peer++) {
     RN_TRY(err,

@@ -59,8 +59,8 @@ rn_status rn_row_messages_wait(rn_err *err, rn_row_messages *m) {
   return wait_for(err, &m->sends, m->send);
 }
 
-/* Waits up to LAST_WAIT_S; true if all messages complete. Unless a rank has failed, they complete
- * at once. */
+/* Waits up to LAST_WAIT_S; returns true if all messages complete. Unless a rank has failed, they
+ * complete immediately. */
 static bool completes(int count, MPI_Request *request) {
   enum { LAST_WAIT_S = 1 };
   const double start = MPI_Wtime();

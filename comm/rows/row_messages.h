@@ -1,5 +1,5 @@
-/** The messages of an exchange of rows: one list of sends and one of receives, of rows of a fixed
- * size. */
+/** Implements the pending messages of an exchange of rows: a list of sends and a list of receives.
+ * All rows have the same size. */
 #ifndef RN_COMM_ROWS_ROW_MESSAGES_H
 #define RN_COMM_ROWS_ROW_MESSAGES_H
 
@@ -13,36 +13,36 @@
 typedef struct rn_row_messages {
   bool connected;
   MPI_Comm comm;
-  MPI_Datatype type; /* of a row */
+  MPI_Datatype type; /* MPI type of a row */
   int capacity, sends, receives;
   MPI_Request *send, *receive; /* [capacity] */
 } rn_row_messages;
 
-/** Creates an empty list for at most `capacity` sends and as many receives; call
+/** Creates empty lists for at most `capacity` sends and `capacity` receives; call
  * rn_row_messages_connect next. Not collective. Errors: RN_ERR_MEMORY, not agreed. */
 rn_status rn_row_messages_create(rn_err *err, int capacity, rn_row_messages *out);
 /**
- * Makes the list one of messages of rows of `bytes` bytes.
- * Collective: over `comm`, of which the list has a duplicate from now on.
+ * Sets the size of a row to `bytes` bytes, and duplicates `comm` for the messages.
+ * Collective: over `comm`.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_row_messages_connect(rn_err *err, rn_row_messages *messages, MPI_Comm comm,
                                   size_t bytes);
 /**
- * Accepts zeroed and partly built lists. If a message does not complete because another rank has
- * failed, sets *ended to false, and frees nothing; likewise if *ended is false on entry.
+ * Frees the lists; accepts zeroed and partly built lists. If a message does not complete because
+ * another rank has failed, sets *ended to false. Frees nothing if *ended is or becomes false.
  * Collective: over the communicator. Errors: none.
  */
 void rn_row_messages_destroy(rn_row_messages *messages, bool *ended);
 
-/** Some rows that are sent to or received from `peer`. */
+/** Consecutive rows that are sent to or received from `peer`. */
 typedef struct rn_row_message {
   void *rows;
   int64_t count;
   int peer, tag;
 } rn_row_message;
 
-/** Starts a send, or a receive. Not collective. Errors: RN_ERR_MPI. */
+/** Starts a send if `send` is true, else a receive. Not collective. Errors: RN_ERR_MPI. */
 rn_status rn_row_messages_post(rn_err *err, rn_row_messages *messages, bool send,
                                rn_row_message message);
 

@@ -1,15 +1,17 @@
 /**
- * Which rows of a sequence the ranks exchange: pure functions of the pieces and the window.
+ * Determines which rows of a sequence the ranks exchange, by pure functions of the pieces and the
+ * window.
  *
- * A sequence is cut into K S pieces for S ranks; rank s works on piece k S + s in segment k. The
- * queries of a piece see rows from `reach` of the piece on:
+ * A sequence is cut into K segments of S pieces, for S ranks; in segment k, rank s works on piece k
+ * S + s. The queries of piece p see the rows from position reach(p) on:
  *
  *   reach(p) = max(0, begin(p) - window + 1), 0 without a window
  *
- * which never falls from piece to piece. In segment k, forward brings rank s the rows in reach that
- * lie between its piece of segment k-1 and that of segment k: those of ranks before it are of
- * segment k, those of ranks behind it of segment k-1. Backward brings the owner of a piece the sums
- * of every other rank, of all its pieces from segment k on.
+ * reach(p) never decreases with p. In forward of segment k, rank s receives the rows in reach that
+ * are between its pieces of segments k-1 and k: from lower ranks, rows of their pieces of segment
+ * k; from higher ranks, rows of their pieces of segment k-1. In backward of segment k, rank s
+ * receives from every other rank the sums of that rank for the rows of piece k S + s; each sum runs
+ * over all later pieces of the other rank.
  */
 #ifndef RN_COMM_ROWS_ROW_PIECES_H
 #define RN_COMM_ROWS_ROW_PIECES_H

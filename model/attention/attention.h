@@ -60,7 +60,7 @@ typedef struct rn_attention {
 typedef struct rn_attention_view {
   int sequences, tokens; /* B, T */
   int before;
-  int64_t key_stride; /* rows of k and v from one sequence to the next; 0: before + T */
+  int64_t key_stride; /* number of rows of k and v from one sequence to the next; 0: before + T */
   const int32_t *doc_position;
   rn_matrix q, k, v;
 } rn_attention_view;
@@ -71,7 +71,7 @@ typedef struct rn_attention_grads {
   rn_matrix d_o;
   rn_real *dq, *dk, *dv;
   int64_t ldkv;
-  bool add; /* dk and dv hold sums on entry, to which backward adds */
+  bool add; /* true if dk and dv hold sums on entry, to which backward adds */
 } rn_attention_grads;
 
 /** Returns the sizes of a spec's attention layers, for rn_threads() threads and views of at most

@@ -151,7 +151,7 @@ static rn_status begin_exchange(rn_err *err, const rn_block_attention *b,
   return pass->rows->begin(pass->rows->self, err, &piece);
 }
 
-/* Completes the exchange: the view then begins with the keys of earlier pieces. */
+/* Completes the exchange. On return, the view begins with the keys of earlier pieces. */
 static rn_status end_exchange(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
                               rn_attention_view *view) {
   rn_row_view rows;
@@ -164,7 +164,7 @@ static rn_status end_exchange(rn_err *err, const rn_block_attention *b, const rn
   return RN_OK;
 }
 
-/* Copies the gradients of the unit's own keys and values from the sums. */
+/* Copies the gradients of the unit's own keys and values from `sums` to d_kv. */
 static void copy_own_sums(const rn_block_attention *b, const rn_attention_view *view,
                           const rn_real *sums, rn_real *d_kv) {
   const int64_t own = (int64_t)view->tokens * b->ld_pair;
@@ -174,7 +174,8 @@ static void copy_own_sums(const rn_block_attention *b, const rn_attention_view *
   }
 }
 
-/* Computes the gradients of q, k and v, where keys and values come from other pieces, too. */
+/* Computes the gradients of q, k and v if pass->rows provides the keys and values of earlier
+ * pieces. */
 static rn_status backward_with_rows(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
                                     rn_attention_grads grads,
                                     const rn_block_attention_activations *t,
@@ -204,8 +205,8 @@ static rn_attention_view view_of(const rn_block_attention *b, const rn_unit *uni
                              .v = {rn_array_from(t->kv, b->pair / 2), b->ld_pair}};
 }
 
-/* Computes k, v and q. With pass->rows, the exchange of keys and values is under way while q is
- * computed, and the view then has those of earlier pieces. */
+/* Computes k, v and q. With pass->rows, exchanges keys and values while it computes q; on return,
+ * the view also contains the keys and values of earlier pieces. */
 static rn_status project_in(rn_err *err, phase_work *work, const rn_layer_params *layer,
                             const rn_pass *pass, rn_attention_view *view) {
   const rn_block_attention *b = work->b;

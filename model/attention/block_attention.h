@@ -52,8 +52,8 @@ typedef struct rn_block_attention_activations {
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_attention_activations;
 
-/** The size of the largest unit: B sequences and T tokens, and the number of keys that the queries
- * of a sequence may see; 0: T. */
+/** Upper bounds of a unit: the number of sequences (B), of tokens (T), and of keys that the queries
+ * of a sequence may see (0: T). */
 typedef struct rn_block_attention_limits {
   int sequences, tokens, keys;
 } rn_block_attention_limits;
@@ -72,8 +72,8 @@ void rn_block_attention_destroy(rn_block_attention *block);
 rn_block_attention_activations rn_block_attention_buffers(const rn_block_attention *shape,
                                                           const rn_buffer_space *space);
 
-/** The rows of a block, distinct arrays: the input, in the block's type, and the output, of forward
- * x and y, of backward dy and dx. Shapes: [R, D]. */
+/** The input of a block, in the block's type, and the output: x and y in forward, dy and dx in
+ * backward. The arrays must not overlap. Shapes: [R, D]. */
 typedef struct rn_block_attention_io {
   rn_array in;
   rn_real *out;
@@ -103,8 +103,8 @@ rn_status rn_block_attention_backward_input(rn_err *err, rn_block_attention *blo
 
 /** The size of the rows that attention layers exchange: keys and values, and their gradients. */
 typedef struct rn_attention_row_size {
-  int elements; /* of a row of gradients */
-  size_t bytes; /* of a row of keys and values */
+  int elements; /* elements of a row of gradients */
+  size_t bytes; /* bytes of a row of keys and values */
 } rn_attention_row_size;
 
 /** Returns the size of the rows of a spec's attention layers. */

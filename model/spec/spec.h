@@ -38,9 +38,10 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 /** The three equivalent forms of the retention core. */
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
-/** Tokens of a block of queries and of a block of keys in attention (model/attention/attention.h).
- * Where a sequence is cut at multiples of a block of queries, and the keys before a cut are held
- * from a multiple of a block of keys on, the blocks are those of the whole sequence. */
+/** Number of tokens in a block of queries and in a block of keys of attention
+ * (model/attention/attention.h). If a sequence is cut at multiples of a block of queries, and the
+ * keys before a cut are held from a multiple of a block of keys on, the blocks are the same as
+ * without the cut. */
 enum { RN_SPEC_QUERY_BLOCK = 128, RN_SPEC_KEY_BLOCK = 256 };
 
 /** model.attention_layers can list layers 0 .. RN_SPEC_LISTED_LAYERS - 1. */

@@ -132,8 +132,8 @@ rn_status rn_stage_write_weights(rn_err *err, rn_stage *stage, const float *weig
 
 /** The size of the rows that a stage passes to a row port (proto/ports/row_port.h). */
 typedef struct rn_stage_row_size {
-  int elements; /* of a row of gradients */
-  size_t bytes; /* of a row of keys and values */
+  int elements; /* elements of a row of gradients */
+  size_t bytes; /* bytes of a row of keys and values */
 } rn_stage_row_size;
 
 /** Returns the size of the rows of the attention layers of a spec, which must have some. */

@@ -13,7 +13,8 @@ typedef struct rn_stage_shape {
   int first_layer, last_layer;
   int max_sequences, max_tokens;
   uint64_t seed; /* seed of dropout */
-  /* backward of attention layers: tokens of the longest sequence; 0: units hold whole sequences */
+  /* for the backward of attention layers: number of tokens of the longest sequence; 0: units hold
+   * whole sequences */
   int max_keys;
 } rn_stage_shape;
 

@@ -1,14 +1,14 @@
 /**
- * The interface through which attention gets the keys and values of earlier pieces of a sequence,
- * and returns the gradients of these, whichever implementation provides it.
+ * Defines the interface through which attention gets the keys and values of earlier pieces of a
+ * sequence, and returns their gradients.
  *
- * A sequence is divided into pieces: segments of one rank, and over ranks. A query sees keys and
- * values of its own piece and of earlier ones. So the gradient of a key is a sum over the queries
- * of its piece and of later ones; backward runs the pieces in descending order, and the port
- * completes the sums of a piece when backward has reached it.
+ * A sequence is divided into pieces, over ranks and over the segments of a rank. A query sees keys
+ * and values of its own piece and of earlier pieces. The gradient of a key is therefore a sum over
+ * queries of the key's piece and of later pieces. Backward processes the pieces in descending
+ * order, and the port completes the sums of a piece when backward reaches the piece.
  *
- * comm/rows/row_exchange.h implements a port across ranks and segments, model/decode/prefill.h one
- * that reads the keys and values of a decoder.
+ * comm/rows/row_exchange.h implements a port across ranks and segments; model/decode/prefill.h
+ * implements a port that reads the keys and values of a decoder.
  */
 #ifndef RN_PROTO_PORTS_ROW_PORT_H
 #define RN_PROTO_PORTS_ROW_PORT_H
@@ -22,30 +22,30 @@
 
 /** The rows of this rank's piece: one row holds the keys and values of a token. */
 typedef struct rn_row_piece {
-  int layer;          /* number of attention layers of the stage before this one */
+  int layer;          /* number of attention layers of the stage before this layer */
   int sequences;      /* B */
-  rn_range positions; /* of the T rows of each sequence */
-  size_t bytes;       /* of a row */
+  rn_range positions; /* positions of the T rows of each sequence */
+  size_t bytes;       /* bytes of a row */
   const void *rows;   /* [B, T] */
 } rn_row_piece;
 
-/** The rows that the queries of the piece may see, the piece's own rows last. */
+/** The rows that the queries of the piece may see; the piece's own rows are last. */
 typedef struct rn_row_view {
-  rn_range positions; /* of the rows of each sequence */
-  int64_t stride;     /* rows from one sequence to the next */
+  rn_range positions; /* positions of the rows of each sequence */
+  int64_t stride;     /* number of rows from one sequence to the next */
   const void *rows;
 } rn_row_view;
 
 /** Sums of the gradients of the rows of a view: row r of `sum` belongs to row r of the view. */
 typedef struct rn_row_gradients {
-  int elements; /* of a row */
-  rn_real *sum; /* holds what later pieces have added; the caller adds its own part */
+  int elements; /* number of elements of a row */
+  rn_real *sum; /* on entry the sums over later pieces, to which the caller adds */
 } rn_row_gradients;
 
 /**
  * Collective: over the ranks that share the sequence; all make the same calls in the same order.
- * Ownership:  the rows of the piece must not change until end() returns. Views and sums are the
- *             port's, and valid until the next begin().
+ * Ownership:  the rows of the piece must not change until end() returns. The port owns views and
+ *             sums, which are valid until the next begin().
  * Overlap:    work between begin() and end() hides the transfer; poll() progresses it.
  */
 typedef struct rn_row_port {
@@ -54,13 +54,13 @@ typedef struct rn_row_port {
   rn_status (*begin)(void *self, rn_err *err, const rn_row_piece *piece);
   /** Progresses messages without waiting; cheap. */
   void (*poll)(void *self);
-  /** Completes the exchange. */
+  /** Completes the exchange; sets *out to the rows that the queries may see. */
   rn_status (*end)(void *self, rn_err *err, rn_row_view *out);
-  /** Backward, after end(): returns the sums to which the caller adds. NULL for ports without
-   * backward. */
+  /** Backward, after end(): sets *out to the sums to which the caller then adds. NULL in ports
+   * without backward. */
   rn_status (*begin_sums)(void *self, rn_err *err, int elements, rn_row_gradients *out);
-  /** Backward: passes on the sums of earlier pieces, and completes those of the piece's own rows,
-   * which the caller then reads in the sums. */
+  /** Backward, after the caller has added: passes on the sums for rows of earlier pieces, and
+   * completes the sums for the piece's own rows, which the caller then reads. */
   rn_status (*end_sums)(void *self, rn_err *err);
 } rn_row_port;
 
