@@ -106,9 +106,6 @@ bench() {
   }
 }
 
-# number NAME: prints the number NAME of each JSON object on stdin, one per line.
-number() { sed -n "s/.*\"$1\": \([-+.0-9e]*\).*/\1/p"; }
-
 # median: prints the median of the numbers on stdin.
 median() {
   sort -g | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
@@ -116,7 +113,7 @@ median() {
 
 # figure FILE NAME [FACTOR FORMAT]: prints the median of the number NAME over the lines of a file.
 figure() {
-  number "$2" <"$results/$1" | median |
+  rn_number "$2" <"$results/$1" | median |
     awk -v factor="${3:-1}" -v format="${4:-%.6g}" '{ printf format, factor * $1 }'
 }
 
@@ -134,7 +131,7 @@ measure_threads() {
   # an array.
   sed 's/{"threads": /\n&/g' "$results/line" | grep '^{"threads": [0-9]' >"$results/lines"
   while read -r line; do
-    printf '%s\n' "$line" >>"$results/threads.$(number threads <<<"$line")"
+    printf '%s\n' "$line" >>"$results/threads.$(rn_number threads <<<"$line")"
   done <"$results/lines"
 }
 

@@ -50,8 +50,18 @@ static const rn_arg kernels_options[] = {JSON_OPTION,
                                          KEY_OPTION("model.chunk=256")};
 
 static const rn_arg decode_options[] = {
-    JSON_OPTION, PRECISION_OPTION("number format of the weights (default fp32)"),
-    ROUNDS_OPTION("samples of each measurement (default 11)"), KEY_OPTION("parallel.threads=2")};
+    JSON_OPTION,
+    PRECISION_OPTION("number format of the weights (default fp32)"),
+    {0, "positions", "LIST",
+     "measure at each of these positions, for example 1024,8192, and print only that (with "
+     "--sequences alone: 1000)",
+     RN_ARG_TEXT, &given.positions, 0, 0},
+    {0, "sequences", "LIST",
+     "measure each of these numbers of sequences, for example 1,4,16, at each position (with "
+     "--positions alone: 1)",
+     RN_ARG_TEXT, &given.sequences, 0, 0},
+    ROUNDS_OPTION("samples of each measurement (default 11)"),
+    KEY_OPTION("parallel.threads=2")};
 
 static const rn_arg ranks_options[] = {
     JSON_OPTION,
@@ -128,7 +138,8 @@ static const rn_command commands[] = {
      attention},
     {"decode",
      {.program = "retnet-bench decode",
-      .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
+      .form = "[--json] [--precision fp32|bf16] [--positions LIST] [--sequences LIST] [--rounds N] "
+              "[-s section.key=value]...",
       .about = "Times the decoding of tokens for one and for several sequences and at different "
                "positions, and compares it with its limit, the memory bandwidth.",
       .example = "retnet-bench decode --precision bf16 -s parallel.threads=2",

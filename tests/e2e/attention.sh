@@ -88,4 +88,15 @@ done
 # The state holds a position (8 bytes), and for 512 tokens and 16 further steps the keys and values
 # of 64 channels.
 grep -q '"position": 512,.*"state_bytes": 270344}' decode.json || fail "$(cat decode.json)"
+# Every pair of a position and a number of sequences, in the order of the lists.
+grid() { # grid OPTION...: sequences, position and bytes of the state, one line for each pair
+  "$bin/retnet-bench" decode --json --rounds 1 --positions 64,512 --sequences 2,1 -s model.layers=1 \
+    -s model.dim=64 "$@" 2>bench.log |
+    grep -oE '"(sequences|position|state_bytes)": [0-9]+' | grep -oE '[0-9]+' | paste -d ' ' - - -
+}
+[ "$(grid -s model.arch=transformer | tr '\n' ,)" = '2 64 32776,2 512 262152,1 64 32776,1 512 262152,' ] ||
+  fail "grid: $(grid -s model.arch=transformer)"
+[ "$(grid | cut -d ' ' -f 3 | sort -u | wc -l)" = 1 ] || fail "the state of retention grows: $(grid)"
+refuse 2 --positions "$bin/retnet-bench" decode --positions 0
+refuse 2 --sequences "$bin/retnet-bench" decode --sequences 1,1
 finish

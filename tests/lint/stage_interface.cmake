@@ -7,7 +7,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/lines.cmake)
 set(headers "#[ \t]*include[ \t]+\"model/(stage/(layer|layer_stack|activations)|decode/[a-z_]+)\\.h\"")
 set(calls "rn_(layer_stack|layer_activations|activations|decoder)_[a-z_]+\\(")
 # Measures the CPU's decoder, as bench_kernels.c measures its kernels.
-set(exempt "^trainer/bench/bench_decode\\.c$")
+set(exempt "^trainer/bench/bench_(decode|decode_grid|generator)\\.[ch]$")
 
 file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/trainer/*.[ch] ${ROOT}/comm/*.[ch]
      ${ROOT}/data/*.[ch])

@@ -9,6 +9,8 @@
 typedef struct rn_bench_options {
   bool json;
   const char *threads;   /* list of thread counts to measure; NULL: parallel.threads */
+  const char *positions; /* lists for decode: positions, numbers of sequences; NULL: the default */
+  const char *sequences;
   const char *scan;      /* "none": time pairs of steps, with and without the scan */
   const char *precision; /* train.precision; NULL: the value in `keys` */
   int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */

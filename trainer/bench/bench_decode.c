@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "model/decode/decode.h"
-#include "model/spec/param.h"
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/json.h"
@@ -18,13 +17,14 @@
 #include "proto/options/options.h"
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
+#include "trainer/bench/bench_decode_grid.h"
+#include "trainer/bench/bench_generator.h"
 #include "trainer/bench/bench_sweep.h"
-#include "trainer/generate/sample.h"
 #include "trainer/machine/machine.h"
 
 enum {
   ROUNDS = 11,
-  TOKENS = 16, /* steps per sample */
+  TOKENS = RN_BENCH_GENERATOR_TOKENS,
   SWEEPS = 7,  /* sweeps per sample */
   LONG = 128,  /* samples of the long run, taken consecutively */
   BATCHES = 3, /* 1, 4, 16 sequences */
@@ -42,14 +42,11 @@ static const int64_t positions[POSITIONS] = {1, 1000, 100000, 1000000};
 static const int64_t divisors[POSITIONS] = {0, 16, 4, 1};
 
 typedef struct bench {
-  int threads, rounds, vocab;
-  bool bf16;              /* weights in bf16 */
-  rn_decoder *decoder;    /* of batches */
-  rn_decoder *single;     /* of one sequence; the same unless keys and values need memory for it */
-  float *params, *logits; /* [total], [MAX_SLOTS, N] */
-  int32_t *order;         /* [N] */
-  int32_t token[MAX_SLOTS];
-  uint64_t draws;
+  int threads, rounds;
+  bool bf16;           /* weights in bf16 */
+  rn_decoder *decoder; /* of batches */
+  rn_decoder *single;  /* of one sequence; the same unless keys and values need memory for it */
+  rn_bench_generator generator;
   float *memory[SWEEP_ARRAYS];
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];
   double batch_s[BATCHES][RN_QUANTILE_MAX];      /* time of a step */
@@ -89,34 +86,12 @@ static double time_triad(bench *b) {
 
 /* ---- decoding ---- */
 
-/* Decodes one more token for each of the first `count` slots, sampled as in retnet-generate. */
-static void step(bench *b, int count) {
-  static const int slot[MAX_SLOTS] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  static const rn_sampling sampling = {.temperature = 1, .top_p = 1};
-  rn_decoder_step(count == 1 ? b->single : b->decoder, b->params, count, slot, b->token, b->logits);
-  for (int i = 0; i < count; i++) {
-    const float *logits = b->logits + (int64_t)i * b->vocab;
-    b->token[i] =
-        rn_sample(sampling, b->vocab, logits, b->order, rn_sample_quantile(1, b->draws++));
-  }
-}
-
-/* Returns the seconds per step. This is the median of TOKENS consecutive steps, because other
- * processes interrupt a few of them. */
-static double time_tokens(bench *b, int count) {
-  double step_s[TOKENS];
-  for (int i = 0; i < TOKENS; i++) {
-    const double begin_s = rn_clock_s();
-    step(b, count);
-    step_s[i] = rn_clock_s() - begin_s;
-  }
-  return rn_median(step_s, TOKENS);
+static rn_decoder *decoder_of(const bench *b, int count) {
+  return count == 1 ? b->single : b->decoder;
 }
 
 static double time_steps(bench *b, int count, int64_t position) {
-  rn_decoder *decoder = count == 1 ? b->single : b->decoder;
-  for (int i = 0; i < count; i++) rn_decoder_position_of(decoder, i, position);
-  return time_tokens(b, count);
+  return rn_bench_generator_time_at(&b->generator, decoder_of(b, count), count, position);
 }
 
 static double limit_s(const bench *b, int count, double read_s) {
@@ -156,7 +131,7 @@ static void time_long_run(bench *b) {
   rn_decoder_position_of(b->single, 0, 0);
   b->long_bytes[0] = rn_machine_resident_bytes();
   for (int i = 0; i < LONG; i++) {
-    b->long_s[i] = time_tokens(b, 1);
+    b->long_s[i] = rn_bench_generator_time(&b->generator, b->single, 1);
   }
   b->long_bytes[1] = rn_machine_resident_bytes();
 }
@@ -254,28 +229,17 @@ static rn_status make_decoders(rn_err *err, const rn_spec *spec, int64_t length,
   for (int i = 0; i < POSITIONS; i++) {
     b->position[i] = !grows ? positions[i] : i > 0 ? length / divisors[i] : 1;
   }
-  RN_TRY(err, rn_decoder_create(err, spec, batch, &b->decoder));
-  if (b->bf16) rn_decoder_cast_weights(b->decoder, b->params);
+  RN_TRY(err, rn_bench_generator_decoder(err, spec, batch, &b->generator, &b->decoder));
   b->single = b->decoder;
   if (!grows) return RN_OK;
-  RN_TRY(err, rn_decoder_create(err, spec, single, &b->single));
-  if (b->bf16) rn_decoder_cast_weights(b->single, b->params);
-  return RN_OK;
+  return rn_bench_generator_decoder(err, spec, single, &b->generator, &b->single);
 }
 
 static rn_status make(rn_err *err, const Retnet__Config *config, bench *b) {
   rn_spec spec;
-  rn_param_table *table = NULL;
   RN_TRY(err, rn_spec_from_config(err, config, 0, &spec));
-  b->vocab = spec.vocab;
-  RN_TRY(err, rn_param_table_create(err, &spec, 0, spec.layers, &table));
-  rn_status status = rn_alloc(err, "weights", (size_t)table->total, sizeof *b->params, &b->params);
-  if (status == RN_OK) rn_param_init_values(table, 1, 0, table->total, b->params);
-  rn_param_table_destroy(&table);
-  if (status != RN_OK) return status;
+  RN_TRY(err, rn_bench_generator_create(err, &spec, MAX_SLOTS, &b->generator));
   RN_TRY(err, make_decoders(err, &spec, config->data->sequence_length, b));
-  RN_TRY(err, rn_alloc(err, "logits", MAX_SLOTS * (size_t)spec.vocab, sizeof(float), &b->logits));
-  RN_TRY(err, rn_alloc(err, "order", (size_t)spec.vocab, sizeof(int32_t), &b->order));
   for (int i = 0; i < SWEEP_ARRAYS; i++) {
     RN_TRY(err, rn_alloc(err, "memory", SWEEP_ELEMENTS, sizeof(float), &b->memory[i]));
     for (int64_t j = 0; j < SWEEP_ELEMENTS; j++) b->memory[i][j] = 1e-3f;
@@ -287,9 +251,7 @@ static void destroy(bench *b) {
   if (b->single != b->decoder) rn_decoder_destroy(&b->single);
   rn_decoder_destroy(&b->decoder);
   for (int i = 0; i < SWEEP_ARRAYS; i++) free(b->memory[i]);
-  free(b->params);
-  free(b->logits);
-  free(b->order);
+  rn_bench_generator_destroy(&b->generator);
   free(b);
 }
 
@@ -309,16 +271,26 @@ static rn_status start(rn_err *err, rn_world *world, const rn_bench_options *opt
   return RN_OK;
 }
 
-rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options) {
+static rn_status run(rn_err *err, rn_world *world, const rn_bench_options *options, bench *b) {
   Retnet__Config *config = NULL;
+  rn_status status = start(err, world, options, &config, b);
+  if (status == RN_OK && (options->positions != NULL || options->sequences != NULL)) {
+    const rn_bench_decode_setup setup = {config, b->threads, b->rounds, b->bf16};
+    status = rn_bench_decode_grid(err, world, options, setup);
+  } else if (status == RN_OK) {
+    status = rn_agree(err, world, make(err, config, b));
+    if (status == RN_OK) measure(b);
+    if (status == RN_OK && rn_world_rank(world) == 0) (options->json ? print_json : print_table)(b);
+  }
+  rn_options_free(&config);
+  return status;
+}
+
+rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options) {
   bench *b = NULL;
   RN_TRY(err, rn_agree(err, world, rn_alloc(err, "bench", 1, sizeof *b, &b)));
   b->rounds = options->rounds > 0 ? (int)options->rounds : ROUNDS;
-  rn_status status = start(err, world, options, &config, b);
-  if (status == RN_OK) status = rn_agree(err, world, make(err, config, b));
-  if (status == RN_OK) measure(b);
-  if (status == RN_OK && rn_world_rank(world) == 0) (options->json ? print_json : print_table)(b);
+  const rn_status status = run(err, world, options, b);
   destroy(b);
-  rn_options_free(&config);
   return status;
 }

@@ -13,50 +13,17 @@
 #include "proto/options/options.h"
 #include "trainer/bench/bench.h"
 #include "trainer/bench/bench_config.h"
+#include "trainer/bench/bench_counts.h"
 #include "trainer/bench/bench_measure.h"
 #include "trainer/bench/bench_scaling.h"
 #include "trainer/machine/binding.h"
 
-enum { STEPS = 10, MAX_COUNTS = 32 };
-
-/* The thread counts to measure; if empty, the count from the config. */
-typedef struct thread_counts {
-  int threads[MAX_COUNTS];
-  int count;
-} thread_counts;
+enum { STEPS = 10 };
 
 /* ---- options ---- */
 
-static rn_status refuse_counts(rn_err *err, const char *text) {
-  return rn_fail(err, RN_ERR_USAGE,
-                 "--threads %s: expected up to %d distinct positive numbers, such as 1,2,4", text,
-                 MAX_COUNTS);
-}
-
-static bool has(const thread_counts *c, long threads) {
-  for (int i = 0; i < c->count; i++) {
-    if (c->threads[i] == threads) return true;
-  }
-  return false;
-}
-
-static rn_status parse_counts(rn_err *err, const char *text, thread_counts *out) {
-  const char *rest = text;
-  while (rest != NULL) {
-    char *end;
-    if (*rest < '0' || *rest > '9' || out->count == MAX_COUNTS) return refuse_counts(err, text);
-    const long threads = strtol(rest, &end, 10);
-    if ((*end != ',' && *end != '\0') || threads < 1 || threads > INT32_MAX || has(out, threads)) {
-      return refuse_counts(err, text);
-    }
-    out->threads[out->count++] = (int)threads;
-    rest = *end == ',' ? end + 1 : NULL;
-  }
-  return RN_OK;
-}
-
 static rn_status parse(rn_err *err, const rn_bench_options *options, Retnet__Config **config,
-                       thread_counts *counts) {
+                       rn_bench_counts *counts) {
   if (options->scan != NULL && strcmp(options->scan, "none") != 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
@@ -65,7 +32,7 @@ static rn_status parse(rn_err *err, const rn_bench_options *options, Retnet__Con
   }
   RN_TRY(err, rn_bench_config(err, options, config));
   if (options->threads == NULL) return RN_OK;
-  RN_TRY(err, parse_counts(err, options->threads, counts));
+  RN_TRY(err, rn_bench_counts_parse(err, "--threads", options->threads, counts));
   if (rn_options_given(*config, "parallel.threads")) {
     return rn_fail(err, RN_ERR_USAGE, "use either --threads or -s parallel.threads, not both");
   }
@@ -176,12 +143,12 @@ static rn_status measure_hyperthreads(rn_err *err, rn_world *world, const rn_ben
 }
 
 static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_options *options,
-                             Retnet__Config *config, const thread_counts *counts) {
-  rn_measured m[MAX_COUNTS], hyper = {.threads = 0};
+                             Retnet__Config *config, const rn_bench_counts *counts) {
+  rn_measured m[RN_BENCH_MAX_COUNTS], hyper = {.threads = 0};
   char precision[40];
   const bool pairs = options->scan != NULL;
   for (int i = 0; i < counts->count; i++) {
-    config->parallel->threads = counts->threads[i];
+    config->parallel->threads = counts->value[i];
     RN_TRY(err, measure(err, world, options, config, &m[i]));
   }
   if (counts->count == 0) {
@@ -203,7 +170,7 @@ static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_option
 
 rn_status rn_bench_step(rn_err *err, rn_world *world, const rn_bench_options *options) {
   Retnet__Config *config = NULL;
-  thread_counts counts = {0};
+  rn_bench_counts counts = {0};
   rn_status status = rn_agree(err, world, parse(err, options, &config, &counts));
   if (status == RN_OK) status = measure_all(err, world, options, config, &counts);
   rn_options_free(&config);

@@ -1,0 +1,40 @@
+/** A model with initial weights that generates tokens, sampled as in retnet-generate. */
+#ifndef RN_TRAINER_BENCH_BENCH_GENERATOR_H
+#define RN_TRAINER_BENCH_BENCH_GENERATOR_H
+
+#include <stdint.h>
+
+#include "model/decode/decode.h"
+#include "model/spec/spec.h"
+
+/** Steps of a sample. */
+enum { RN_BENCH_GENERATOR_TOKENS = 16 };
+
+/** Zero-initialise. It is used with any number of decoders of the model. */
+typedef struct rn_bench_generator {
+  int vocab, slots;
+  float *params, *logits; /* [total], [slots, N] */
+  int32_t *order;         /* [N] */
+  int32_t *token;         /* [slots] */
+  int *slot;              /* [slots] 0, 1, 2, ... */
+  uint64_t draws;
+} rn_bench_generator;
+
+/** Creates the weights, and memory for steps of `slots` sequences. Errors: RN_ERR_MEMORY. */
+rn_status rn_bench_generator_create(rn_err *err, const rn_spec *spec, int slots,
+                                    rn_bench_generator *out);
+void rn_bench_generator_destroy(rn_bench_generator *generator);
+
+/** Creates a decoder of the model. Errors: RN_ERR_MEMORY. */
+rn_status rn_bench_generator_decoder(rn_err *err, const rn_spec *spec, rn_decoder_shape shape,
+                                     rn_bench_generator *generator, rn_decoder **out);
+
+/** Returns the seconds per step of the first `count` slots. This is the median of
+ * RN_BENCH_GENERATOR_TOKENS consecutive steps, because other processes interrupt a few of them. */
+double rn_bench_generator_time(rn_bench_generator *generator, rn_decoder *decoder, int count);
+
+/** Sets the position of the first `count` slots, then returns the seconds per step. */
+double rn_bench_generator_time_at(rn_bench_generator *generator, rn_decoder *decoder, int count,
+                                  int64_t position);
+
+#endif
