@@ -15,10 +15,11 @@
 
 /* Values of options. */
 static struct {
-  const char *out, *tokenizer, *special_tokens, *include, *range;
+  const char *out, *tokenizer, *special_tokens, *format, *include, *range;
+  int64_t vocab_size, separator;
   double val_fraction;
   bool text;
-} given = {.tokenizer = "bytes", .val_fraction = 0.01};
+} given = {.separator = -1, .val_fraction = 0.01};
 
 /* Shows megabytes, their rate and, if the size is known, the time left; at most four times a
  * second. */
@@ -53,16 +54,31 @@ static void print_passed_by(const rn_source_counts *counts) {
   printf("\n");
   if (counts->compressed > 0) {
     rn_log_warn(
-        "%lld files (the first is %s) look compressed, but were packed unchanged; only .zst files "
-        "are decompressed",
+        "%lld files (the first is %s) look compressed, but were packed unchanged; only .zst and "
+        ".gz files are decompressed",
         (long long)counts->compressed, counts->first_compressed);
+  }
+  if (counts->headerless > 0) {
+    rn_log_warn(
+        "%lld .bin files (the first is %s) were packed as bytes; if they hold u16 tokens as "
+        "nanoGPT "
+        "writes them, build again with the --tokenizer of the tokens, or --vocab-size",
+        (long long)counts->headerless, counts->first_headerless);
   }
 }
 
 static rn_status build(rn_err *err, const rn_words *words) {
+  int format = RN_FORMAT_AUTO;
+  if (given.format != NULL) {
+    RN_TRY(err, rn_args_choose(err, "--format", given.format, rn_token_format_names, RN_FORMATS,
+                               &format));
+  }
   const rn_build_options options = {.out = given.out,
                                     .include = given.include,
                                     .tokenizer = given.tokenizer,
+                                    .format = (rn_token_format)format,
+                                    .vocab_size = (int)given.vocab_size,
+                                    .separator = (int)given.separator,
                                     .special_tokens = given.special_tokens,
                                     .val_fraction = given.val_fraction,
                                     .progress = show_progress,
@@ -252,6 +268,20 @@ static const rn_arg build_options[] = {
      "spm:FILE: "
      "a sentencepiece model",
      RN_ARG_TEXT, &given.tokenizer, 0, 0},
+    {0, "format", "NAME",
+     "format of the inputs: auto (default): by name and content; text; nanogpt: u16 token ids "
+     "without a header; llmc: token files of llm.c; megatron: NAME.bin with NAME.idx of "
+     "Megatron-LM",
+     RN_ARG_TEXT, &given.format, 0, 0},
+    {0, "vocab-size", "N",
+     "number of token ids, for token files whose tokenizer you do not have (instead of "
+     "--tokenizer; "
+     "default for llm.c: that of GPT-2 or Llama 3)",
+     RN_ARG_INTEGER, &given.vocab_size, 1, 1 << 30},
+    {0, "separator", "ID",
+     "token id that separates documents in token files; in the shards the document token replaces "
+     "it (default: the document token of the tokenizer)",
+     RN_ARG_INTEGER, &given.separator, 0, 1 << 30},
     {0, "special-tokens", "LIST",
      "special tokens that are recognised in the text: names separated by commas, or all (default: "
      "none; they are ordinary text)",
@@ -270,14 +300,16 @@ static const rn_arg cat_options[] = {
 static const rn_command commands[] = {
     {"build",
      {.program = "retnet-data build",
-      .form = "--out DIR [--tokenizer NAME] [--special-tokens LIST] [--include GLOB] "
-              "[--val-fraction F] "
-              "INPUT...",
+      .form = "--out DIR [--tokenizer NAME] [--format NAME] [--vocab-size N] [--separator ID] "
+              "[--special-tokens LIST] [--include GLOB] [--val-fraction F] INPUT...",
       .about =
-          "Packs text into shards for training and validation. Each INPUT is a file, a folder "
-          "(searched recursively), a quoted file name pattern, or - for standard input. A file "
-          "is one document; in a .jsonl file each line is one document, in its field "
-          "\"text\". Files that end in .zst are decompressed.",
+          "Packs text or tokens into shards for training and validation. Each INPUT is a file, a "
+          "folder (searched recursively), a quoted file name pattern, or - for standard input. A "
+          "file is one document; in a .jsonl file each line is one document, in its field "
+          "\"text\". Files that end in .zst or .gz are decompressed. Token files of nanoGPT and "
+          "llm.c "
+          "(.bin) and of Megatron-LM (.bin with .idx) are read as tokens; a .bin without a header "
+          "only with a --tokenizer other than bytes, with --vocab-size, or with --format nanogpt.",
       .example = "retnet-data build --out DATA --val-fraction 0.05 text/ more.jsonl",
       .options = build_options,
       .count = COUNT(build_options),

@@ -1,7 +1,7 @@
 /**
- * Builds a data folder, with shards of train and val, from texts.
+ * Builds a data folder, with shards of train and val, from texts and token files.
  *
- * A document is stored as the document token and its bytes; one more document token ends a split.
+ * A document is stored as the document token and its tokens; one more document token ends a split.
  * With 20 documents or more, a keyed hash of each document's index assigns the document to train or
  * val; with fewer, the last part of each document's tokens goes to val.
  */
@@ -20,9 +20,13 @@ typedef struct rn_build_report {
 } rn_build_report;
 
 typedef struct rn_build_options {
-  const char *out;       /* output folder; must be empty or not exist */
-  const char *include;   /* pattern of the file names to read inside folders; NULL: all */
-  const char *tokenizer; /* "bytes", "tiktoken:FILE", "hf:FILE|DIR", "spm:FILE" */
+  const char *out;        /* output folder; must be empty or not exist */
+  const char *include;    /* pattern of the file names to read inside folders; NULL: all */
+  const char *tokenizer;  /* "bytes", "tiktoken:FILE", "hf:FILE|DIR", "spm:FILE"; NULL: bytes, or
+                             none if there are only token files whose ids are known */
+  rn_token_format format; /* of the inputs */
+  int vocab_size;         /* number of ids in token files without a tokenizer; 0: not given */
+  int separator; /* id between documents in token files; -1: the tokenizer's document token */
   const char
       *special_tokens; /* special tokens to recognise in texts, by name, or "all"; NULL: none */
   double val_fraction; /* fraction of the data that goes to val, in [0, 1) */

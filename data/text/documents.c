@@ -5,10 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "data/file/file.h"
-#include "data/file/stream.h"
 
 /* State of reading one file. */
 typedef struct documents {
@@ -17,10 +15,7 @@ typedef struct documents {
   rn_document_visit *visit;
   void *self;
   rn_document_counts *counts;
-  /* decompression */
-  ZSTD_DCtx *zstd;
-  char *plain;       /* [ZSTD_DStreamOutSize()] */
-  size_t frame_left; /* last result of ZSTD_decompressStream; 0: the frame is complete */
+  rn_unpack *unpack;
   /* lines: beginning of the line whose end is not read yet */
   char *line;
   size_t line_count, line_capacity;
@@ -47,9 +42,9 @@ static rn_status visit_object(rn_err *err, const documents *d, const char *name,
   if (!json_is_string(text)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: \"text\" is %s, not a string", name, kind_of(text));
   }
-  return d->visit(
-      d->self, err,
-      &(rn_document_piece){name, json_string_value(text), json_string_length(text), true, true});
+  return d->visit(d->self, err,
+                  &(rn_document_piece){name, json_string_value(text), json_string_length(text),
+                                       true, true, NULL});
 }
 
 static rn_status visit_line(rn_err *err, const documents *d, const char *path, int64_t number,
@@ -136,42 +131,27 @@ static rn_status take_text(rn_err *err, documents *d, const char *bytes, size_t 
   const bool begins = d->counts->documents == 0;
   if (count == 0) return RN_OK;
   d->counts->documents = 1;
-  return d->visit(d->self, err, &(rn_document_piece){d->path, bytes, count, begins, false});
+  return d->visit(d->self, err, &(rn_document_piece){d->path, bytes, count, begins, false, NULL});
 }
 
-static rn_status take_plain(rn_err *err, documents *d, const char *bytes, size_t count) {
+/* ---- any format ---- */
+
+static rn_status take_plain(void *self, rn_err *err, const char *bytes, size_t count) {
+  documents *d = self;
   return d->format.lines ? take_lines(err, d, bytes, count) : take_text(err, d, bytes, count);
-}
-
-static rn_status finish(rn_err *err, documents *d) {
-  if (d->format.zstd && d->counts->stored_bytes > 0 && d->frame_left != 0) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: its zstd data is truncated", d->path);
-  }
-  if (d->format.lines) return d->line_count > 0 ? end_line(err, d) : RN_OK;
-  if (d->counts->documents == 0) return RN_OK;
-  return d->visit(d->self, err, &(rn_document_piece){d->path, "", 0, false, true});
-}
-
-/* ---- zstd ---- */
-
-static rn_status take_frames(rn_err *err, documents *d, const char *bytes, size_t count) {
-  ZSTD_inBuffer in = {bytes, count, 0};
-  for (bool full = false; in.pos < in.size || full;) {
-    ZSTD_outBuffer out = {d->plain, ZSTD_DStreamOutSize(), 0};
-    d->frame_left = ZSTD_decompressStream(d->zstd, &out, &in);
-    if (ZSTD_isError(d->frame_left)) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: damaged zstd data", d->path);
-    }
-    RN_TRY(err, take_plain(err, d, d->plain, out.pos));
-    full = out.pos == out.size;
-  }
-  return RN_OK;
 }
 
 static rn_status take_stored(void *self, rn_err *err, const char *bytes, size_t count) {
   documents *d = self;
   d->counts->stored_bytes += (int64_t)count;
-  return d->format.zstd ? take_frames(err, d, bytes, count) : take_plain(err, d, bytes, count);
+  return rn_unpack_add(err, d->unpack, bytes, count, take_plain, d);
+}
+
+static rn_status finish(rn_err *err, documents *d) {
+  RN_TRY(err, rn_unpack_finish(err, d->unpack));
+  if (d->format.lines) return d->line_count > 0 ? end_line(err, d) : RN_OK;
+  if (d->counts->documents == 0) return RN_OK;
+  return d->visit(d->self, err, &(rn_document_piece){d->path, "", 0, false, true, NULL});
 }
 
 rn_status rn_documents_read(rn_err *err, const char *path, rn_document_format format,
@@ -181,17 +161,11 @@ rn_status rn_documents_read(rn_err *err, const char *path, rn_document_format fo
                  .visit = visit,
                  .self = self,
                  .counts = counts};
-  rn_status status = RN_OK;
   *counts = (rn_document_counts){0};
-  if (format.zstd) {
-    d.zstd = ZSTD_createDCtx();
-    d.plain = malloc(ZSTD_DStreamOutSize());
-    if (d.zstd == NULL || d.plain == NULL) status = out_of_memory(err, &d);
-  }
+  rn_status status = rn_unpack_create(err, d.path, format.packing, &d.unpack);
   if (status == RN_OK) status = rn_stream_read(err, path, take_stored, &d);
   if (status == RN_OK) status = finish(err, &d);
-  ZSTD_freeDCtx(d.zstd);
-  free(d.plain);
+  rn_unpack_destroy(&d.unpack);
   free(d.line);
   return status;
 }

@@ -6,14 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "data/file/unpack.h"
 #include "proto/base/status.h"
 
-/** A piece of a document. The pieces of a document arrive in order; any of them may be empty. */
+/** A piece of a document: text or, from token files, ids. The pieces of a document arrive in order;
+ * any of them may be empty. */
 typedef struct rn_document_piece {
-  const char *name; /* for messages */
-  const char *bytes;
+  const char *name;  /* for messages */
+  const char *bytes; /* [count], or NULL */
   size_t count;
-  bool begins, ends;
+  bool begins, ends; /* `ends` is not set for ids: the next document begins, or the input ends */
+  const int32_t *id; /* [count], if bytes is NULL */
 } rn_document_piece;
 
 typedef rn_status rn_document_visit(void *self, rn_err *err, const rn_document_piece *piece);
@@ -21,7 +24,7 @@ typedef rn_status rn_document_visit(void *self, rn_err *err, const rn_document_p
 typedef struct rn_document_format {
   bool lines; /* true: each line is a JSON object whose "text" is a document; false: the file is one
                  document */
-  bool zstd;  /* the file is compressed */
+  rn_packing packing;
 } rn_document_format;
 
 typedef struct rn_document_counts {

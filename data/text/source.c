@@ -26,14 +26,31 @@ static bool ends_with(const char *text, const char *end) {
 
 /* A compressed file of another format is read as plain bytes, but counted for a warning. */
 static void count_compressed(const walk *w, const char *path) {
-  static const char *const ends[] = {".bz2", ".xz", ".lzma", ".lz4", ".lz",     ".br",
-                                     ".zip", ".7z", ".rar",  ".tgz", ".parquet"};
+  static const char *const ends[] = {".bz2", ".xz",  ".lzma", ".lz4", ".lz",
+                                     ".br",  ".zip", ".7z",   ".rar", ".tgz"};
   for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
     if (!ends_with(path, ends[i])) continue;
     if (w->counts->compressed++ == 0) {
       snprintf(w->counts->first_compressed, sizeof w->counts->first_compressed, "%s", path);
     }
   }
+}
+
+/* Parquet begins with four known letters. */
+static rn_status refuse_parquet(rn_err *err, const char *path) {
+  char head[4];
+  rn_err ignored = {0};
+  rn_file file = {0};
+  if (!ends_with(path, ".parquet") || rn_file_open(&ignored, path, &file) != RN_OK) return RN_OK;
+  const bool is_parquet =
+      rn_file_read(&ignored, &file, 0, head, sizeof head) == RN_OK && memcmp(head, "PAR1", 4) == 0;
+  rn_file_destroy(&file);
+  if (!is_parquet) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: Parquet is not read; convert its text column to JSON lines, for example with "
+                 "python3 -c \"import pandas; pandas.read_parquet('%s', columns=['text'])"
+                 ".to_json('%.*s.jsonl', orient='records', lines=True)\"",
+                 path, path, (int)(strlen(path) - strlen(".parquet")), path);
 }
 
 /* Adds the size of a file. A walk without a visitor only measures the files. */
@@ -43,28 +60,83 @@ static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
     return rn_fail(err, RN_ERR_USAGE, "%s: is not a regular file, so its size is unknown", path);
   }
   w->counts->read_bytes += info.st_size;
+  if (w->counts->llmc_bytes == 0 && w->options->tokens != NULL &&
+      rn_token_inputs_format(w->options->tokens, path) == RN_FORMAT_LLMC) {
+    w->counts->llmc_bytes = rn_token_file_llmc_bytes(path);
+  }
   return RN_OK;
+}
+
+static rn_status take_ids(void *self, rn_err *err, const int32_t *id, size_t count, bool begins) {
+  const walk *w = self;
+  w->counts->current.documents += begins;
+  return w->visit(w->self, err, &(rn_document_piece){.count = count, .begins = begins, .id = id});
+}
+
+static rn_status read_tokens(rn_err *err, const walk *w, const char *path, rn_token_format format) {
+  rn_document_counts *found = &w->counts->current;
+  *found = (rn_document_counts){0};
+  return rn_token_inputs_read(err, w->options->tokens, path, format,
+                              (rn_token_visitor){take_ids, (void *)w, &found->stored_bytes});
+}
+
+static bool is_raw_bin(const rn_token_inputs *tokens, const char *path) {
+  return tokens != NULL && tokens->format == RN_FORMAT_AUTO &&
+         rn_token_file_format(path) == RN_FORMAT_NANOGPT;
+}
+
+static rn_status read_text(rn_err *err, const walk *w, const char *path) {
+  rn_token_inputs *tokens = w->options->tokens;
+  rn_document_counts *found = &w->counts->current;
+  if (tokens != NULL && tokens->no_text) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s: is text, or in no known token format, and there is no tokenizer to encode "
+                   "it; give --tokenizer, or --format",
+                   path);
+  }
+  const rn_path name = rn_packing_removed(path);
+  const rn_document_format format = {.lines = ends_with(name.text, ".jsonl"),
+                                     .packing = rn_packing_of(path)};
+  if (tokens == NULL || tokens->format == RN_FORMAT_AUTO) RN_TRY(err, refuse_parquet(err, path));
+  if (tokens != NULL) tokens->last_shard = (rn_path){""};
+  RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
+  if (found->documents > 0 && !format.lines) count_compressed(w, path);
+  if (found->documents > 0 && is_raw_bin(tokens, path) && w->counts->headerless++ == 0) {
+    snprintf(w->counts->first_headerless, sizeof w->counts->first_headerless, "%s", path);
+  }
+  return RN_OK;
+}
+
+/* An empty file that the user did not name is text: it is skipped and counted. */
+static rn_token_format format_of(const walk *w, const char *path, bool named) {
+  struct stat info;
+  const bool empty = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
+  if (w->options->tokens == NULL || (empty && !named)) return RN_FORMAT_TEXT;
+  return rn_token_inputs_format(w->options->tokens, path);
 }
 
 /* Visits the documents of a file. A file without documents is an error if the user named it; it is
  * only counted if it was found in a folder or by a pattern. */
 static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool named) {
   rn_document_counts *found = &w->counts->current;
-  if (w->visit == NULL) return measure_file(err, w, path);
-  if (ends_with(path, ".gz")) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: gzip is not supported; unpack the file with `gunzip -k %s`, or convert it "
-                   "with `gunzip -c %s | zstd -o %.*s.zst`",
-                   path, path, path, (int)(strlen(path) - strlen(".gz")), path);
+  if (!named && w->options->tokens != NULL && rn_token_inputs_skips(w->options->tokens, path)) {
+    w->counts->not_included += w->options->tokens->format != RN_FORMAT_AUTO;
+    return RN_OK;
   }
-  const rn_document_format format = {
-      .lines = ends_with(path, ".jsonl") || ends_with(path, ".jsonl.zst"),
-      .zstd = ends_with(path, ".zst")};
-  RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
+  if (w->options->tokens != NULL && w->options->tokens->no_text && ends_with(path, ".pkl")) {
+    w->counts->left_out++; /* nanoGPT's meta.pkl: a table of characters, in Python's own format */
+    return RN_OK;
+  }
+  if (w->visit == NULL) return measure_file(err, w, path);
+  const rn_token_format format = format_of(w, path, named);
+  if (format == RN_FORMAT_TEXT) {
+    RN_TRY(err, read_text(err, w, path));
+  } else {
+    RN_TRY(err, read_tokens(err, w, path, format));
+  }
   w->counts->blank_lines += found->blank_lines;
   w->counts->read_bytes += found->stored_bytes;
   found->stored_bytes = 0;
-  if (found->documents > 0 && !format.lines) count_compressed(w, path);
   if (found->documents > 0) return RN_OK;
   if (named) {
     return rn_fail(err, RN_ERR_FORMAT,
@@ -74,15 +146,11 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
   return RN_OK;
 }
 
-/* True if the file's name, with or without .zst, matches the pattern. */
+/* True if the file's name, with or without .zst or .gz, matches the pattern. */
 static bool is_included(const char *include, const char *path) {
-  char name[RN_PATH_BYTES];
-  const char *slash = strrchr(path, '/');
-  snprintf(name, sizeof name, "%s", slash != NULL ? slash + 1 : path);
-  if (include == NULL || fnmatch(include, name, 0) == 0) return true;
-  if (!ends_with(name, ".zst")) return false;
-  name[strlen(name) - strlen(".zst")] = '\0';
-  return fnmatch(include, name, 0) == 0;
+  const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+  return include == NULL || fnmatch(include, name, 0) == 0 ||
+         fnmatch(include, rn_packing_removed(name).text, 0) == 0;
 }
 
 static rn_status visit_folder(rn_err *err, const walk *w, const char *path) {
@@ -109,6 +177,9 @@ static int by_bytes(const void *a, const void *b) {
 static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool named) {
   struct stat info;
   const bool there = stat(path, &info) == 0;
+  const rn_path pair =
+      !there && named && w->options->tokens != NULL ? rn_token_file_pair(path) : (rn_path){""};
+  if (pair.text[0] != '\0') return visit_file(err, w, pair.text, named);
   if (there && S_ISDIR(info.st_mode)) return visit_folder(err, w, path);
   if ((there && S_ISREG(info.st_mode)) || named) return visit_file(err, w, path, named);
   w->counts->left_out++;
@@ -141,6 +212,11 @@ static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) 
 static rn_status visit_stdin(rn_err *err, const walk *w) {
   rn_document_counts found;
   const rn_document_format plain = {.lines = false};
+  const rn_token_inputs *tokens = w->options->tokens;
+  if (tokens != NULL && (tokens->no_text || tokens->format > RN_FORMAT_TEXT)) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "standard input: is read as text only; name a file of tokens");
+  }
   RN_TRY(err, rn_documents_read(err, NULL, plain, w->visit, w->self, &found));
   return found.documents > 0 ? RN_OK : rn_fail(err, RN_ERR_FORMAT, "standard input: empty");
 }
@@ -153,11 +229,9 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
   return pattern ? visit_pattern(err, &w, input) : visit_path(err, &w, input, true);
 }
 
-bool rn_source_measure(const char *input, const rn_source_options *options, int64_t *bytes) {
+bool rn_source_measure(const char *input, const rn_source_options *options,
+                       rn_source_counts *counts) {
   rn_err ignored = {0};
-  rn_source_counts counts = {0};
   if (strcmp(input, "-") == 0) return false;
-  if (rn_source_visit(&ignored, input, options, NULL, NULL, &counts) != RN_OK) return false;
-  *bytes += counts.read_bytes;
-  return true;
+  return rn_source_visit(&ignored, input, options, NULL, NULL, counts) == RN_OK;
 }

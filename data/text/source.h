@@ -7,6 +7,7 @@
 
 #include "data/file/listing.h"
 #include "data/text/documents.h"
+#include "data/text/token_inputs.h"
 #include "proto/base/status.h"
 
 /** Selects the files that are read from folders. */
@@ -14,6 +15,7 @@ typedef struct rn_source_options {
   const char *include;          /* pattern of the file names to read inside folders; NULL: all */
   const rn_folder_id *excluded; /* [excluded_count] folders that are never read */
   int excluded_count;
+  rn_token_inputs *tokens; /* how token files are read; NULL: all files are text */
 } rn_source_options;
 
 typedef struct rn_source_counts {
@@ -26,6 +28,9 @@ typedef struct rn_source_counts {
   int64_t compressed; /* files whose names end in an unsupported compressed format (.xz, ...); they
                          are read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
+  int64_t headerless; /* .bin files that were read as text, but might hold tokens of nanoGPT */
+  char first_headerless[RN_PATH_BYTES];
+  int llmc_bytes; /* bytes of a token of the first llm.c file (rn_source_measure only); 0: none */
 } rn_source_counts;
 
 /**
@@ -34,18 +39,20 @@ typedef struct rn_source_counts {
  * Files of a folder are read in the byte order of their paths, and so are the files that match a
  * pattern (*, ?, [). An input that is the name of an existing file is not a pattern; "-" is
  * standard input. Each line of a .jsonl file is a JSON object whose "text" is the document; .zst
- * files are decompressed. The case of file name extensions is ignored.
- * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line, for a file that the user
- *         named and that has no text, or for a .gz file (the message has the commands that convert
- *         it).
+ * and .gz files are decompressed. Token files are read if options->tokens is set; then NAME stands
+ * for NAME.bin with NAME.idx. The case of file name extensions is ignored. Errors:
+ * RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line, for a file that the user named
+ * and that has no text, or for Parquet (the message has a command that converts it).
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);
 
 /**
- * Adds the sizes of the files that rn_source_visit would read to *bytes, for the estimate of the
- * time left. Returns false for standard input and for files that have no size.
+ * Adds the sizes of the files that rn_source_visit would read to counts->read_bytes, for the
+ * estimate of the time left, and looks for llm.c files. Returns false for standard input and for
+ * files that have no size.
  */
-bool rn_source_measure(const char *input, const rn_source_options *options, int64_t *bytes);
+bool rn_source_measure(const char *input, const rn_source_options *options,
+                       rn_source_counts *counts);
 
 #endif

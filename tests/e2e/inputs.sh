@@ -130,15 +130,24 @@ case $case in
     line 'invalid JSON' '{"text":"a"'
     line 'invalid JSON' '{"text":"\xff"}'
     line 'invalid JSON' '{"text":"a"}{"text":"b"}'
-    # Compressed files must not be packed as text.
-    printf '{"text":"a"}\n' | gzip >z.jsonl.gz
-    for name in z.jsonl.gz Z.TXT.GZ; do
-      [ -e "$name" ] || cp z.jsonl.gz "$name"
-      refuse 1 "gunzip -c $name | zstd" "$data" build --out x "$name"
-    done
+    # gzip, also of several members and with padding; what is damaged or cut is not text.
+    printf '{"text":"a"}\n{"text":"b"}\n' | gzip >z.jsonl.gz
+    holds ab gzip z.jsonl.gz
+    for part in one two; do printf '%s' "$part" | gzip; done >Z.TXT.GZ
+    holds onetwo members Z.TXT.GZ
+    head -c 512 /dev/zero >>Z.TXT.GZ
+    holds onetwo padded Z.TXT.GZ
+    printf x >>Z.TXT.GZ
+    refuse 1 'Z.TXT.GZ: damaged gzip data' "$data" build --out x Z.TXT.GZ
+    head -c 25 z.jsonl.gz >cut.jsonl.gz
+    refuse 1 'cut.jsonl.gz: its gzip data are truncated' "$data" build --out x cut.jsonl.gz
+    printf 'no gzip' >no.gz
+    refuse 1 'no.gz: damaged gzip data' "$data" build --out x no.gz
+    printf 'PAR1....PAR1' >table.parquet
+    refuse 1 "read_parquet('table.parquet'" "$data" build --out x table.parquet
     mkdir folder
-    cp z.jsonl.gz folder
-    refuse 1 folder/z.jsonl.gz "$data" build --out x folder
+    cp z.jsonl.gz folder/b.jsonl.gz
+    holds ab included --include '*.jsonl' folder
     printf other >folder/a.txt
     holds other some --include '*.txt' folder
     printf 'no xz' >b.txt.xz

@@ -46,7 +46,8 @@ room(data/exchange MAY proto/base proto/schema data/file)
 room(data/run MAY proto/base data/file)
 room(data/state MAY proto/base proto/schema data/file)
 room(data/tokenizer MAY proto/base proto/schema data/file)
-room(data/text MAY proto/base proto/schema data/file data/shard data/batch data/tokenizer)
+room(data/tokens MAY proto/base data/file)
+room(data/text MAY proto/base proto/schema data/file data/shard data/batch data/tokenizer data/tokens)
 
 # trainer/
 room(trainer/schedule MAY proto/base)
@@ -64,8 +65,8 @@ room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/ba
 room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/world comm/scan
      comm/optimizer data/shard data/batch data/checkpoint trainer/layout trainer/optimizer
      trainer/parallel trainer/config trainer/machine)
-room(trainer/run MAY proto/base proto/schema model/base model/spec model/kernel model/pass model/stage
-     comm/world comm/optimizer comm/pipeline data/batch data/checkpoint data/text trainer/layout
+room(trainer/run MAY proto/base proto/schema proto/options model/base model/spec model/kernel model/pass model/stage
+     comm/world comm/optimizer comm/pipeline data/file data/batch data/checkpoint data/text trainer/layout
      trainer/optimizer trainer/parallel trainer/config trainer/launch trainer/plan)
 room(trainer/checkpoint MAY proto/base proto/schema proto/options proto/cli model/spec model/kernel comm/world
      data/batch data/file data/checkpoint data/run data/tokenizer trainer/layout trainer/parallel trainer/run)

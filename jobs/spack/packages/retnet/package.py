@@ -30,6 +30,7 @@ class Retnet(CMakePackage):
     depends_on("mpi@3.1:")
     depends_on("openblas threads=openmp")
     depends_on("zstd")
+    depends_on("zlib-api")
     depends_on("protobuf-c")
     depends_on("libyaml")
     depends_on("jansson")

@@ -1,0 +1,32 @@
+/**
+ * What the ids of a build mean. They are those of a tokenizer; or, if all inputs are token files,
+ * just numbers below --vocab-size. For llm.c files without either, they are those of GPT-2 (u16) or
+ * Llama 3 (u32), which are all that llm.c writes.
+ */
+#ifndef RN_DATA_TEXT_BUILD_IDS_H
+#define RN_DATA_TEXT_BUILD_IDS_H
+
+#include "data/shard/shard.h"
+#include "data/text/build.h"
+#include "data/tokenizer/tokenizer_file.h"
+
+/** Zero-initialise. */
+typedef struct rn_build_ids {
+  Retnet__Tokenizer *file; /* NULL: the byte tokenizer, or none */
+  rn_tokenizer *tokenizer; /* NULL: none, so text cannot be read */
+  rn_shard_kind kind;
+  rn_token_inputs inputs; /* how token files are read */
+} rn_build_ids;
+
+/**
+ * Opens the tokenizer, if there is one. `llmc_bytes`: bytes of a token of the first llm.c file
+ * among the inputs; 0: there is none.
+ *
+ * Ownership: rn_build_ids_close must be called even after a failure. `kind` uses the strings here.
+ * Errors:    RN_ERR_USAGE naming an option; those of opening the tokenizer.
+ */
+rn_status rn_build_ids_open(rn_err *err, const rn_build_options *options, int llmc_bytes,
+                            rn_build_ids *ids);
+void rn_build_ids_close(rn_build_ids *ids);
+
+#endif

@@ -1,0 +1,33 @@
+/**
+ * Token files of llm.c, and those of nanoGPT, which are the same without the header.
+ *
+ *   llm.c      i32 magic, i32 version, i32 number of tokens, 253 x i32 that are not looked at; then
+ *              the tokens: magic 20240520, version 1: u16; magic 20240801, version 7: u32. The
+ *              separator comes before each document. A set of shards is one stream, cut anywhere.
+ *   nanoGPT    u16 tokens to the end of the file; the separator comes after each document.
+ *
+ * Source: karpathy/llm.c, dev/data/data_common.py and llmc/dataloader.h; karpathy/nanoGPT,
+ *         data/openwebtext/prepare.py.
+ */
+#ifndef RN_DATA_TOKENS_LLMC_H
+#define RN_DATA_TOKENS_LLMC_H
+
+#include "data/tokens/token_reader.h"
+
+/** True if a file begins like one of llm.c, even one of another kind or version. */
+bool rn_llmc_is(const rn_file *file);
+
+/** Checks header and size; sets type and number of tokens. Errors: RN_ERR_FORMAT naming the field.
+ */
+rn_status rn_llmc_check(rn_err *err, const rn_file *file, rn_token_type *type, int64_t *tokens);
+
+/** True if `path` is the shard after `previous`: NAME_000001.bin after NAME_000000.bin. */
+bool rn_llmc_follows(const char *previous, const char *path);
+
+/** Visits the documents of the open file. Errors: those of rn_llmc_check and of the reader. */
+rn_status rn_llmc_read(rn_err *err, const rn_file *file, rn_token_reader *reader);
+
+/** The same for a file of nanoGPT. Errors: RN_ERR_FORMAT for no token or an odd number of bytes. */
+rn_status rn_nanogpt_read(rn_err *err, const rn_file *file, rn_token_reader *reader);
+
+#endif

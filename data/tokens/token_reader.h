@@ -1,0 +1,53 @@
+/** Reads ids of any integer type from a file, and divides them into documents. */
+#ifndef RN_DATA_TOKENS_TOKEN_READER_H
+#define RN_DATA_TOKENS_TOKEN_READER_H
+
+#include "data/tokens/window.h"
+
+/** How ids are stored: little-endian integers. */
+typedef struct rn_token_type {
+  int bytes; /* 1, 2, 4 or 8 */
+  bool is_signed;
+} rn_token_type;
+
+/** What is known of the ids. */
+typedef struct rn_token_rules {
+  int vocabulary;          /* ids are smaller than this */
+  const char *tokenizer;   /* its name, for messages */
+  int32_t separator;       /* id between documents; -1: none */
+  bool separator_is_first; /* a separator begins a document; else it ends one */
+} rn_token_rules;
+
+/** Receives ids without separators; `begins`: of a new document (count may be 0). */
+typedef struct rn_token_visitor {
+  rn_status (*visit)(void *self, rn_err *err, const int32_t *id, size_t count, bool begins);
+  void *self;
+  int64_t *read_bytes; /* grows by the bytes that were read */
+} rn_token_visitor;
+
+/** Zero-initialise. */
+typedef struct rn_token_reader {
+  rn_window data;
+  rn_token_type type;
+  int64_t first_byte; /* offset of the first token: messages count tokens from there */
+  rn_token_rules rules;
+  rn_token_visitor visitor;
+  bool open;   /* ids that follow belong to a document that has begun */
+  int32_t *id; /* ids of one piece */
+} rn_token_reader;
+
+/** Ownership: the file must outlive the reader. Errors: RN_ERR_MEMORY. */
+rn_status rn_token_reader_create(rn_err *err, const rn_file *file, rn_token_reader *reader);
+void rn_token_reader_destroy(rn_token_reader *reader);
+
+/**
+ * Visits `count` ids from the byte `offset` on; the caller has checked that they are in the file.
+ * Errors: those of reading and of the visitor; RN_ERR_FORMAT naming the file and the number of a
+ *         token that is negative or outside the vocabulary.
+ */
+rn_status rn_token_reader_read(rn_err *err, rn_token_reader *reader, int64_t offset, int64_t count);
+
+/** Begins an empty document. */
+rn_status rn_token_reader_begin(rn_err *err, rn_token_reader *reader);
+
+#endif

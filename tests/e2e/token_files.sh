@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Token files of nanoGPT, llm.c and Megatron-LM are built as their users name them: with and without a
+# tokenizer, in folders and by their common name, mixed with text; what is missing is said.
+# usage: token_files.sh BIN GOLDEN
+set -euo pipefail
+bin=$1 golden=$2
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+data=$bin/retnet-data
+cp "$golden"/synthetic.tiktoken "$golden"/synthetic.json .
+
+u16() { local id; for id in "$@"; do printf '%b' "$(printf '\\x%02x\\x%02x' $((id % 256)) $((id / 256)))"; done; }
+u32() { local id; for id in "$@"; do u16 $((id % 65536)) $((id / 65536)); done; }
+llmc() { # llmc ID...: a file of llm.c with u16 tokens
+  u32 20240520 1 $#
+  head -c 1012 /dev/zero
+  u16 "$@"
+}
+index() { # index LENGTH...: a Megatron-LM index of u16 documents
+  local length at=0 i
+  printf 'MMIDIDX\0\0\1\0\0\0\0\0\0\0\10'
+  u32 $# 0 $(($# + 1)) 0
+  u32 "$@"
+  for length in "$@"; do u32 $at 0 && at=$((at + 2 * length)); done
+  for i in $(seq 0 $#); do u32 "$i" 0; done
+}
+ids() { # ids WANT OUT ARGUMENTS...: the ids that are built from them
+  local want=$1 out=$2
+  shift 2
+  "$data" build --out "$out" --val-fraction 0 "$@" >"$out.log" 2>&1 || fail "$out: $(cat "$out.log")"
+  [ "$("$data" cat "$out" | tr '\n' ' ')" = "$want " ] || fail "$out: $("$data" cat "$out" | tr '\n' ' ')"
+}
+
+# What the tokenizer makes of text, its own users have as files.
+printf 'some text' >a.txt
+"$data" build --out text --val-fraction 0 --tokenizer tiktoken:synthetic.tiktoken a.txt >/dev/null
+mapfile -t text < <("$data" cat text)
+end=${text[0]} # the document token
+words=("${text[@]:1:${#text[@]}-2}")
+u16 "${words[@]}" "$end" >train.bin
+ids "${text[*]}" nanogpt --tokenizer tiktoken:synthetic.tiktoken train.bin
+diff -r text nanogpt >/dev/null || fail 'tokens differ from their text, or its bytes are not counted'
+[ "$("$data" cat --text nanogpt)" = 'some text' ] || fail 'the tokens have no text'
+ids "$end ${words[*]} ${text[*]}" both --tokenizer tiktoken:synthetic.tiktoken train.bin a.txt
+
+# Without a tokenizer. The order of shards is that of their names, and a document goes on in the next.
+mkdir shards
+llmc 50256 1 2 50256 3 >shards/x_train_000000.bin
+llmc 4 50256 5 >shards/x_train_000001.bin
+ids '50256 1 2 50256 3 4 50256 5 50256' llmc shards
+ids '50256 1 2 50256 3 4 50256 5 50256' glob 'shards/*.bin'
+llmc 6 >other.bin
+ids '50256 4 50256 5 50256 6 50256' apart shards/x_train_000001.bin other.bin
+u16 1 2 3 >pair.bin
+index 2 1 >pair.idx
+pairs=0
+for name in pair pair.bin pair.idx 'pair.bin pair.idx'; do
+  # shellcheck disable=SC2086
+  ids '9 1 2 9 3 9' "pair$((++pairs))" --vocab-size 9 $name
+done
+ids '9 1 2 3 9' raw --format nanogpt --vocab-size 9 pair.bin
+ids '3 1 2 3' separated --format nanogpt --vocab-size 9 --separator 3 pair.bin
+grep -q '2 documents' separated.log && fail 'a separator at the end begins no document'
+
+# What cannot be told, or is wrong.
+ids '256 1 0 2 0 3 0 256' bytes --format text pair.bin
+"$data" build --out raw_bytes train.bin >raw_bytes.log 2>&1 || fail 'a .bin without tokenizer is text'
+grep -q 'train.bin) were packed as bytes' raw_bytes.log || fail 'a .bin is packed as bytes silently'
+refuse 2 '--vocab-size' "$data" build --out x --format nanogpt train.bin
+refuse 2 'only one' "$data" build --out x --tokenizer bytes --vocab-size 9 train.bin
+refuse 2 a.txt "$data" build --out x --vocab-size 9 a.txt
+refuse 2 '--separator 9' "$data" build --out x --vocab-size 9 --separator 9 train.bin
+refuse 1 'token 2 (counted from 0) is 3' "$data" build --out x --vocab-size 3 pair.bin
+refuse 1 train.idx "$data" build --out x --tokenizer tiktoken:synthetic.tiktoken --format megatron train.bin
+refuse 2 megatronn "$data" build --out x --format megatronn train.bin
+refuse 2 'tokenizer tokens' "$data" cat --text llmc
+[ ! -e x ] || fail 'a refused build left something behind'
+finish
