@@ -40,6 +40,10 @@ void *rn_options_member(const Retnet__Config *config, const rn_options_key *key)
 /** Writes the word of an enum value: lower case, without the prefix in the schema. */
 void rn_options_enum_name(const ProtobufCEnumDescriptor *type, int index, char *word, size_t bytes);
 
+/** Writes the shortest text that reads back as the same double; integers below 1e6 without an
+ * exponent. */
+void rn_options_double_text(double number, char *text, size_t bytes);
+
 /** True if `value` is valid for a text key: UTF-8, shorter than RN_OPTIONS_STRING_BYTES. */
 bool rn_options_is_text(const char *value);
 

@@ -6,6 +6,7 @@
 #include "proto/base/arena.h"
 #include "proto/options/options_guard.h"
 #include "proto/options/options_key.h"
+#include "proto/options/options_yaml_items.h"
 
 enum { PLACE_BYTES = 512, NAME_BYTES = 256, MAX_KEYS = 256, MAX_ITEMS = 1024 };
 
@@ -80,10 +81,34 @@ static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
   return RN_OK;
 }
 
+/* Sets the key from a list of mappings. */
+static rn_status set_items(rn_err *err, yaml_reader *reader, const char *place,
+                           const rn_options_key *key, const yaml_node_t *value) {
+  char where[PLACE_BYTES + NAME_BYTES + 2], name[NAME_BYTES], text[RN_OPTIONS_STRING_BYTES];
+  rn_options_items items = {0};
+  snprintf(name, sizeof name, "%s.%s", key->schema->section, key->schema->name);
+  snprintf(where, sizeof where, "%s: %s", place, name);
+  rn_status status =
+      rn_options_yaml_items(err, where, key->schema->items, reader->document, value, &items);
+  if (status == RN_OK && !rn_options_items_text(&items, text, sizeof text)) {
+    status = rn_fail(err, RN_ERR_USAGE, "%s: the list has %zu bytes or more", where, sizeof text);
+  }
+  if (status == RN_OK) status = rn_options_set(err, reader->config, place, name, text);
+  rn_options_items_free(&items);
+  return status;
+}
+
 /* Sets the key from a YAML value: a scalar, or a sequence if the key is a list. */
-static rn_status set_from(rn_err *err, yaml_reader *reader, const char *place, const char *name,
-                          const yaml_node_t *value, bool is_list) {
-  if (is_list && value != NULL && value->type == YAML_SEQUENCE_NODE) {
+static rn_status set_from(rn_err *err, yaml_reader *reader, const char *place,
+                          const rn_options_key *key, const yaml_node_t *value) {
+  const bool is_list = key->field->label == PROTOBUF_C_LABEL_REPEATED;
+  const bool is_sequence = value != NULL && value->type == YAML_SEQUENCE_NODE;
+  char name[NAME_BYTES];
+  snprintf(name, sizeof name, "%s.%s", key->schema->section, key->schema->name);
+  if (is_sequence && key->schema->items[0] != '\0') {
+    return set_items(err, reader, place, key, value);
+  }
+  if (is_list && is_sequence) {
     char *text = NULL;
     RN_TRY(err, list_text(err, reader, place, value, &text));
     rn_status status = rn_options_set(err, reader->config, place, name, text);
@@ -109,8 +134,7 @@ static rn_status read_key(rn_err *err, yaml_reader *reader, const char *section,
     return rn_options_set(err, reader->config, place, name, "");
   }
   if (is_null(value)) return RN_OK;
-  RN_TRY(err, set_from(err, reader, place, name, value,
-                       found.field->label == PROTOBUF_C_LABEL_REPEATED));
+  RN_TRY(err, set_from(err, reader, place, &found, value));
   reader->locations->line[rn_options_index(&found)] = (int)key->start_mark.line + 1;
   return RN_OK;
 }

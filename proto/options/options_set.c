@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/base/rounding.h"
+#include "proto/options/options_items.h"
 #include "proto/options/options_key.h"
 
 enum { TEXT_BYTES = 512, MAX_LIST = 1024 };
@@ -94,7 +95,29 @@ static rn_status parse_word(rn_err *err, const setting *s, int *out) {
   return wrong(err, s, words);
 }
 
+/* Puts a list into its usual form, or fails if it is not valid. */
+static rn_status format_list(rn_err *err, const setting *s, char *text, size_t bytes) {
+  char where[TEXT_BYTES];
+  rn_options_items items;
+  snprintf(where, sizeof where, "%s: %s", s->where, s->name);
+  rn_status status = rn_options_items_parse(err, where, s->key.schema->items, s->value, &items);
+  if (status == RN_OK && !rn_options_items_text(&items, text, bytes)) {
+    status = rn_fail(err, RN_ERR_USAGE, "%s: the list has more than %zu bytes", where, bytes - 1);
+  }
+  rn_options_items_free(&items);
+  return status;
+}
+
+static rn_status set_copy(rn_err *err, const setting *s, const char *value, char **member) {
+  char *copy = strdup(value);
+  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while setting %s", s->name);
+  if (*member != s->key.field->default_value) free(*member);
+  *member = copy;
+  return RN_OK;
+}
+
 static rn_status set_string(rn_err *err, const setting *s, char **member) {
+  char list[RN_OPTIONS_STRING_BYTES];
   if (!rn_options_is_text(s->value)) {
     return rn_fail(err, RN_ERR_USAGE, "%s: %s: the value is not UTF-8, or has %d bytes or more",
                    s->where, s->name, RN_OPTIONS_STRING_BYTES);
@@ -106,11 +129,11 @@ static rn_status set_string(rn_err *err, const setting *s, char **member) {
                    "of that name",
                    s->where, s->name, s->value, s->value);
   }
-  char *copy = strdup(s->value);
-  if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while setting %s", s->name);
-  if (*member != s->key.field->default_value) free(*member);
-  *member = copy;
-  return RN_OK;
+  if (s->key.schema->items[0] == '\0' || !rn_options_is_list(s->value)) {
+    return set_copy(err, s, s->value, member);
+  }
+  RN_TRY(err, format_list(err, s, list, sizeof list));
+  return set_copy(err, s, list, member);
 }
 
 static const char *skip_spaces(const char *text) {

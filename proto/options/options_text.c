@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/base/wrap.h"
+#include "proto/options/options_items.h"
 #include "proto/options/options_key.h"
 
 enum { NOTE_BYTES = 512, DOC_MARGIN = 6 };
@@ -41,9 +42,7 @@ static void word_text(const ProtobufCFieldDescriptor *field, int value, char *te
   }
 }
 
-/* Writes the shortest text that reads back as the same double. Integers below 1e6 have no
- * exponent. */
-static void number_text(double number, char *text, size_t bytes) {
+void rn_options_double_text(double number, char *text, size_t bytes) {
   if (fabs(number) < 1e6 && number == nearbyint(number)) {
     snprintf(text, bytes, "%.0f", number);
     return;
@@ -71,7 +70,7 @@ bool rn_options_text(const Retnet__Config *config, const char *name, char *text,
       snprintf(text, bytes, "%lld", (long long)*(const int64_t *)member);
       break;
     case PROTOBUF_C_TYPE_DOUBLE:
-      number_text(*(const double *)member, text, bytes);
+      rn_options_double_text(*(const double *)member, text, bytes);
       break;
     case PROTOBUF_C_TYPE_BOOL:
       snprintf(text, bytes, "%s", *(const protobuf_c_boolean *)member ? "true" : "false");
@@ -80,7 +79,11 @@ bool rn_options_text(const Retnet__Config *config, const char *name, char *text,
       word_text(key.field, *(const int *)member, text, bytes);
       break;
     default:
-      rn_options_quote(*(char *const *)member, text, bytes);
+      if (key.schema->items[0] != '\0' && rn_options_is_list(*(char *const *)member)) {
+        snprintf(text, bytes, "%s", *(char *const *)member);
+      } else {
+        rn_options_quote(*(char *const *)member, text, bytes);
+      }
   }
   return true;
 }
@@ -129,6 +132,10 @@ static void domain_text(const rn_schema_key *schema, const ProtobufCFieldDescrip
                         char *text, size_t bytes) {
   char word[RN_OPTIONS_NAME_BYTES];
   size_t used = 0;
+  if (schema->items[0] != '\0') {
+    snprintf(text, bytes, "or a list of items with: %s", schema->items);
+    return;
+  }
   if (field->type != PROTOBUF_C_TYPE_ENUM) {
     snprintf(text, bytes, "%s", schema->range);
     return;

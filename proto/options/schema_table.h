@@ -9,6 +9,7 @@ typedef struct rn_schema_key {
   const char *section, *name; /* "model", "dim" */
   const char *doc;            /* one line */
   const char *range;          /* range as written in the comment; "" if there is none */
+  const char *items;          /* fields of the items if the value may be a list; else "" */
   bool has_low, has_high, low_open, high_open;
   double low, high;
 } rn_schema_key;

@@ -94,8 +94,9 @@ static range parse_range(const char *text) {
 }
 
 static void print_key(const char *section, const char *name, const char *comment) {
-  const char *mark = strstr(comment, "Range:");
-  size_t doc = mark != NULL ? (size_t)(mark - comment) : strlen(comment);
+  const char *mark = strstr(comment, "Range:"), *items = strstr(comment, "Items:");
+  const char *end = items != NULL && (mark == NULL || items < mark) ? items : mark;
+  size_t doc = end != NULL ? (size_t)(end - comment) : strlen(comment);
   const char *text = mark != NULL ? mark + strlen("Range:") : "";
   while (isspace((unsigned char)*text)) text++;
   range r = parse_range(text);
@@ -103,6 +104,9 @@ static void print_key(const char *section, const char *name, const char *comment
   print_text(comment, doc);
   printf(", ");
   print_text(text, strcspn(text, "\n"));
+  printf(", ");
+  items = items != NULL ? items + strlen("Items:") : "";
+  print_text(items, strcspn(items, "\n"));
   printf(", %d, %d, %d, %d, %.17g, %.17g},\n", r.has_low, r.has_high, r.low_open, r.high_open,
          r.low, r.high);
 }

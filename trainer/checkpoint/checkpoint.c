@@ -9,6 +9,7 @@
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
 #include "proto/options/options.h"
+#include "proto/options/options_items.h"
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/checkpoint/checkpoint_shards.h"
 #include "trainer/checkpoint/checkpoint_streams.h"
@@ -29,8 +30,8 @@ static bool is_fixed(const Retnet__Config *config, const char *key) {
   const bool cuts_streams =
       strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
   if (cuts_streams && config->data->carry_state && config->checkpoint->reset_lanes) return false;
-  static const char *const free_keys[] = {"model.preset", "model.dropout", "model.chunk",
-                                          "model.products", "data.dir"};
+  static const char *const free_keys[] = {"model.preset",   "model.dropout", "model.chunk",
+                                          "model.products", "data.dir",      "data.val"};
   for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
     if (strcmp(key, free_keys[i]) == 0) return false;
   }
@@ -96,14 +97,29 @@ static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const R
   return c.status;
 }
 
+/* The paths of the training data may change, but not their contents, weights and order. */
+static rn_status compare_data(rn_err *err, const rn_run *run, const Retnet__Manifest *m) {
+  const Retnet__Config *old = m->effective != NULL ? m->effective : m->config;
+  const char *is = run->settings.config->data->dir;
+  const char *was = old->data != NULL && old->data->dir != NULL ? old->data->dir : "unknown";
+  if (m->split == NULL || m->split->content_sum == run->datasets.content) return RN_OK;
+  if (!rn_options_is_list(is) && !rn_options_is_list(was)) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "data.dir %s does not contain the data that this run was trained on so far", is);
+  }
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "data.dir was %s in the checkpoint and is %s now: a folder contains other data, or "
+      "the weights or their order differ, which must not change during a run; start a "
+      "new run.dir (checkpoint.init_from can initialize its weights)",
+      was, is);
+}
+
 static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m) {
   const Retnet__Config *config = run->settings.config;
   const bool prints = rn_world_rank(run->parallel.world) == 0;
   RN_TRY(err, compare_keys(err, config, m, prints, compare_key));
-  if (m->split == NULL || m->split->content_sum == run->datasets.train.content) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "data.dir %s does not contain the data that this run was trained on so far",
-                 config->data->dir);
+  return compare_data(err, run, m);
 }
 
 static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
@@ -111,8 +127,9 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   rn_progress_begin("load checkpoint", run->counters.step);
   rn_status status = rn_ckpt_open(err, path, &ckpt);
   if (status == RN_OK) {
-    status = rn_checkpoint_check_tokenizer(err, path, rn_ckpt_manifest(ckpt)->vocabulary,
-                                           &run->datasets.train, run->settings.config->data->dir);
+    status =
+        rn_checkpoint_check_tokenizer(err, path, rn_ckpt_manifest(ckpt)->vocabulary,
+                                      &run->datasets.train[0].split, run->datasets.train[0].dir);
   }
   if (status == RN_OK && !weights_only) {
     status = compare(err, run, rn_ckpt_manifest(ckpt));

@@ -102,15 +102,16 @@ static Retnet__Choices choices_of(const rn_manifest_run *run) {
 }
 
 static Retnet__Vocabulary vocabulary_of(const rn_manifest_run *run) {
-  const Retnet__ShardHeader *header = rn_split_header(run->train);
+  const Retnet__ShardHeader *header = rn_split_header(&run->datasets->train[0].split);
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
   vocabulary.size = run->settings->spec.vocab;
   vocabulary.tokenizer = header->tokenizer;
   vocabulary.has_tokenizer_sum = 1;
   vocabulary.tokenizer_sum = header->tokenizer_hash;
-  vocabulary.has_tokenizer_file = run->train->tokenizer_file != NULL;
+  const rn_split *train = &run->datasets->train[0].split;
+  vocabulary.has_tokenizer_file = train->tokenizer_file != NULL;
   vocabulary.tokenizer_file =
-      (ProtobufCBinaryData){run->train->tokenizer_file_bytes, run->train->tokenizer_file};
+      (ProtobufCBinaryData){train->tokenizer_file_bytes, train->tokenizer_file};
   vocabulary.has_document_token = 1;
   vocabulary.document_token = (int32_t)header->document_token;
   return vocabulary;
@@ -120,8 +121,8 @@ static Retnet__Split split_of(const rn_manifest_run *run) {
   Retnet__Split split = RETNET__SPLIT__INIT;
   split.has_content_sum = split.has_tokens = 1;
   split.has_sequence_length = split.has_batch_sequences = 1;
-  split.content_sum = run->train->content;
-  split.tokens = run->train->tokens;
+  split.content_sum = run->datasets->content;
+  split.tokens = run->datasets->tokens;
   split.sequence_length = run->settings->config->data->sequence_length;
   split.batch_sequences = run->settings->config->data->batch_sequences;
   return split;

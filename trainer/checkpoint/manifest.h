@@ -2,16 +2,16 @@
 #ifndef RN_TRAINER_CHECKPOINT_MANIFEST_H
 #define RN_TRAINER_CHECKPOINT_MANIFEST_H
 
-#include "data/batch/split.h"
 #include "data/checkpoint/ckpt.h"
 #include "trainer/parallel/scan_source.h"
+#include "trainer/run/datasets.h"
 #include "trainer/run/settings.h"
 #include "trainer/run/step_counters.h"
 
 /** Properties of the run that the manifest records and that stay the same during the run. */
 typedef struct rn_manifest_run {
   const rn_run_settings *settings;
-  const rn_split *train;
+  const rn_datasets *datasets;
   rn_scan_algorithm scan;
 } rn_manifest_run;
 

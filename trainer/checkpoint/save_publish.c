@@ -18,8 +18,7 @@ typedef struct commit_work {
 static rn_status commit(rn_err *err, void *context) {
   const commit_work *w = context;
   const rn_run *run = w->run;
-  const rn_manifest_run about = {&run->settings, &run->datasets.train,
-                                 run->parallel.scan.algorithm};
+  const rn_manifest_run about = {&run->settings, &run->datasets, run->parallel.scan.algorithm};
   const int ranks = rn_world_size(run->parallel.world);
   rn_ckpt_report *reports;
   RN_TRY(err, rn_run_lock_check(err, w->lock));

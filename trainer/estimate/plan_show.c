@@ -4,6 +4,7 @@
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 #include "proto/base/log.h"
+#include "proto/options/options_items.h"
 #include "trainer/estimate/plan_buffers.h"
 #include "trainer/estimate/plan_time.h"
 #include "trainer/launch/gemm_agree.h"
@@ -15,9 +16,15 @@
 static rn_status resolve(rn_err *err, const Retnet__Config *given, rn_effective *out) {
   rn_split split = {0};
   if (given->model->vocab > 0) return rn_effective_create(err, given, 0, out);
-  RN_TRY(err, rn_split_open(err, given->data->dir, "train", &split));
-  rn_status status = rn_effective_create(err, given, (int)rn_split_header(&split)->vocabulary, out);
+  rn_options_items items;
+  rn_status status =
+      rn_options_items_parse(err, "data.dir", "dir weight", given->data->dir, &items);
+  if (status == RN_OK) status = rn_split_open(err, items.item[0].dir, "train", &split);
+  if (status == RN_OK) {
+    status = rn_effective_create(err, given, (int)rn_split_header(&split)->vocabulary, out);
+  }
   rn_split_close(&split);
+  rn_options_items_free(&items);
   return status;
 }
 

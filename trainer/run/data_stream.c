@@ -23,8 +23,10 @@ static rn_status create_batches(rn_err *err, const rn_run_settings *settings, rn
 
 static rn_status create_streams(rn_err *err, const rn_spec *spec, rn_data_stream *s) {
   if (!s->config->carry_state) return RN_OK;
+  const rn_datasets *d = s->datasets;
+  const int length = s->config->sequence_length;
   const rn_tbptt_streams_shape shape = {
-      .split_sequences = rn_split_sequences(&s->datasets->train, s->config->sequence_length),
+      .split_sequences = d->sources > 0 ? rn_split_sequences(&d->train[0].split, length) : 0,
       .batch = s->config->batch_sequences,
       .local = s->sequences,
       .microbatch = s->layout->microbatch,
@@ -102,11 +104,19 @@ static void start_batches(rn_data_stream *s, int64_t length) {
 
 /* ---- the train split ---- */
 
-/* Reads the sequence with global index g in the shuffled order of the split. */
+/* Each source of a mixture has an order of its own. */
+static uint64_t seed_of(const rn_data_stream *s, int source) {
+  return s->seed + (uint64_t)source * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Reads the sequence with global index g: the mixture says which source it is from, and the
+ * shuffled order of that source which of its sequences it is. */
 static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   const int length = s->config->sequence_length;
-  rn_split *split = &s->datasets->train;
-  const int64_t stored = rn_sampler_sequence(s->seed, rn_split_sequences(split, length), g);
+  const rn_mix_sample sample = rn_mix_sample_at(&s->datasets->mix, g);
+  rn_split *split = &s->datasets->train[sample.source].split;
+  const int64_t stored = rn_sampler_sequence(seed_of(s, sample.source),
+                                             rn_split_sequences(split, length), sample.index);
   for (int k = 0; k < s->layout->segments; k++) {
     RN_TRY(err, rn_batch_add(err, &s->batch[k],
                              (rn_sequence_source){split, length, s->config->reset_at_documents},
@@ -121,11 +131,11 @@ static rn_status read_stream(rn_err *err, rn_data_stream *s, int64_t i, int64_t 
   const int64_t stored = i * s->streams.sequences + s->streams.next;
   for (int k = 0; k < s->layout->segments; k++) {
     after = *doc_position;
-    RN_TRY(err,
-           rn_batch_continue(err, &s->batch[k],
-                             (rn_sequence_source){&s->datasets->train, s->config->sequence_length,
-                                                  s->config->reset_at_documents},
-                             stored, g, &after));
+    RN_TRY(err, rn_batch_continue(
+                    err, &s->batch[k],
+                    (rn_sequence_source){&s->datasets->train[0].split, s->config->sequence_length,
+                                         s->config->reset_at_documents},
+                    stored, g, &after));
   }
   *doc_position = after;
   return RN_OK;
@@ -143,7 +153,7 @@ rn_status rn_data_stream_read(rn_err *err, rn_data_stream *s, const rn_step_coun
   start_batches(s, s->config->sequence_length);
   for (int64_t i = s->sequences.begin; i < s->sequences.end; i++) {
     const int64_t g = s->first_sequence + i;
-    if (!s->datasets->has_train) {
+    if (s->datasets->sources == 0) {
       fill_synthetic(s, g);
     } else if (s->config->carry_state) {
       RN_TRY(err, read_stream(err, s, i, g));
@@ -172,17 +182,16 @@ int64_t rn_data_stream_targets(const rn_data_stream *s) {
   return tokens * rn_range_count(s->sequences);
 }
 
-/* ---- the val split ---- */
+/* ---- validation ---- */
 
-/* Reads sequence i of the val split. Fills segments that cannot be read with synthetic tokens. */
-static rn_status read_val_or_fill(rn_err *err, rn_data_stream *s, int64_t i) {
+/* Reads sequence i of a validation set. Fills segments that cannot be read with synthetic tokens.
+ */
+static rn_status read_val_or_fill(rn_err *err, rn_data_stream *s, rn_split *val, int64_t i) {
   rn_status first = RN_OK;
   for (int k = 0; k < s->layout->segments; k++) {
-    const rn_status status =
-        rn_batch_add(err, &s->batch[k],
-                     (rn_sequence_source){&s->datasets->val, s->config->sequence_length,
-                                          s->config->reset_at_documents},
-                     i, i);
+    const rn_status status = rn_batch_add(
+        err, &s->batch[k],
+        (rn_sequence_source){val, s->config->sequence_length, s->config->reset_at_documents}, i, i);
     if (status == RN_OK) continue;
     rn_batch_fill_synthetic(&s->batch[k], s->vocab, i);
     if (first == RN_OK) first = status;
@@ -190,11 +199,12 @@ static rn_status read_val_or_fill(rn_err *err, rn_data_stream *s, int64_t i) {
   return first;
 }
 
-rn_status rn_data_stream_read_val(rn_err *err, rn_data_stream *s, rn_range stored, int64_t length) {
+rn_status rn_data_stream_read_val(rn_err *err, rn_data_stream *s, rn_split *val, rn_range stored,
+                                  int64_t length) {
   rn_status first = RN_OK;
   start_batches(s, length);
   for (int64_t i = stored.begin; i < stored.end; i++) {
-    const rn_status status = read_val_or_fill(err, s, i);
+    const rn_status status = read_val_or_fill(err, s, val, i);
     if (first == RN_OK) first = status;
   }
   make_units(s, (int)rn_range_count(stored), 0, 0);

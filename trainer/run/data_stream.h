@@ -57,12 +57,12 @@ rn_status rn_data_stream_read(rn_err *err, rn_data_stream *stream,
                               const rn_step_counters *counters);
 
 /**
- * Reads the sequences `stored` of the validation split, `length` tokens of each, and makes the
+ * Reads the sequences `stored` of the validation set `val`, `length` tokens of each, and makes the
  * units of these sequences. A segment that cannot be read is filled with synthetic tokens, so that
  * communication can continue. Errors: the first read failure; the units are valid even then.
  */
-rn_status rn_data_stream_read_val(rn_err *err, rn_data_stream *stream, rn_range stored,
-                                  int64_t length);
+rn_status rn_data_stream_read_val(rn_err *err, rn_data_stream *stream, rn_split *val,
+                                  rn_range stored, int64_t length);
 
 /** Returns the streams, or NULL without data.carry_state. */
 rn_tbptt_streams *rn_data_stream_streams(rn_data_stream *stream);

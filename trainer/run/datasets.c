@@ -1,23 +1,31 @@
 #include "trainer/run/datasets.h"
 
-#include "data/text/split_tokenizer.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
 
-/*
- * Checks that the val split has the same vocabulary as the train split, which determines the
- * model's.
- */
-static rn_status check_val_kind(rn_err *err, const rn_datasets *d, const char *dir) {
-  const Retnet__ShardHeader *train = rn_split_header(&d->train), *val = rn_split_header(&d->val);
-  if (val->tokenizer_hash == train->tokenizer_hash && val->vocabulary == train->vocabulary &&
-      val->document_token == train->document_token) {
+#include "data/file/little_endian.h"
+#include "data/text/split_tokenizer.h"
+#include "proto/base/arena.h"
+#include "proto/options/options_items.h"
+
+/* The model has one vocabulary, so all splits must have the same one. */
+static rn_status check_kind(rn_err *err, const rn_datasets *d, const rn_split *split) {
+  const Retnet__ShardHeader *first = rn_split_header(&d->train[0].split);
+  const Retnet__ShardHeader *other = rn_split_header(split);
+  if (other->tokenizer_hash == first->tokenizer_hash && other->vocabulary == first->vocabulary &&
+      other->document_token == first->document_token) {
     return RN_OK;
   }
-  return rn_fail(
-      err, RN_ERR_FORMAT,
-      "%s: the tokenizer or vocabulary of its val split (%s, %u) differs from that of its "
-      "train split (%s, %u); build both with one `retnet-data build`",
-      dir, val->tokenizer, val->vocabulary, train->tokenizer, train->vocabulary);
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: its tokenizer or vocabulary (%s, %u) differs from that of %s (%s, %u); build "
+                 "both with the same --tokenizer",
+                 split->shard[0].file.path, other->tokenizer, other->vocabulary,
+                 d->train[0].split.shard[0].file.path, first->tokenizer, first->vocabulary);
 }
+
+/* ---- training ---- */
 
 /* Checks that the tokenizer that checkpoints will store is the one that made the tokens. */
 static rn_status check_tokenizer(rn_err *err, const rn_split *split) {
@@ -27,37 +35,166 @@ static rn_status check_tokenizer(rn_err *err, const rn_split *split) {
   return RN_OK;
 }
 
-rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets *out) {
-  *out = (rn_datasets){.has_train = false};
-  if (config->dir == NULL) return RN_OK;
-  RN_TRY(err, rn_split_open(err, config->dir, "train", &out->train));
-  out->has_train = true;
-  RN_TRY(err, check_tokenizer(err, &out->train));
-  if (rn_split_sequences(&out->train, config->sequence_length) < 1) {
+static rn_status open_source(rn_err *err, const Retnet__Data *config, const char *dir,
+                             rn_datasets *d) {
+  rn_train_source *source = &d->train[d->sources];
+  source->dir = strdup(dir);
+  if (source->dir == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for data.dir");
+  d->sources++;
+  RN_TRY(err, rn_split_open(err, dir, "train", &source->split));
+  RN_TRY(err, check_tokenizer(err, &source->split));
+  if (rn_split_sequences(&source->split, config->sequence_length) < 1) {
     return rn_fail(err, RN_ERR_USAGE,
                    "%s: its %lld tokens are too few for data.sequence_length %d (sequence_length + "
                    "1 are needed)",
-                   config->dir, (long long)out->train.tokens, config->sequence_length);
+                   dir, (long long)source->split.tokens, config->sequence_length);
   }
-  if (!rn_file_exists(rn_path_join(config->dir, "val").text)) return RN_OK;
-  RN_TRY(err, rn_split_open(err, config->dir, "val", &out->val));
-  out->has_val = true;
-  return check_val_kind(err, out, config->dir);
+  d->tokens += source->split.tokens;
+  return check_kind(err, d, &source->split);
 }
 
-void rn_datasets_close(rn_datasets *datasets) {
-  rn_split_close(&datasets->train);
-  rn_split_close(&datasets->val);
-  *datasets = (rn_datasets){.has_train = false};
+/* A single split has its own hash, as in checkpoints of versions that knew no mixtures. */
+static uint64_t hash_of(const rn_datasets *d) {
+  uint64_t hash = d->train[0].split.content;
+  for (int i = 0; d->sources > 1 && i < d->sources; i++) {
+    unsigned char words[24];
+    rn_put_u64(words, i > 0 ? hash : 0);
+    rn_put_u64(words + 8, d->train[i].split.content);
+    rn_put_u64(words + 16, (uint64_t)d->mix.weight[i]);
+    hash = XXH3_64bits(words, sizeof words);
+  }
+  return hash;
 }
 
-int rn_datasets_vocabulary(const rn_datasets *datasets) {
-  return datasets->has_train ? (int)rn_split_header(&datasets->train)->vocabulary : 0;
+static rn_status create_mix(rn_err *err, const rn_options_items *items, rn_datasets *d) {
+  double weight[RN_OPTIONS_MAX_ITEMS];
+  for (int i = 0; i < items->count; i++) weight[i] = items->item[i].weight;
+  RN_TRY(err, rn_mix_create(err, weight, items->count, &d->mix));
+  d->content = hash_of(d);
+  return RN_OK;
+}
+
+static rn_status open_sources(rn_err *err, const Retnet__Data *config,
+                              const rn_options_items *items, rn_datasets *d) {
+  if (items->count > 1 && config->carry_state) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "data.carry_state: streams are read in the stored order of one folder, so "
+                   "data.dir must not be a list of several; build them into one folder");
+  }
+  RN_TRY(err, rn_alloc(err, "data.dir", (size_t)items->count, sizeof *d->train, &d->train));
+  for (int i = 0; i < items->count; i++) {
+    RN_TRY(err, open_source(err, config, items->item[i].dir, d));
+  }
+  return create_mix(err, items, d);
+}
+
+/* ---- validation ---- */
+
+static bool is_name(const char *name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  return name[strspn(name, letters)] == '\0' && strlen(name) < RN_VAL_NAME_BYTES;
+}
+
+static rn_status open_val(rn_err *err, const char *name, const char *dir, rn_datasets *d) {
+  if (!is_name(name)) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "data.val: the name \"%s\" of a validation set must have at most %d letters, "
+                   "digits, -, _ and .",
+                   name, RN_VAL_NAME_BYTES - 1);
+  }
+  for (int i = 0; i < d->val_sets; i++) {
+    if (strcmp(d->val[i].name, name) != 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "data.val: two validation sets have the name \"%s\"", name);
+  }
+  rn_val_set *set = &d->val[d->val_sets];
+  snprintf(set->name, sizeof set->name, "%s", name);
+  RN_TRY(err, rn_split_open(err, dir, "val", &set->split));
+  d->val_sets++;
+  return d->sources > 0 ? check_kind(err, d, &set->split) : RN_OK;
+}
+
+/* The last part of a path. */
+static rn_path name_of(const char *dir) {
+  rn_path name;
+  size_t end = strlen(dir);
+  while (end > 1 && dir[end - 1] == '/') end--;
+  size_t begin = end;
+  while (begin > 0 && dir[begin - 1] != '/') begin--;
+  snprintf(name.text, sizeof name.text, "%.*s", (int)(end - begin), dir + begin);
+  return name;
+}
+
+/* Names the val split of item i of a mixture. */
+static void name_by_folder(const rn_options_items *items, int i, rn_path *out) {
+  *out = name_of(items->item[i].dir);
+  bool good = is_name(out->text) && out->text[0] != '\0';
+  for (int k = 0; k < items->count; k++) {
+    good = good && (k == i || strcmp(name_of(items->item[k].dir).text, out->text) != 0);
+  }
+  if (!good) snprintf(out->text, sizeof out->text, "%d", i + 1);
+}
+
+static bool has_val(const char *dir) {
+  return rn_file_exists(rn_path_join(dir, "val").text);
+}
+
+static rn_status open_val_sets(rn_err *err, const rn_options_items *val,
+                               const rn_options_items *train, rn_datasets *d) {
+  const rn_options_items *from = val->count > 0 ? val : train;
+  if (from->count > RN_MAX_VAL_SETS) {
+    return rn_fail(err, RN_ERR_USAGE, "data.val: more than %d validation sets", RN_MAX_VAL_SETS);
+  }
+  RN_TRY(err, rn_alloc(err, "data.val", (size_t)from->count, sizeof *d->val, &d->val));
+  for (int i = 0; i < from->count; i++) {
+    const rn_options_item *item = &from->item[i];
+    if (from == train && !has_val(item->dir)) continue;
+    rn_path name = {""};
+    if (from == train && train->count > 1) name_by_folder(train, i, &name);
+    RN_TRY(err, open_val(err, item->name != NULL ? item->name : name.text, item->dir, d));
+  }
+  return RN_OK;
+}
+
+/* ---- the whole ---- */
+
+rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets *out) {
+  rn_options_items train = {0}, val = {0};
+  *out = (rn_datasets){.sources = 0};
+  if (config->dir == NULL) return RN_OK;
+  rn_status status = rn_options_items_parse(err, "data.dir", "dir weight", config->dir, &train);
+  if (status == RN_OK) {
+    status = rn_options_items_parse(err, "data.val", "name dir", config->val, &val);
+  }
+  if (status == RN_OK) status = open_sources(err, config, &train, out);
+  if (status == RN_OK) status = open_val_sets(err, &val, &train, out);
+  rn_options_items_free(&train);
+  rn_options_items_free(&val);
+  return status;
+}
+
+void rn_datasets_close(rn_datasets *d) {
+  for (int i = 0; i < d->sources; i++) {
+    rn_split_close(&d->train[i].split);
+    free(d->train[i].dir);
+  }
+  for (int i = 0; i < d->val_sets; i++) rn_split_close(&d->val[i].split);
+  free(d->train);
+  free(d->val);
+  rn_mix_destroy(&d->mix);
+  *d = (rn_datasets){.sources = 0};
+}
+
+int rn_datasets_vocabulary(const rn_datasets *d) {
+  return d->sources > 0 ? (int)rn_split_header(&d->train[0].split)->vocabulary : 0;
 }
 
 rn_status rn_datasets_check_same(rn_err *err, const rn_datasets *d, rn_world *world) {
-  const uint64_t train[2] = {d->train.content, (uint64_t)d->train.tokens};
-  const uint64_t val[3] = {d->has_val, d->val.content, (uint64_t)d->val.tokens};
+  uint64_t val[1 + 2 * RN_MAX_VAL_SETS] = {(uint64_t)d->val_sets};
+  const uint64_t train[3] = {(uint64_t)d->sources, d->content, (uint64_t)d->tokens};
+  for (int i = 0; i < d->val_sets; i++) {
+    val[1 + 2 * i] = d->val[i].split.content;
+    val[2 + 2 * i] = (uint64_t)d->val[i].split.tokens;
+  }
   RN_TRY(err, rn_world_check_same(err, world, "the training data", train, sizeof train));
   return rn_world_check_same(err, world, "the validation data", val, sizeof val);
 }

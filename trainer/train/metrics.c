@@ -11,7 +11,7 @@
 #include "trainer/train/json_text.h"
 #include "trainer/train/progress_line.h"
 
-enum { MAX_SCALARS = 16 };
+enum { MAX_SCALARS = 16 + 2 * RN_MAX_VAL_SETS, NAME_BYTES = RN_VAL_NAME_BYTES + 16 };
 
 /* Returns the step of a line {"step": N, ... that this program wrote, or -1 for any other line. */
 static int64_t step_of(const rn_line *line) {
@@ -59,8 +59,7 @@ rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
 /* True for a step that gets a separate line even on a terminal, where the progress line shows other
  * steps. */
 static bool is_notable(const Retnet__Train *train, const rn_metrics_sample *sample) {
-  return sample->val_loss != NULL || sample->result->skipped ||
-         sample->counters->step == train->steps;
+  return sample->val != NULL || sample->result->skipped || sample->counters->step == train->steps;
 }
 
 /* True if a line is written for this step. */
@@ -100,9 +99,9 @@ static void print_console(const rn_metrics *m, const rn_run_settings *settings,
   if (settings->plan.layout.sequence > 1) {
     snprintf(scan, sizeof scan, "  scan wait %.1f ms", 1e3 * r->scan_wait_s);
   }
-  if (sample->val_loss != NULL) {
-    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", *sample->val_loss,
-             exp(*sample->val_loss));
+  if (sample->val != NULL) {
+    snprintf(val, sizeof val, "  val_loss %.4f  perplexity %.3f", sample->val->loss,
+             exp(sample->val->loss));
   }
   rn_log_info(
       "step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f "
@@ -129,6 +128,7 @@ static void show_step(rn_metrics *m, const rn_run_settings *settings,
 typedef struct scalar_list {
   rn_scalar scalar[MAX_SCALARS];
   int count;
+  char name[MAX_SCALARS][NAME_BYTES]; /* of scalars whose names are made up of parts */
 } scalar_list;
 
 static void add(scalar_list *list, const char *name, double value) {
@@ -136,22 +136,34 @@ static void add(scalar_list *list, const char *name, double value) {
   list->scalar[list->count++] = (rn_scalar){name, value};
 }
 
-static scalar_list list_scalars(const rn_run_settings *settings, const rn_metrics_sample *sample,
-                                double tokens_per_s) {
-  const rn_step_result *r = sample->result;
-  scalar_list list = {.count = 0};
-  add(&list, "loss", r->skipped ? NAN : r->loss);
-  add(&list, "lr", r->lr);
-  add(&list, "grad_norm", r->grad_norm);
-  add(&list, "step_s", sample->step_s);
-  add(&list, "tokens_per_s", tokens_per_s);
-  add(&list, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&settings->spec));
-  if (settings->plan.layout.sequence > 1) add(&list, "scan_wait_s", r->scan_wait_s);
-  if (sample->val_loss != NULL) {
-    add(&list, "val_loss", *sample->val_loss);
-    add(&list, "val_perplexity", exp(*sample->val_loss));
+/* Adds NAME/SET. */
+static void add_of_set(scalar_list *list, const char *name, const rn_val_set *set, double value) {
+  char *text = list->name[list->count];
+  snprintf(text, NAME_BYTES, "%s/%s", name, set->name);
+  add(list, text, value);
+}
+
+static void add_validation(scalar_list *list, const rn_validation *val) {
+  add(list, "val_loss", val->loss);
+  add(list, "val_perplexity", exp(val->loss));
+  for (int i = 0; i < val->sets; i++) {
+    add_of_set(list, "val_loss", &val->set[i], val->set_loss[i]);
+    add_of_set(list, "val_perplexity", &val->set[i], exp(val->set_loss[i]));
   }
-  return list;
+}
+
+static void list_scalars(const rn_run_settings *settings, const rn_metrics_sample *sample,
+                         double tokens_per_s, scalar_list *list) {
+  const rn_step_result *r = sample->result;
+  list->count = 0;
+  add(list, "loss", r->skipped ? NAN : r->loss);
+  add(list, "lr", r->lr);
+  add(list, "grad_norm", r->grad_norm);
+  add(list, "step_s", sample->step_s);
+  add(list, "tokens_per_s", tokens_per_s);
+  add(list, "model_flops_per_s", tokens_per_s * rn_spec_flops_per_token(&settings->spec));
+  if (settings->plan.layout.sequence > 1) add(list, "scan_wait_s", r->scan_wait_s);
+  if (sample->val != NULL) add_validation(list, sample->val);
 }
 
 /* Writes the line of a step to metrics.jsonl. */
@@ -192,9 +204,13 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run_settings *set
   m->scan_wait_s += sample->result->scan_wait_s;
   m->steps++;
   m->loss = sample->result->loss;
-  if (sample->val_loss != NULL) m->val_loss = *sample->val_loss;
+  if (sample->val != NULL) {
+    m->val_loss = sample->val->loss;
+    m->val = *sample->val;
+  }
   show_step(m, settings, sample, tokens_per_s);
   if (!is_logged(settings->config->train, sample)) return RN_OK;
-  scalar_list list = list_scalars(settings, sample, tokens_per_s);
+  scalar_list list;
+  list_scalars(settings, sample, tokens_per_s, &list);
   return write_step(err, m, sample, &list);
 }

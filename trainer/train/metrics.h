@@ -8,6 +8,7 @@
 #include "trainer/checkpoint/repeated_warning.h"
 #include "trainer/run/settings.h"
 #include "trainer/run/step.h"
+#include "trainer/run/validate.h"
 
 typedef struct rn_metrics {
   rn_journal file; /* metrics.jsonl */
@@ -18,6 +19,7 @@ typedef struct rn_metrics {
   double shown_s;               /* time of the progress line on the terminal; 0: there is none */
   rn_repeated_warning failures; /* consecutive failed writes of either file */
   double val_loss, loss;        /* most recent values; NaN before the first */
+  rn_validation val;            /* the most recent evaluation; no sets before the first */
 } rn_metrics;
 
 /**
@@ -37,7 +39,7 @@ typedef struct rn_metrics_sample {
   const rn_step_counters *counters; /* counters after the step */
   const rn_step_result *result;
   double step_s;
-  const double *val_loss; /* NULL if no evaluation followed the step */
+  const rn_validation *val; /* NULL if no evaluation followed the step */
 } rn_metrics_sample;
 
 /**

@@ -67,6 +67,19 @@ static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   return RN_OK;
 }
 
+/* Prints the share and the epoch of each source of a mixture. */
+static void print_mixture(const rn_run *run) {
+  const rn_datasets *d = &run->datasets;
+  const Retnet__Data *data = run->settings.config->data;
+  for (int i = 0; d->sources > 1 && i < d->sources; i++) {
+    const double share = (double)d->mix.weight[i] / (double)d->mix.total;
+    const int64_t sequences = rn_split_sequences(&d->train[i].split, data->sequence_length);
+    rn_log_info("mixture: %.2f %% of the sequences from %s, which has %lld, enough for %.1f steps",
+                100 * share, d->train[i].dir, (long long)sequences,
+                (double)sequences / share / data->batch_sequences);
+  }
+}
+
 /* Prints one line with the model, the layout, the machine settings and the first step of the
  * run. */
 static void print_start(const rn_run *run) {
@@ -97,7 +110,8 @@ static void print_start(const rn_run *run) {
   if (settings->machine.threads_reason[0] != '\0') {
     rn_log_info("threads: %s", settings->machine.threads_reason);
   }
-  if (settings->config->train->eval_every > 0 && !run->datasets.has_val) {
+  print_mixture(run);
+  if (settings->config->train->eval_every > 0 && run->datasets.val_sets == 0) {
     rn_log_warn("%s has no val split: evaluation is disabled", settings->config->data->dir);
   }
 }

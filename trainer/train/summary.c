@@ -115,6 +115,11 @@ static void put_summary(FILE *file, const rn_run *run, const rn_launch_totals *t
           (long long)run->counters.tokens);
   rn_json_put(file, "loss", m->loss);
   rn_json_put(file, "val_loss", m->val_loss);
+  for (int i = 0; i < m->val.sets; i++) {
+    char name[RN_VAL_NAME_BYTES + 16];
+    snprintf(name, sizeof name, "val_loss/%s", m->val.set[i].name);
+    rn_json_put(file, name, m->val.set_loss[i]);
+  }
   rn_json_put(file, "seconds", totals->seconds);
   put_layout(file, &settings->plan.layout, f->ranks, settings->machine.threads);
   put_choices(file, run);

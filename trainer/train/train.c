@@ -72,11 +72,11 @@ static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *ou
 /* Writes the line of a step on the rank that owns run.dir. A failure is counted and does not end
  * the run. */
 static void report_step(launch *l, const rn_step_result *result, double step_s,
-                        const double *val_loss) {
+                        const rn_validation *val) {
   rn_err failure = {0};
   if (rn_world_rank(l->run.parallel.world) != 0 || rn_run_lock_check(NULL, l->folder.lock) != RN_OK)
     return;
-  const rn_metrics_sample sample = {&l->run.counters, result, step_s, val_loss};
+  const rn_metrics_sample sample = {&l->run.counters, result, step_s, val};
   if (rn_metrics_step(&failure, &l->folder.metrics, &l->run.settings, &sample) == RN_OK) {
     rn_repeated_warning_end(&l->folder.metrics.failures);
   } else {
@@ -87,7 +87,7 @@ static void report_step(launch *l, const rn_step_result *result, double step_s,
 /* True if an evaluation follows the step that has just ended. */
 static bool evaluates(const rn_run *run) {
   const Retnet__Train *train = run->settings.config->train;
-  return run->datasets.has_val && train->eval_every > 0 &&
+  return run->datasets.val_sets > 0 && train->eval_every > 0 &&
          (run->counters.step == train->steps || divides(train->eval_every, run->counters.step));
 }
 
@@ -96,7 +96,7 @@ static rn_status one_step(rn_err *err, launch *l) {
   rn_run *run = &l->run;
   const Retnet__Train *train = run->settings.config->train;
   rn_step_result result;
-  double val_loss = 0;
+  rn_validation val;
   const double begin_s = rn_clock_s();
   const rn_status stepped = rn_step(err, run, &result);
   if (stepped != RN_OK && stepped != RN_ERR_NUMERICS) return stepped;
@@ -105,10 +105,10 @@ static rn_status one_step(rn_err *err, launch *l) {
   l->scan_bytes += result.scan_bytes;
   if (evaluated) {
     rn_span_begin("evaluation");
-    RN_TRY(err, rn_validate(err, run, train->eval_sequences, &val_loss));
+    RN_TRY(err, rn_validate(err, run, train->eval_sequences, &val));
     rn_span_end();
   }
-  report_step(l, &result, step_s, evaluated ? &val_loss : NULL);
+  report_step(l, &result, step_s, evaluated ? &val : NULL);
   if (stepped != RN_OK) return stepped;
   RN_TRY(err, run->counters.step == train->steps ? rn_saving_last(err, &l->saving)
                                                  : rn_saving_step(err, &l->saving));

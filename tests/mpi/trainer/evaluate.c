@@ -68,22 +68,22 @@ static double oracle(const rn_spec *spec, int64_t targets) {
 static void validations_are_right(grid_case g, rn_world *part, int64_t targets) {
   Retnet__Config *config = NULL;
   rn_run run;
-  double loss = NAN;
+  rn_validation val = {.loss = NAN};
   if (!CHECK_OK(&err, load(g, &config))) return;
   if (!CHECK_OK(&err, rn_run_create(&err, config, part, &run))) return;
   CHECK_OK(&err, rn_weights_finish_fetch(&err, &run.model.weights));
   const int64_t some = targets > 2 * T ? 2 : 0;
-  CHECK_OK(&err, rn_validate(&err, &run, 0, &loss));
-  CHECK_RELATIVE(loss, oracle(&run.settings.spec, targets), 2e-6);
-  CHECK_OK(&err, rn_validate(&err, &run, 99, &loss));
-  CHECK_RELATIVE(loss, oracle(&run.settings.spec, targets), 2e-6);
-  CHECK_OK(&err, rn_validate(&err, &run, some, &loss));
-  CHECK_RELATIVE(loss, oracle(&run.settings.spec, some > 0 ? some * T : targets), 2e-6);
+  CHECK_OK(&err, rn_validate(&err, &run, 0, &val));
+  CHECK_RELATIVE(val.loss, oracle(&run.settings.spec, targets), 2e-6);
+  CHECK_OK(&err, rn_validate(&err, &run, 99, &val));
+  CHECK_RELATIVE(val.loss, oracle(&run.settings.spec, targets), 2e-6);
+  CHECK_OK(&err, rn_validate(&err, &run, some, &val));
+  CHECK_RELATIVE(val.loss, oracle(&run.settings.spec, some > 0 ? some * T : targets), 2e-6);
   memset(run.model.weights.params, 0,
          (size_t)run.model.weights.total * sizeof *run.model.weights.params);
   for (int64_t n = 0; n <= some; n++) {
-    CHECK_OK(&err, rn_validate(&err, &run, n, &loss));
-    CHECK_RELATIVE(loss, log(VOCAB), 1e-6);
+    CHECK_OK(&err, rn_validate(&err, &run, n, &val));
+    CHECK_RELATIVE(val.loss, log(VOCAB), 1e-6);
   }
   rn_run_destroy(&run);
   rn_options_free(&config);

@@ -261,14 +261,14 @@ static void validation_ignores_the_streams(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result = {0};
-  double before = 0, after = 0;
+  rn_validation before = {0}, after = {0};
   if (!CHECK_OK(&err, load(rn_world_size(world), true, false, &config))) return;
   config->optimizer->lr = config->optimizer->min_lr = 0;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
   CHECK_OK(&err, rn_validate(&err, &run, 0, &before));
   CHECK_OK(&err, rn_step(&err, &run, &result));
   CHECK_OK(&err, rn_validate(&err, &run, 0, &after));
-  CHECK(isfinite(before) && before == after);
+  CHECK(isfinite(before.loss) && before.loss == after.loss);
   rn_run_destroy(&run);
   rn_options_free(&config);
 }
@@ -279,7 +279,7 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;
   rn_step_result result = {0};
-  double loss[3];
+  rn_validation val[3];
   if (!CHECK_OK(&err, load(1, false, false, &config))) return;
   config->optimizer->lr = config->optimizer->min_lr = 0;
   if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
@@ -299,10 +299,10 @@ static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
       run.model.weights.params[i] =
           kept[i] + (float)(side * length * (double)run.optimizer.gradient[i]);
     }
-    CHECK_OK(&err, rn_validate(&err, &run, 0, &loss[side + 1]));
+    CHECK_OK(&err, rn_validate(&err, &run, 0, &val[side + 1]));
   }
-  CHECK_RELATIVE(loss[1], result.loss, 1e-6);
-  CHECK_RELATIVE((loss[2] - loss[0]) / (2 * length), squares, 5e-3);
+  CHECK_RELATIVE(val[1].loss, result.loss, 1e-6);
+  CHECK_RELATIVE((val[2].loss - val[0].loss) / (2 * length), squares, 5e-3);
   free(kept);
   rn_run_destroy(&run);
   rn_options_free(&config);
