@@ -90,6 +90,12 @@ static rn_status take_line(rn_err *err, documents *d, const char *line, size_t l
 }
 
 static rn_status keep_line(rn_err *err, documents *d, const char *bytes, size_t count) {
+  const size_t max_bytes =
+      d->format.max_line_bytes > 0 ? d->format.max_line_bytes : (size_t)1 << 30;
+  if (count > max_bytes - d->line_count) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s:%lld: the line has more than %zu bytes", d->path,
+                   (long long)d->line_index + 1, max_bytes);
+  }
   if (count > d->line_capacity - d->line_count) {
     size_t capacity = d->line_capacity > 0 ? d->line_capacity : 1 << 16;
     while (capacity - d->line_count < count) capacity *= 2;

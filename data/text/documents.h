@@ -25,6 +25,7 @@ typedef struct rn_document_format {
   bool lines; /* true: each line is a JSON object whose "text" is a document; false: the file is one
                  document */
   rn_packing packing;
+  size_t max_line_bytes; /* longer lines are refused; 0: 1 GiB */
 } rn_document_format;
 
 typedef struct rn_document_counts {
@@ -35,7 +36,8 @@ typedef struct rn_document_counts {
  * Visits the documents of a file, or of standard input if `path` is NULL; sets *counts. Each line
  * is held in memory as a whole.
  *
- * Errors: those of rn_stream_read and of `visit`; RN_ERR_FORMAT naming file and line.
+ * Errors: those of rn_stream_read and of `visit`; RN_ERR_FORMAT naming file and line, also for a
+ *         line that exceeds the limit, since a small compressed file can contain a huge line.
  */
 rn_status rn_documents_read(rn_err *err, const char *path, rn_document_format format,
                             rn_document_visit *visit, void *self, rn_document_counts *counts);

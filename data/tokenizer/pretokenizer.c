@@ -37,11 +37,13 @@ static rn_status library_error(rn_err *err, rn_status status, const char *what, 
   return rn_fail(err, status, "%s: PCRE2: %s", what, (const char *)text);
 }
 
+/* A pattern comes from a file. NEVER_BACKSLASH_C: \C would match a part of a UTF-8 sequence. */
 static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p) {
+  const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
   int code = 0;
   size_t offset = 0;
-  p->code = pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count,
-                          PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY, &code, &offset, NULL);
+  p->code =
+      pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count, options, &code, &offset, NULL);
   if (p->code == NULL) return library_error(err, RN_ERR_FORMAT, "the pattern cannot be read", code);
   p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* if not, it is interpreted */
   return RN_OK;
@@ -150,7 +152,8 @@ static rn_status repair(rn_err *err, rn_pretokenizer_work *w, const unsigned cha
 }
 
 /* Sets `range` to the next match at or after `at`, or to an empty range at the end if there is
- * none. */
+ * none. Refuses a match that ends before it begins, or begins before `at`: \K in a group that a
+ * lookaround calls makes such matches. */
 static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned char *text,
                             size_t count, size_t at, size_t range[2]) {
   const rn_pretokenizer *p = w->pretokenizer;
@@ -167,7 +170,10 @@ static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned
   const size_t *vector = pcre2_get_ovector_pointer(w->match);
   range[0] = vector[0];
   range[1] = vector[1];
-  return RN_OK;
+  if (at <= range[0] && range[0] < range[1] && range[1] <= count) return RN_OK;
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "the pattern of the tokenizer makes a match that ends before it begins: is it \\K?");
 }
 
 /* State of splitting a text. Pieces are found in the repaired text and visited with their original

@@ -6,6 +6,9 @@
 
 #include "data/tokenizer/file_content.h"
 
+/* The time to read a token grows with the square of its length (rn_bpe_add_all_splits). */
+enum { MAX_TOKEN_BYTES = 4096 };
+
 /* Returns the value of a base64 digit, or -1. */
 static int digit_of(char c) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -53,6 +56,9 @@ static rn_status read_line(rn_err *err, char *line, size_t length, rn_token_tabl
   }
   const size_t count = decode_base64(line, token_length);
   if (count == 0) return rn_fail(err, RN_ERR_FORMAT, "the token is not valid base64");
+  if (count > MAX_TOKEN_BYTES) {
+    return rn_fail(err, RN_ERR_FORMAT, "the token has more than %d bytes", MAX_TOKEN_BYTES);
+  }
   return rn_token_table_add(err, table, rank, RN_TOKEN_TEXT, line, count);
 }
 

@@ -1,6 +1,7 @@
 #include "proto/base/status.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,16 @@ static const struct {
 #undef RN_STATUS_ROW
 };
 
+/* Replaces control characters other than line feed and tab. Names from files are part of messages,
+ * and a terminal would execute escape sequences in them. */
+static void replace_controls(char *text) {
+  for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
+    const bool c1 = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0; /* U+0080 to U+009F in UTF-8 */
+    if (c1) *c++ = '?';
+    if (c1 || (*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f) *c = '?';
+  }
+}
+
 rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...) {
   if (err == NULL || err->status != RN_OK) return status;
   err->status = status;
@@ -20,6 +31,7 @@ rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...) {
   va_start(args, format);
   vsnprintf(err->text, sizeof err->text, format, args);
   va_end(args);
+  replace_controls(err->text);
   return status;
 }
 

@@ -34,7 +34,8 @@ typedef struct rn_err {
   char trace[RN_ERR_TRACE_BYTES];
 } rn_err;
 
-/** Records a cause, unless one is recorded already, and returns `status`. */
+/** Records a cause, unless one is recorded already, and returns `status`. Control characters in the
+ * text, which may come from names in files, are replaced by question marks. */
 rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -30,8 +30,18 @@ static void count_not_finite(rn_checkpoint_model *l) {
       rn_ckpt_path(l->ckpt), (long long)l->not_finite, (long long)l->table->total, first);
 }
 
+/* A manifest with a wrong number of layers could require a huge parameter table. */
+static rn_status check_layers(rn_err *err, const rn_checkpoint_model *l) {
+  const int layers = rn_ckpt_config(l->manifest)->model->layers;
+  if (layers <= 0 || (size_t)layers <= l->manifest->n_tensor) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s is damaged: its model has %d layers, but it has only %zu tensors",
+                 rn_ckpt_path(l->ckpt), layers, l->manifest->n_tensor);
+}
+
 static rn_status load(rn_err *err, rn_checkpoint_model *l) {
   l->manifest = rn_ckpt_manifest(l->ckpt);
+  RN_TRY(err, check_layers(err, l));
   RN_TRY(err, rn_spec_from_config(err, rn_ckpt_config(l->manifest), l->manifest->vocabulary->size,
                                   &l->spec));
   RN_TRY(err, rn_param_table_create(err, &l->spec, 0, l->spec.layers, &l->table));

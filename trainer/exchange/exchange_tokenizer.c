@@ -1,8 +1,10 @@
 #include "trainer/exchange/exchange_tokenizer.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "data/file/file.h"
 #include "data/tokenizer/tiktoken.h"
@@ -97,12 +99,18 @@ static rn_status read_kind(rn_err *err, const char *text, Retnet__Vocabulary *ou
   return status;
 }
 
+/* A pipe would block the import. */
+static bool is_file(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder, Retnet__Vocabulary *out) {
   for (int i = 0; i < KINDS; i++) {
     rn_err why = {0};
     char text[RN_PATH_BYTES + 16];
     const rn_path path = rn_path_join(folder, kinds[i].file);
-    if (!rn_file_exists(path.text)) continue;
+    if (!is_file(path.text)) continue;
     snprintf(text, sizeof text, "%s:%s", kinds[i].kind, path.text);
     const rn_status status = read_kind(&why, text, out);
     if (status == RN_OK) return RN_OK;
