@@ -73,6 +73,7 @@ run_tests release
 rn_say "Scripts and format"
 (cd "$RN_ROOT" && shellcheck -x jobs/env jobs/*.sh jobs/*.sbatch jobs/*.pbs jobs/*.lsf .ci/run tests/*/*.sh)
 (cd "$RN_ROOT" && git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror)
+bash "$RN_ROOT/jobs/analyze.sh"
 
 rn_build clang
 rn_say "Tests (clang)"

@@ -104,7 +104,7 @@ void rn_encoder_destroy(rn_encoder **encoder);
  */
 rn_status rn_encoder_allow(rn_err *err, rn_encoder *encoder, const char *names);
 
-/** Appends the ids of a text. Errors: RN_ERR_MEMORY, RN_ERR_LIBRARY. */
+/** Appends the ids of a text. Errors: RN_ERR_MEMORY, RN_ERR_LIBRARY, RN_ERR_FORMAT. */
 rn_status rn_encoder_encode(rn_err *err, rn_encoder *encoder, const char *text, size_t count,
                             rn_tokens *tokens);
 

@@ -13,6 +13,9 @@ if(RN_SANITIZE)
     -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(rn_flags INTERFACE -fsanitize=address,undefined)
 endif()
+if(RN_LIBFUZZER)
+  target_compile_options(rn_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # Builds schemas (.pb-c.h) as a separate library without our warning flags, because the code is
 # generated.

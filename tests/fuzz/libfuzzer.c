@@ -1,0 +1,9 @@
+/* Entry point of libFuzzer. */
+#include "tests/fuzz/target.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+  (void)target_run(data, bytes);
+  return 0;
+}

@@ -1,0 +1,51 @@
+/* Checks that a reader accepts the seed corpus and withstands mutations of it.
+ * usage: replay CORPUS ROUNDS
+ * RETNET_FUZZ_ROUNDS=N sets the number of mutations of each seed. Names of seeds that the reader
+ * must refuse begin with "refused", and of those that it may refuse (findings of libFuzzer, files
+ * that need an optional library) with "any". */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/file/file.h"
+#include "tests/fuzz/mutate.h"
+#include "tests/fuzz/target.h"
+#include "tests/support/check.h"
+
+enum { MAX_BYTES = 1 << 17 };
+
+static rn_err *err = &(rn_err){0};
+
+static void run_seed(const char *folder, const char *name, int64_t rounds) {
+  static unsigned char work[MAX_BYTES];
+  const rn_path path = rn_path_join(folder, name);
+  void *content = NULL;
+  size_t bytes = 0;
+  if (!CHECK_OK(err, rn_file_load(err, path.text, MAX_BYTES / 2, &content, &bytes))) return;
+  const bool accepted = target_run(content, bytes), wanted = strncmp(name, "refused", 7) != 0;
+  const bool known = strncmp(name, "any", 3) != 0;
+  if (known && !CHECK(accepted == wanted)) fprintf(stderr, "seed %s\n", name);
+  for (int64_t round = 0; round < rounds; round++) {
+    memcpy(work, content, bytes);
+    (void)target_run(work, mutate(work, bytes, MAX_BYTES, (uint64_t)round));
+  }
+  free(content);
+}
+
+int main(int argc, char **argv) {
+  DIR *folder = argc == 3 ? opendir(argv[1]) : NULL;
+  int seeds = 0;
+  if (folder == NULL) {
+    fprintf(stderr, "usage: replay CORPUS ROUNDS\n");
+    return 2;
+  }
+  for (const struct dirent *item; (item = readdir(folder)) != NULL;) {
+    if (item->d_name[0] == '.') continue;
+    run_seed(argv[1], item->d_name, mutate_rounds(strtoll(argv[2], NULL, 10)));
+    seeds++;
+  }
+  closedir(folder);
+  CHECK(seeds > 0);
+  return check_result();
+}
