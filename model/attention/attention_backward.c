@@ -26,7 +26,7 @@ typedef struct key_block {
   rn_attention_head h; /* `head` is the query head that is being processed */
   rn_range keys;
   rn_real *p, *ds;    /* [QUERIES, KEYS] */
-  rn_array p16, ds16; /* [QUERIES, KEYS], rounded to bf16; only then, instead of the rows below */
+  rn_array p16, ds16; /* [QUERIES, KEYS]: rounded p and ds; in bf16, instead of the rows below */
   rn_real *keys_t, *values_t;     /* [K, KEYS]: transposed */
   rn_real *key_rows;              /* [KEYS, K] */
   rn_real *query_rows, *d_o_rows; /* [QUERIES, K] */
@@ -195,7 +195,8 @@ static void add_queries(key_block *b, const backward *x, int64_t block) {
   rn_attention_pass(b->progress, (int)block);
 }
 
-/* Sets the gradients of a block of keys to 0, unless they are added to, and loads its rows. */
+/* Sets the gradients of a block of keys to 0, unless grads->add is set. Loads the rows of the
+ * block, except in bf16. */
 static void begin_keys(key_block *b, const backward *x) {
   const int K = x->a->width, count = (int)rn_range_count(b->keys);
   for (int m = 0; !x->grads->add && m < count; m++) {

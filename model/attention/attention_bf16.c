@@ -1,5 +1,5 @@
-/* Forward with operands in bf16. The products of the backend read q, k and v where they are, and P
- * rounded to bf16; scores, the softmax and o are in rn_real. */
+/* Computes forward with operands in bf16. The backend's products read q, k and v in place, and P
+ * rounded to bf16. Scores, softmax and o are in rn_real. */
 #include <math.h>
 #include <string.h>
 
@@ -19,7 +19,8 @@ typedef struct query_block {
   rn_real top[QUERIES], sum[QUERIES];
 } query_block;
 
-/* Replaces the scores of one query by P in bf16, and adjusts its sums. */
+/* Computes P of one query from the scores, in bf16, and updates the online softmax and o of the
+ * query. */
 static void add_row(query_block *x, int64_t n, rn_range keys) {
   const rn_kernels *kernels = rn_kernels_table();
   const int K = x->h->a->width, row = (int)(n - x->queries.begin);

@@ -73,7 +73,8 @@ static inline rn_range rn_attention_seen(const rn_attention_head *h, rn_range qu
   return (rn_range){first > keys.begin ? first : keys.begin, rn_smaller(queries.end, keys.end)};
 }
 
-/** Returns which of these keys query n sees; begin = end if none. */
+/** Returns the range of `keys` that query n sees, counted from keys.begin; begin = end if there are
+ * none. */
 static inline rn_columns rn_attention_row(const rn_attention_head *h, int64_t n, rn_range keys) {
   const int64_t first = rn_attention_first_key(h, n);
   const int64_t begin = first > keys.begin ? first : keys.begin, end = rn_smaller(n + 1, keys.end);

@@ -212,8 +212,8 @@ typedef struct rn_kernels {
    * sums.
    */
   rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
-  /** As softmax_add for scores scale s, and also stores the results in p [n], rounded to bf16. Adds
-   * the results before they are rounded. */
+  /** Does the same as softmax_add, but for scores scale s, and also stores the exponentials in p
+   * [n], rounded to bf16. Adds the unrounded exponentials to *sum. */
   rn_real (*softmax_round)(int n, rn_real scale, rn_real *s, rn_real *top, rn_real *sum,
                            rn_bf16 *p);
   /** Replaces scores s [n] of one query by probabilities P = exp(scale s - lse), and dP [n] by
