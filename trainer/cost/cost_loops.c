@@ -142,7 +142,7 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
 /* ---- attention ---- */
 
 /* Bytes of row work that take as long as the softmax of one score. */
-enum { SOFTMAX = 6, SOFTMAX_BACKWARD = 8, DELTA = 8 };
+enum { SOFTMAX = 9, SOFTMAX_BACKWARD = 9, DELTA = 8 };
 
 /* The number of scores of one block of queries and one block of keys, which begin at these tokens.
  */
