@@ -101,10 +101,8 @@ static void check_attention(bool bf16) {
   rn_spec spec = test_spec();
   spec.ffn_dim = 40, spec.dropout = 0.2, spec.rope_theta = 100;
   spec.attention_heads = 4, spec.kv_heads = 2;
-  for (uint64_t layers = 1; layers <= 3; layers++) {
-    spec.attention_layers[0] = layers;
-    check_spec(&spec, bf16);
-  }
+  spec.attention_layers[0] = 1;
+  check_spec(&spec, bf16);
   spec.pre_norm = false;
   spec.attention_layers[0] = 2;
   check_spec(&spec, bf16);
