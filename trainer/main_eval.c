@@ -320,6 +320,12 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   return status;
 }
 
+static void free_words(options *o) {
+  rn_words_free(&o->data);
+  rn_words_free(&o->overrides);
+  rn_words_free(&o->found.words);
+}
+
 int main(int argc, char **argv) {
   rn_err err = {0};
   options o = {.form_name = forms[0]};
@@ -327,6 +333,7 @@ int main(int argc, char **argv) {
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o);
   if (status != RN_OK || rn_args_asks(&o.found)) {
+    free_words(&o);
     return rn_program_finish("retnet-eval", status, &err);
   }
   rn_err blas = {0};
@@ -340,8 +347,6 @@ int main(int argc, char **argv) {
     rn_blas_report();
     status = run(&err, world, &o);
   }
-  rn_words_free(&o.data);
-  rn_words_free(&o.overrides);
-  rn_words_free(&o.found.words);
+  free_words(&o);
   return rn_world_finish(&world, status, &err);
 }

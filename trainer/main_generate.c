@@ -255,13 +255,11 @@ int main(int argc, char **argv) {
   options *const o = &given;
   rn_program_start();
   rn_status status = parse(&err, argc, argv, o);
-  if (status == RN_OK && (rn_args_asks(&o->found))) {
-    return rn_program_finish("retnet-generate", status, &err);
-  }
+  const bool runs = status == RN_OK && !rn_args_asks(&o->found);
   rn_log_setup(false, o->json);
-  if (status == RN_OK) status = check_launch(&err);
-  if (status == RN_OK) status = rn_blas_load(&err);
-  if (status == RN_OK) status = run(&err, o);
+  if (runs) status = check_launch(&err);
+  if (runs && status == RN_OK) status = rn_blas_load(&err);
+  if (runs && status == RN_OK) status = run(&err, o);
   rn_words_free(&o->found.words);
   rn_words_free(&o->prompts);
   rn_words_free(&o->prompt_files);
