@@ -17,7 +17,7 @@ set border 3 linecolor rgb '#888888'
 set tics nomirror textcolor rgb '#333333'
 set grid ytics linecolor rgb '#dddddd' linewidth 1
 set key top left reverse Left samplen 2 textcolor rgb '#333333'
-set offsets 0, 0, graph 0.3, 0 # space for the key
+set offsets 0, graph 0.02, graph 0.3, 0 # space for the key
 set autoscale xfix
 
 # A chart of both models, by table, factor, and their columns (first, second).
@@ -48,7 +48,7 @@ if (part eq 'quality') {
   set title 'Perplexity by length of the context, tokens'
   set autoscale
   set autoscale xfix
-  set offsets 0, 0, graph 0.3, 0
+  set offsets 0, graph 0.02, graph 0.3, 0
   set grid ytics noxtics
   set ytics autofreq
   eval by_length
