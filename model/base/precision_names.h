@@ -55,7 +55,6 @@
 #define rn_attention_cache_combine RN_NAME(rn_attention_cache_combine)
 #define rn_prefill_create RN_NAME(rn_prefill_create)
 #define rn_prefill_destroy RN_NAME(rn_prefill_destroy)
-#define rn_prefill_decoder RN_NAME(rn_prefill_decoder)
 #define rn_prefill_spec RN_NAME(rn_prefill_spec)
 #define rn_prefill_max_tokens RN_NAME(rn_prefill_max_tokens)
 #define rn_block_attention_row_size RN_NAME(rn_block_attention_row_size)

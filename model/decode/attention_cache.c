@@ -7,6 +7,9 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
 
+/* More tokens fit into no machine; with this limit, sizes do not overflow. */
+static const int64_t MAX_TOKENS = INT64_C(1) << 32;
+
 rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int64_t max_tokens) {
   rn_attention_cache c = {.layers = rn_spec_attention_layers(spec, 0, spec->layers),
                           .slots = slots};
@@ -14,7 +17,7 @@ rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int6
   c.heads = spec->attention_heads;
   c.kv_heads = spec->kv_heads;
   c.width = rn_spec_attention_width(spec);
-  c.capacity = max_tokens > 1 ? max_tokens : 1;
+  c.capacity = rn_smaller(max_tokens > 1 ? max_tokens : 1, MAX_TOKENS);
   if (spec->attention_window > 0) c.capacity = rn_smaller(c.capacity, spec->attention_window);
   c.block = (int)rn_smaller(c.capacity, RN_CACHE_BLOCK);
   c.blocks = rn_attention_cache_used(&c, c.capacity);

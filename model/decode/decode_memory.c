@@ -1,6 +1,7 @@
 /* Creates a decoder, its bf16 weights, and its slots. */
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "model/base/array.h"
 #include "model/base/threads.h"
@@ -101,6 +102,23 @@ static void set_sizes(const rn_spec *spec, rn_decoder_shape shape, rn_decoder *d
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
 }
 
+static size_t state_bytes(const rn_decoder *d) {
+  return (size_t)d->retaining * (size_t)d->slots * (size_t)slot_elements(d) * sizeof(rn_real) +
+         rn_attention_cache_bytes(&d->cache);
+}
+
+/* Memory is touched when it is allocated, so a size that the system could never provide must be
+ * refused before. */
+static rn_status check_size(rn_err *err, const rn_decoder *d) {
+  const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+  const double bytes = (double)state_bytes(d);
+  if (memory <= 0 || bytes <= memory) return RN_OK;
+  return rn_fail(err, RN_ERR_MEMORY,
+                 "the states of %d sequences of up to %lld tokens need %.1f GiB, and this machine "
+                 "has %.1f GiB: generate fewer tokens, or fewer sequences at a time",
+                 d->slots, (long long)d->max_tokens, bytes / (1 << 30), memory / (1 << 30));
+}
+
 rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, rn_decoder_shape shape,
                             rn_decoder **out) {
   *out = NULL;
@@ -108,7 +126,8 @@ rn_status rn_decoder_create(rn_err *err, const rn_spec *spec, rn_decoder_shape s
   RN_TRY(err, rn_alloc(err, "decoder", 1, sizeof *d, &d));
   set_sizes(spec, shape, d);
   d->threads = rn_threads();
-  rn_status status = take_memory(err, shape.bf16, d);
+  rn_status status = check_size(err, d);
+  if (status == RN_OK) status = take_memory(err, shape.bf16, d);
   if (status != RN_OK) {
     rn_decoder_destroy(&d);
     return status;
@@ -136,11 +155,6 @@ void rn_decoder_destroy(rn_decoder **decoder) {
 }
 
 /* ---- slots ---- */
-
-static size_t state_bytes(const rn_decoder *d) {
-  return (size_t)d->retaining * (size_t)d->slots * (size_t)slot_elements(d) * sizeof(rn_real) +
-         rn_attention_cache_bytes(&d->cache);
-}
 
 size_t rn_decoder_state_bytes(const rn_decoder *d) {
   return state_bytes(d);

@@ -8,6 +8,7 @@
 
 #include "model/base/precision_names.h"
 #include "model/decode/decode.h"
+#include "proto/ports/row_port.h"
 #include "proto/ports/scan_port.h"
 
 typedef struct rn_prefill rn_prefill;
@@ -19,17 +20,17 @@ typedef struct rn_prefill rn_prefill;
 rn_status rn_prefill_create(rn_err *err, rn_decoder *decoder, int max_tokens, rn_prefill **out);
 void rn_prefill_destroy(rn_prefill **prefill);
 
-/** These functions return the decoder and its spec. */
-rn_decoder *rn_prefill_decoder(const rn_prefill *prefill);
+/** Returns the spec of the decoder. */
 const rn_spec *rn_prefill_spec(const rn_prefill *prefill);
 /** Returns the maximum number of tokens of a unit. */
 int rn_prefill_max_tokens(const rn_prefill *prefill);
 
-/** The next unit of a slot: the position in the sequence, and the port for the pass. */
+/** The next unit of a slot: the position in the sequence, and the ports for the pass. */
 typedef struct rn_prefill_unit {
   int64_t position;            /* position of the first token */
   const int32_t *doc_position; /* [tokens]: the whole sequence is one document */
   rn_scan_port *scan;          /* port of the retention layers */
+  rn_row_port *rows;           /* port of the attention layers; NULL if there are none */
 } rn_prefill_unit;
 
 /** Begins a unit of `tokens` tokens at the slot's position. The result is valid until the next

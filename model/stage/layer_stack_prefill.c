@@ -18,6 +18,7 @@ static rn_status forward_unit(rn_err *err, rn_layer_stack *stack, rn_activations
   const rn_pass pass = {.params = prompt->params,
                         .unit = &unit,
                         .port = begun.scan,
+                        .rows = begun.rows,
                         .form = RN_FORM_CHUNKWISE,
                         .activations = activations};
   rn_real *rows = rn_activations_rows(activations);
@@ -30,15 +31,6 @@ rn_status rn_layer_stack_prefill(rn_err *err, rn_layer_stack *stack, rn_activati
                                  rn_prefill *prefill, const rn_layer_stack_prompt *prompt) {
   int64_t end = 0;
   const rn_spec *spec = rn_prefill_spec(prefill);
-  /* In a forward pass, attention layers need whole sequences in a unit and cannot continue a
-   * sequence. The prompt is therefore processed token by token. */
-  if (rn_spec_attention_layers(spec, 0, spec->layers) > 0) {
-    for (int64_t i = 0; i < prompt->count; i++) {
-      rn_decoder_step(rn_prefill_decoder(prefill), prompt->params, 1, &prompt->slot,
-                      &prompt->token[i], prompt->logits);
-    }
-    return RN_OK;
-  }
   for (int64_t begin = 0; begin < prompt->count; begin = end) {
     end = rn_smaller(begin + rn_prefill_max_tokens(prefill), prompt->count);
     RN_TRY(err, forward_unit(err, stack, activations, prefill, prompt, (rn_range){begin, end}));

@@ -5,6 +5,7 @@
  * with the same bits. */
 #include "model/base/threads.h"
 #include "model/decode/decode.h"
+#include "model/stage/layer_stack_prefill.h"
 #include "tests/support/stage.h"
 
 #ifdef RN_REAL_F64
@@ -72,6 +73,41 @@ static void decoding_is_the_forward_pass(const char *what, rn_spec spec) {
   test_model_close(&m);
 }
 
+/* Processes prompts of one or several units, the first behind tokens that were decoded, and then
+ * decodes; compares with the forward pass of the whole sequence. */
+static void prefill_continues_a_sequence(const char *what, rn_spec spec) {
+  enum { UNIT = 100, PIECES = 4 };
+  static const int ends[PIECES] = {3, 250, 251, 480};
+  static rn_real want[SEQUENCES * TOKENS * VOCAB], got[TOKENS * VOCAB];
+  rn_err err = {0};
+  rn_layer_stack *stack = NULL;
+  rn_activations *activations = NULL;
+  rn_prefill *prefill = NULL;
+  test_model m = model_of(&spec);
+  test_step_whole(&m, RN_FORM_CHUNKWISE, false);
+  rn_layer_stack_logits(m.stage, m.params, (int)m.rows, m.y, want);
+  rn_decoder *d = decoder_of(&spec, 2, TOKENS);
+  const rn_stage_shape shape = {.last_layer = spec.layers, .max_sequences = 1, .max_tokens = UNIT};
+  CHECK_OK(&err, rn_layer_stack_create(&err, &spec, shape, &stack));
+  CHECK_OK(&err, rn_activations_create(&err, stack, RN_SAVE_NOTHING, &activations));
+  CHECK_OK(&err, rn_prefill_create(&err, d, UNIT, &prefill));
+  decode(&m, d, 1, 0, 0, ends[0], got);
+  for (int i = 1; i < PIECES; i++) {
+    const rn_layer_stack_prompt prompt = {m.params, 1, m.input + ends[i - 1], ends[i] - ends[i - 1],
+                                          got + (ends[i] - 1) * VOCAB};
+    CHECK_OK(&err, rn_layer_stack_prefill(&err, stack, activations, prefill, &prompt));
+    CHECK_ARRAY(what, got + (ends[i] - 1) * VOCAB, want + (ends[i] - 1) * VOCAB, VOCAB, close);
+  }
+  decode(&m, d, 1, 0, ends[PIECES - 1], TOKENS, got);
+  CHECK_ARRAY(what, got + ends[PIECES - 1] * VOCAB, want + ends[PIECES - 1] * VOCAB,
+              (TOKENS - ends[PIECES - 1]) * VOCAB, close);
+  rn_prefill_destroy(&prefill);
+  rn_activations_destroy(&activations);
+  rn_layer_stack_destroy(&stack);
+  rn_decoder_destroy(&d);
+  test_model_close(&m);
+}
+
 /* Decodes two sequences together, then one of them alone on another number of threads. The second
  * time, another decoder loads the state after `half` tokens and continues. Both times the logits
  * must have the same bits. */
@@ -108,7 +144,7 @@ static void bits_survive(const char *what, rn_spec spec, int half) {
   rn_decoder_destroy(&second);
   rn_decoder_destroy(&both);
   test_model_close(&m);
-  rn_threads_start(2);
+  rn_threads_start(1);
 }
 
 /* The memory of attention layers grows with the length, but not beyond the window. The memory of
@@ -122,6 +158,11 @@ static void memory_is_known_before(void) {
   CHECK_EQUAL(rn_decoder_measure_state(&window, near), 3 * 256 * token);
   CHECK_EQUAL(rn_decoder_measure_state(&window, far), 3 * 256 * token);
   CHECK_EQUAL(rn_decoder_measure_state(&rows, near), rn_decoder_measure_state(&rows, far));
+  const rn_decoder_shape endless = {1, INT64_C(9000000000000000), false};
+  rn_err err = {0};
+  rn_decoder *none = NULL;
+  CHECK_FAILS(&err, RN_ERR_MEMORY, "1 sequences|tokens|GiB",
+              rn_decoder_create(&err, &whole, endless, &none));
   rn_decoder *d = decoder_of(&whole, 3, 512);
   CHECK_EQUAL(rn_decoder_state_bytes(d), rn_decoder_measure_state(&whole, near));
   CHECK_EQUAL(rn_decoder_saved_bytes(d, 0), sizeof(int64_t));
@@ -147,11 +188,15 @@ static void longer_state_is_refused(void) {
 }
 
 int main(void) {
-  rn_threads_start(2);
+  rn_threads_start(1);
   decoding_is_the_forward_pass("all heads", attention_spec(4, 0));
   decoding_is_the_forward_pass("grouped heads, window", attention_spec(2, 300));
   decoding_is_the_forward_pass("one key head, window within a block", attention_spec(1, 9));
   decoding_is_the_forward_pass("hybrid", hybrid_spec());
+  prefill_continues_a_sequence("prefill, grouped heads", attention_spec(2, 0));
+  prefill_continues_a_sequence("prefill, window", attention_spec(2, 130));
+  prefill_continues_a_sequence("prefill, window within a unit", attention_spec(1, 9));
+  prefill_continues_a_sequence("prefill, hybrid", hybrid_spec());
   bits_survive("grouped heads", attention_spec(2, 0), 300);
   bits_survive("window", attention_spec(2, 300), 350);
   bits_survive("hybrid", hybrid_spec(), 100);
