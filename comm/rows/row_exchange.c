@@ -9,7 +9,9 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* The kinds of messages. The tag of a message is the index of its sequence. */
+/* Lists of messages: ROWS, then one list of sums for each store. With segments, the sums of a layer
+ * may stay in flight until the receiver reaches its next segment, while other layers run. The tag
+ * of a message is the index of its sequence. */
 enum { ROWS, SUMS };
 
 struct rn_row_exchange {
@@ -17,7 +19,7 @@ struct rn_row_exchange {
   rn_row_exchange_shape shape;
   const rn_grid *grid;
   int rank;
-  rn_row_messages messages[2]; /* ROWS, SUMS */
+  rn_row_messages *messages; /* [1 + stores] */
   rn_comm_thread *thread;
   int64_t *bound;
   rn_row_pieces pieces;
@@ -96,6 +98,15 @@ static float *sums_of(const rn_row_exchange *x) {
   const rn_row_exchange_shape *s = &x->shape;
   if (!keeps(s)) return x->sums;
   return x->sums + (size_t)x->layer * store_rows(s) * (size_t)s->elements;
+}
+
+/* Returns the list of messages of the current layer's sums. */
+static rn_row_messages *sum_messages(const rn_row_exchange *x) {
+  return &x->messages[SUMS + (keeps(&x->shape) ? x->layer : 0)];
+}
+
+static int message_lists(const rn_row_exchange *x) {
+  return SUMS + (int)stores(&x->shape);
 }
 
 /* ---- keys and values ---- */
@@ -195,7 +206,7 @@ static rn_range kept_positions(const rn_row_exchange *x) {
 static rn_status post_sums(rn_err *err, rn_row_exchange *x, bool send, int peer, rn_range rows) {
   for (int b = 0; b < x->sequences && rows.begin < rows.end; b++) {
     const rn_row_message message = {sum_at(x, b, rows.begin), rn_range_count(rows), peer, b};
-    RN_TRY(err, rn_row_messages_post(err, &x->messages[SUMS], send, message));
+    RN_TRY(err, rn_row_messages_post(err, sum_messages(x), send, message));
     if (send) {
       x->bytes_sent += rn_range_count(rows) * x->shape.elements * (int64_t)sizeof(float);
     }
@@ -223,7 +234,7 @@ static rn_status receive_sums(rn_err *err, rn_row_exchange *x) {
   if (!next.exists) return RN_OK;
   const rn_range reach = rn_row_reach(&x->pieces, next.segment, next.rank);
   RN_TRY(err, post_sums(err, x, false, next.rank, (rn_range){reach.begin, x->reach.end}));
-  return rn_row_messages_receive(err, &x->messages[SUMS]);
+  return rn_row_messages_receive(err, sum_messages(x));
 }
 
 /* Used in reproducible mode: sends the sums for the rows of earlier pieces to the rank of the
@@ -241,7 +252,7 @@ static rn_status row_begin_sums(void *self, rn_err *err, int elements, rn_row_gr
   assert(elements == x->shape.elements && x->shape.backward);
   const bool released = rn_comm_thread_acquire(x->thread);
   rn_span_begin("wait for sums of keys and values");
-  rn_status status = rn_row_messages_wait(err, &x->messages[SUMS]);
+  rn_status status = rn_row_messages_wait(err, sum_messages(x));
   if (status == RN_OK && last) clear_sums(x, kept_positions(x));
   if (status == RN_OK && x->shape.ordered && ranks_of(x) > 1) status = receive_sums(err, x);
   rn_span_end();
@@ -261,7 +272,7 @@ static float *received_from(const rn_row_exchange *x, int peer, int sequence) {
 static rn_status post_received(rn_err *err, rn_row_exchange *x, int peer, rn_range rows) {
   for (int b = 0; b < x->sequences && rows.begin < rows.end; b++) {
     const rn_row_message message = {received_from(x, peer, b), rn_range_count(rows), peer, b};
-    RN_TRY(err, rn_row_messages_post(err, &x->messages[SUMS], false, message));
+    RN_TRY(err, rn_row_messages_post(err, sum_messages(x), false, message));
   }
   return RN_OK;
 }
@@ -287,7 +298,7 @@ static rn_status exchange_sums(rn_err *err, rn_row_exchange *x) {
     RN_TRY(err,
            post_sums(err, x, true, peer, rn_row_backward(&x->pieces, x->segment, x->rank, peer)));
   }
-  RN_TRY(err, rn_row_messages_receive(err, &x->messages[SUMS]));
+  RN_TRY(err, rn_row_messages_receive(err, sum_messages(x)));
   for (int peer = 0; peer < ranks_of(x); peer++) {
     add_received(x, peer, rn_row_backward(&x->pieces, x->segment, peer, x->rank));
   }
@@ -310,7 +321,9 @@ static rn_status row_end_sums(void *self, rn_err *err) {
 static rn_status create_parts(rn_err *err, rn_row_exchange *x) {
   const rn_row_exchange_shape *s = &x->shape;
   const int ranks = ranks_of(x);
-  for (int i = 0; i < 2; i++) {
+  RN_TRY(err,
+         rn_alloc(err, "messages", (size_t)message_lists(x), sizeof *x->messages, &x->messages));
+  for (int i = 0; i < message_lists(x); i++) {
     RN_TRY(err, rn_row_messages_create(err, ranks * s->sequences, &x->messages[i]));
   }
   RN_TRY(err,
@@ -351,15 +364,22 @@ rn_status rn_row_exchange_connect(rn_err *err, rn_row_exchange *x) {
   const MPI_Comm comm = rn_grid_sequence_comm(x->grid);
   const size_t sums = (size_t)x->shape.elements * sizeof(float);
   RN_TRY(err, rn_row_messages_connect(err, &x->messages[ROWS], comm, x->shape.bytes));
-  return rn_row_messages_connect(err, &x->messages[SUMS], comm, sums);
+  RN_TRY(err, rn_row_messages_connect(err, &x->messages[SUMS], comm, sums));
+  for (int i = SUMS + 1; i < message_lists(x); i++) {
+    rn_row_messages_attach(&x->messages[i], &x->messages[SUMS]);
+  }
+  return RN_OK;
 }
 
 void rn_row_exchange_destroy(rn_row_exchange **out) {
   rn_row_exchange *x = *out;
   bool ended = true;
   if (x == NULL) return;
-  for (int i = 0; i < 2; i++) rn_row_messages_destroy(&x->messages[i], &ended);
+  for (int i = x->messages != NULL ? message_lists(x) - 1 : -1; i >= 0; i--) {
+    rn_row_messages_destroy(&x->messages[i], &ended);
+  }
   if (ended) {
+    free(x->messages);
     free(x->rows);
     free(x->sums);
     free(x->received);
@@ -371,9 +391,12 @@ void rn_row_exchange_destroy(rn_row_exchange **out) {
 
 static rn_progress_state poll_messages(void *self) {
   const rn_row_exchange *x = self;
-  const rn_row_messages *rows = &x->messages[ROWS], *sums = &x->messages[SUMS];
-  if (rows->sends + rows->receives + sums->sends == 0) return RN_PROGRESS_DONE;
-  rn_mpi_progress(rows->comm);
+  int in_flight = 0;
+  for (int i = 0; i < message_lists(x); i++) {
+    in_flight += x->messages[i].sends + x->messages[i].receives;
+  }
+  if (in_flight == 0) return RN_PROGRESS_DONE;
+  rn_mpi_progress(x->messages[ROWS].comm);
   return RN_PROGRESS_WAITS;
 }
 

@@ -26,6 +26,11 @@ rn_status rn_row_messages_connect(rn_err *err, rn_row_messages *m, MPI_Comm comm
   return RN_OK;
 }
 
+void rn_row_messages_attach(rn_row_messages *m, const rn_row_messages *owner) {
+  m->comm = owner->comm;
+  m->type = owner->type;
+}
+
 rn_status rn_row_messages_post(rn_err *err, rn_row_messages *m, bool send, rn_row_message message) {
   const int count = (int)message.count;
   assert(message.count <= INT_MAX && (send ? m->sends : m->receives) < m->capacity);

@@ -11,7 +11,7 @@
 #include "proto/base/status.h"
 
 typedef struct rn_row_messages {
-  bool connected;
+  bool connected; /* the list owns its communicator and type */
   MPI_Comm comm;
   MPI_Datatype type; /* MPI type of a row */
   int capacity, sends, receives;
@@ -28,6 +28,9 @@ rn_status rn_row_messages_create(rn_err *err, int capacity, rn_row_messages *out
  */
 rn_status rn_row_messages_connect(rn_err *err, rn_row_messages *messages, MPI_Comm comm,
                                   size_t bytes);
+/** Makes the list one of messages in the communicator of `owner`, which is destroyed last. Not
+ * collective. Errors: none. */
+void rn_row_messages_attach(rn_row_messages *messages, const rn_row_messages *owner);
 /**
  * Frees the lists; accepts zeroed and partly built lists. If a message does not complete because
  * another rank has failed, sets *ended to false. Frees nothing if *ended is or becomes false.
