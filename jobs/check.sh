@@ -64,7 +64,7 @@ run_tests() {
 }
 
 rn_install "${all:-build}"
-[ -z "$all" ] || rn_install_slurm
+[ -z "$all" ] || rn_install_optional "$rn_debian_slurm" "the test of jobs/train.sbatch is skipped"
 rn_build release
 rn_say "Tests (release)"
 run_tests release

@@ -3,16 +3,22 @@
 # debootstrap, copies the last commit into it, and runs jobs/quickstart.sh and jobs/check.sh there.
 # usage: jobs/check_debian.sh [SUITE]     (default: trixie, Debian 13)
 #        jobs/check_debian.sh --make-root DIR [SUITE]; jobs/check_debian.sh --in-root DIR [SUITE]
+#        jobs/check_debian.sh --package FILE.deb [SUITE]
 # The second form does the same in two steps, so that the root file system can be created in the
-# empty folder DIR while other work is done; DIR is not removed at the end.
+# empty folder DIR while other work is done; DIR is not removed at the end. The third form installs a
+# package that cpack made on the same release, and runs the quickstart with the installed programs.
 #
 # Must run as root; needs debootstrap. Packages come from the mirror that apt uses on this machine.
 # The root file system (about 2 GB) is created in TMPDIR or /var/tmp, and removed at the end.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
-step=all root=
+step=all root='' package=''
 case "${1:-}" in
+  --package)
+    step=$1 package=$(realpath "${2:?FILE.deb is missing}")
+    shift 2
+    ;;
   --make-root | --in-root)
     step=$1 root=${2:?DIR is missing}
     shift 2
@@ -85,14 +91,31 @@ check_in_root() {
   rn_say "Debian $suite ($(cat "$root/etc/debian_version")): both commands succeeded"
 }
 
+# Installs the package as a user without a source tree does.
+check_package() {
+  cp "$package" "$root/retnet.deb"
+  rn_say "dpkg -i $(basename "$package") on Debian $suite"
+  in_root apt-get update -qq
+  in_root dpkg -i /retnet.deb || true # names the libraries that are missing
+  in_root env DEBIAN_FRONTEND=noninteractive apt-get --fix-broken install -y -qq \
+    --no-install-recommends >/dev/null
+  in_root dpkg --status retnet | grep -x 'Status: install ok installed' || die 'not installed'
+  # shellcheck disable=SC2016
+  in_root bash -c 'for program in train data eval generate ckpt bench report; do
+      retnet-$program --version | head -n 1 && ls /usr/share/man/man1/retnet-$program.1* || exit 1
+    done'
+  rn_say "Quickstart by the installed programs"
+  in_root bash -c 'cd /root && bash /usr/share/retnet/quickstart.sh'
+}
+
 [ "$(id -u)" = 0 ] || die 'must run as root, to create a chroot of another release'
 case $step in
   --make-root) make_root ;;
   --in-root) check_in_root ;;
-  all)
+  all | --package)
     root=$(mktemp -d "${TMPDIR:-/var/tmp}/retnet-$suite.XXXXXX")
     trap 'rm -rf --one-file-system "$root"' EXIT
     make_root
-    check_in_root
+    if [ "$step" = all ]; then check_in_root; else check_package; fi
     ;;
 esac

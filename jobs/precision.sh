@@ -38,8 +38,8 @@ loss() {
   local seed=$1
   shift
   "$bin/retnet-train" "$RN_ROOT/jobs/configs/quickstart.yaml" -s run.dir="$work/run" \
-    -s data.dir="$work/data" -s run.seed="$seed" -s train.steps="$steps" -s train.eval_every=0 \
-    -s checkpoint.every=0 -s train.log_every=1 "${options[@]}" "$@" >"$work/log" 2>&1 || {
+    -s data.dir="$work/data" -s data.batch_sequences=8 -s optimizer.lr=2e-3 \
+    -s run.seed="$seed" -s train.steps="$steps" -s train.eval_every=0 -s checkpoint.every=0 -s train.log_every=1 "${options[@]}" "$@" >"$work/log" 2>&1 || {
     cat "$work/log" >&2
     return 1
   }

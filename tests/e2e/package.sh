@@ -11,7 +11,8 @@ DESTDIR=$work/stage cmake --install "$bin/.." --prefix /first >install.log 2>&1 
   fail "install: $(tail -n 2 install.log)"
 mv stage/first moved
 for file in bin/retnet-train share/man/man1/retnet-report.1 share/doc/retnet/copyright \
-  share/bash-completion/completions/retnet-data share/retnet/configs/quickstart.yaml; do
+  share/bash-completion/completions/retnet-data share/retnet/configs/quickstart.yaml \
+  share/retnet/quickstart.sh share/retnet/env; do
   [ -s "moved/$file" ] || fail "not installed: $file"
 done
 moved/bin/retnet-report --version >version || fail 'an installed program does not start'
