@@ -56,7 +56,7 @@ if [ $# -eq 0 ]; then
   rn_say "Collecting the licences of this machine's packages"
   collect_licences "$work/text"
   set -- "$work/text"
-  prompt=(--prompt $'Copyright\n')
+  prompt=(--prompt 'Permission is hereby granted')
   if command -v spm_train >/dev/null; then
     rn_say "Training a tokenizer"
     train_tokenizer "$work/tokenizer.model" "$work"/text/*.txt
@@ -81,6 +81,6 @@ rn_say "Evaluating in two forms that must agree"
 retnet-eval --checkpoint "$work/run" --data "$work/data"
 retnet-eval --checkpoint "$work/run" --data "$work/data" --form recurrent | head -n 1
 rn_say "Generating"
-retnet-generate --checkpoint "$work/run" "${prompt[@]}" --tokens 400 --temperature 0.8 --top-p 0.95
+retnet-generate --checkpoint "$work/run" "${prompt[@]}" --tokens 300 --temperature 0.8 --top-p 0.9
 echo
 rn_say "All files are in $work; run/metrics.jsonl and run/summary.json describe the training run"
