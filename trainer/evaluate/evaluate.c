@@ -7,15 +7,15 @@
 #include "data/text/tokenizer.h"
 #include "proto/base/arena.h"
 
-/* What rank 0 collects of an evaluation. */
+/* Sums that rank 0 collects during an evaluation. */
 typedef struct tally {
   const rn_windows *windows;
   const rn_evaluation_options *options;
   rn_evaluation *out;
   int32_t document_token;
-  double sum, text_targets; /* loss of all targets; number of those that are not document tokens */
+  double sum, text_targets; /* sum of all losses; number of targets that are not document tokens */
   rn_document_loss *document; /* [windows->texts]; losses are sums at first */
-  int64_t text;               /* of the window that was visited last */
+  int64_t text;               /* index of the text of the last visited window */
 } tally;
 
 /* ---- windows ---- */

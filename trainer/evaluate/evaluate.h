@@ -30,7 +30,7 @@ typedef struct rn_evaluation_options {
   int stride;                       /* windows begin every `stride` tokens; 0: sequence_length */
   bool by_document; /* windows begin with the document; otherwise the split is cut as one text */
   rn_token_file *tokens;        /* receives the log-likelihoods on rank 0; NULL: none */
-  int set;                      /* index of the split in that file */
+  int set;                      /* value of "set" in the lines of `tokens` */
   rn_document_loss **documents; /* with by_document, output: losses on rank 0, which the caller
                                    frees; NULL: not wanted */
   int64_t *document_count;      /* output */
@@ -40,8 +40,8 @@ typedef struct rn_evaluation_options {
  * Evaluates every target of the split exactly once, in windows (windows.h).
  *
  * Collective: over the world.
- * Errors:     those of reading and of rn_score_windows, agreed; RN_ERR_USAGE for a split without a
- *             target, or a vocabulary that is larger than the model's.
+ * Errors:     those of reading and of rn_score_windows, agreed; RN_ERR_USAGE for a split without
+ *             targets, or one whose vocabulary is larger than the model's.
  */
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                       rn_split *split, const rn_evaluation_options *options, rn_evaluation *out);

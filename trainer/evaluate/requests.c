@@ -42,7 +42,7 @@ static size_t without_space(const char *text, size_t count) {
   return count;
 }
 
-/* Counts the tokens that the context alone has. */
+/* Counts the tokens of the context without the continuation. */
 static rn_status count_context(rn_err *err, const line_reader *r, const char *text, size_t bytes,
                                int64_t *count) {
   rn_tokens tokens = {0};
@@ -88,7 +88,7 @@ static rn_status add_object(rn_err *err, line_reader *r, const json_t *object, r
   RN_TRY(err, add_string(err, r, object, "continuation", text, &found));
   if (!found && !has_context) RN_TRY(err, add_string(err, r, object, "text", text, &found));
   if (!found) return refuse(err, r, "no \"continuation\", and no \"text\"");
-  RN_TRY(err, rn_text_add(err, text, "", 1)); /* so that bytes is not NULL */
+  RN_TRY(err, rn_text_add(err, text, "", 1)); /* allocates, so that text->bytes is not NULL */
   text->count--;
   return add_request(err, r, text, context_bytes);
 }

@@ -1,12 +1,12 @@
 /**
- * Log-likelihoods of continuations, as evaluation harnesses ask for them.
+ * Computes the log-likelihoods of continuations that an evaluation harness requests.
  *
  *   {"context": "...", "continuation": "..."}    a request; no context: the document token alone
  *   {"text": "..."}                              the same as a continuation without context
  *
  * As in lm-evaluation-harness, white space at the end of the context belongs to the continuation,
- * and the two are encoded as one text: the tokens after as many as the context alone has are the
- * continuation. The document token precedes the context.
+ * and the two are encoded as one text. If the context alone has n tokens, the continuation consists
+ * of all tokens of this text after the first n. The document token precedes the context.
  */
 #ifndef RN_TRAINER_EVALUATE_REQUESTS_H
 #define RN_TRAINER_EVALUATE_REQUESTS_H
@@ -40,7 +40,7 @@ void rn_requests_free(rn_requests *requests);
 
 typedef struct rn_requests_options {
   rn_form form;
-  int capacity; /* tokens of short requests that run together; 0: each runs alone */
+  int capacity; /* maximum tokens of short requests that run as one sequence; 0: one request each */
   const Retnet__Parallel *parallel;
   rn_token_file *tokens;
 } rn_requests_options;

@@ -146,7 +146,7 @@ static void close_scorer(scorer *s) {
 
 /* ---- a pack ---- */
 
-/* Reads the tokens of a window that lie in this rank's piece of the pack; the window begins at
+/* Reads the tokens of a window that are in this rank's piece of the pack. The window begins at
  * token `at` of the pack. */
 static rn_status read_window(rn_err *err, scorer *s, const rn_window *w, int64_t at,
                              rn_range piece) {

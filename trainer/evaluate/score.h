@@ -5,8 +5,9 @@
  *                   targets   first + 1 .. first + tokens; the last `counted` of them are scored
  *
  * The state is zero at the start of a window, so that windows do not see each other. Short windows
- * are packed: consecutive ones run as one sequence of at most `capacity` tokens. A longer window
- * runs alone, and so does each with a retention scale that depends on the position in the sequence.
+ * are packed: consecutive ones run as one sequence of at most `capacity` tokens. A window longer
+ * than `capacity` runs alone. If the retention scale depends on the position in the sequence, every
+ * window runs alone.
  */
 #ifndef RN_TRAINER_EVALUATE_SCORE_H
 #define RN_TRAINER_EVALUATE_SCORE_H
@@ -25,14 +26,14 @@ typedef struct rn_window {
 typedef struct rn_window_source {
   void *self;
   rn_status (*read)(void *self, rn_err *err, int64_t first, int64_t count, int32_t *tokens);
-  int32_t document; /* token that also sets the state to zero inside a window; -1: none */
+  int32_t document; /* document token, which resets the state inside a window; -1: none */
 } rn_window_source;
 
 /** The score of one target. */
 typedef struct rn_token_score {
   int32_t target;
   float loss;      /* -log of its probability */
-  int32_t largest; /* 1: no other token has a larger logit; 0 if that was not asked for */
+  int32_t largest; /* 1: no other token has a larger logit; 0: another has, or not requested */
 } rn_token_score;
 
 typedef struct rn_scoring {
@@ -40,7 +41,7 @@ typedef struct rn_scoring {
   int64_t windows;
   int capacity;
   rn_form form;
-  bool largest; /* also compute rn_token_score.largest, of counted targets */
+  bool largest; /* also compute rn_token_score.largest of the counted targets */
   const Retnet__Parallel
       *parallel; /* how the work is divided: only data, sequence, scan and comm_thread are used */
 } rn_scoring;

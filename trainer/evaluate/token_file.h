@@ -3,9 +3,9 @@
  *
  *   {"set": 0, "document": 3, "position": 1, "tokens": [...], "log_likelihoods": [...]}
  *
- * "document" is "sequence" for windows of a whole split, and "request" for requests. `position` is
- * the index of the first of these tokens in its document or split. Requests also have "greedy":
- * whether each token is the most likely one.
+ * The key "document" is replaced by "sequence" for windows of a whole split, and by "request" for
+ * requests. `position` is the index of the first of these tokens in its document or split. Lines of
+ * requests also have "greedy", a list that says for each token whether it is the most likely one.
  */
 #ifndef RN_TRAINER_EVALUATE_TOKEN_FILE_H
 #define RN_TRAINER_EVALUATE_TOKEN_FILE_H
@@ -23,7 +23,7 @@ typedef struct rn_token_file {
 /** Creates the file; `path` NULL: none. Errors: RN_ERR_IO. */
 rn_status rn_token_file_create(rn_err *err, const char *path, rn_token_file *out);
 
-/** What a line is about. */
+/** The values of a line other than the scores. */
 typedef struct rn_token_line {
   int set;          /* index of the data folder; -1: not written */
   const char *kind; /* "document", "sequence" or "request" */

@@ -4,7 +4,7 @@
 
 #include "proto/base/range.h"
 
-/* Makes room for one more element, and one after it. */
+/* Grows the array so that it can hold count + 2 elements. */
 static rn_status grow(rn_err *err, void **array, int64_t count, int64_t *capacity,
                       size_t bytes_each) {
   if (count + 1 < *capacity) return RN_OK;
@@ -52,8 +52,9 @@ rn_status rn_windows_of_split(rn_err *err, const rn_split *split, rn_windows_sha
   return rn_windows_add(err, out, shape, 0, split->tokens - 1);
 }
 
-/* Adds the documents that begin in tokens [begin, end), read into `token`; *first is the beginning
- * of the document that is still open. */
+/* Adds the documents whose end is found in tokens [at.begin, at.end) of the split, which are in
+ * `token`. On entry and on return, *first is the first token of the document whose end is not found
+ * yet. */
 static rn_status close_documents(rn_err *err, rn_windows *w, rn_windows_shape shape,
                                  int32_t document, const int32_t *token, rn_range at,
                                  int64_t *first) {
@@ -76,7 +77,7 @@ rn_status rn_windows_of_documents(rn_err *err, rn_split *split, rn_windows_shape
     RN_TRY(err, rn_split_read(err, split, at.begin, rn_range_count(at), token));
     RN_TRY(err, close_documents(err, out, shape, document, token, at, &first));
   }
-  /* A split ends with a document token, unless it is a part of another one. */
+  /* A split ends with a document token, unless it is a part of another split. */
   const int64_t left = split->tokens - 1 - first;
   return left > 0 ? rn_windows_add(err, out, shape, first, left) : RN_OK;
 }

@@ -2,8 +2,8 @@
  * The windows in which the tokens of a split are evaluated. Every target is counted once.
  *
  * A text of n targets is cut as Hugging Face's sliding-window perplexity does it: window k begins
- * at token k * stride, has `length` tokens or the rest, and counts the targets that no window
- * before it has. With a stride of `length`, windows do not overlap.
+ * at token k * stride, has `length` tokens (fewer at the end of the text), and counts the targets
+ * that no earlier window counts. With a stride of `length`, windows do not overlap.
  */
 #ifndef RN_TRAINER_EVALUATE_WINDOWS_H
 #define RN_TRAINER_EVALUATE_WINDOWS_H

@@ -27,8 +27,8 @@ typedef enum { RN_STOP_LENGTH, RN_STOP_DOCUMENT, RN_STOP_STRING } rn_stop;
 
 typedef struct rn_completion {
   rn_text prompt;
-  rn_text text;   /* completion; without the bytes that rn_completions_stream has printed */
-  int64_t tokens; /* drawn after the prompt */
+  rn_text text;   /* generated text that rn_completions_stream has not printed yet */
+  int64_t tokens; /* number of drawn tokens */
   rn_stop stop;
   bool complete;
 } rn_completion;
@@ -67,14 +67,15 @@ void rn_completions_print_json(const rn_completions *completions);
 
 /** Progress of rn_completions_stream; zero-initialise. */
 typedef struct rn_completions_printed {
-  int completion; /* the one that is being printed */
-  bool begun;     /* its prompt is printed */
+  int completion; /* index of the completion that is being printed */
+  bool begun;     /* true if the prompt of that completion is printed */
 } rn_completions_printed;
 
 /**
- * Prints what is certain of the texts on stdout, in order, and flushes: whole characters that no
- * stop string can take back. A text begins when the one before is complete. Of several, each has a
- * header, "==> 1 <==", and the last one ends with a line feed. Returns false if stdout fails.
+ * Prints the texts on stdout, in order, as far as they are final, and flushes stdout. Complete
+ * characters are final if they cannot be part of a stop string. The first text that is not complete
+ * delays the texts after it. If there are several texts, each has a header, "==> 1 <==", and the
+ * last one ends with a line feed. Returns false if writing to stdout fails.
  *
  * Printed bytes are removed from the texts.
  */

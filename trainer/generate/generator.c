@@ -166,7 +166,8 @@ static rn_status decode_last(rn_err *err, rn_generator *g, int index, float *log
 }
 
 /* Reads the unread tokens of all sequences that have not ended, and lists these sequences.
- * *complete: reading was not interrupted, so the logits are those that follow the last tokens. */
+ * *complete is false if reading was interrupted; otherwise the logits are those after the last
+ * token of each sequence. */
 static rn_status read_tokens(rn_err *err, rn_generator *g, rn_token_visitor visitor,
                              bool *complete) {
   const int64_t unread = g->options.max_tokens > 0 ? 0 : SEGMENT_TOKENS;
@@ -239,7 +240,7 @@ static rn_status decode(rn_err *err, rn_generator *g) {
   return rn_stage_decoder_step(err, g->stage, g->decoder, tokens);
 }
 
-/* Returns the length of the longest sequence after the run. */
+/* Returns an upper bound of the length of the longest sequence after the run. */
 static int64_t longest(const rn_generator *g) {
   int64_t most = 0;
   for (int i = 0; i < g->sequences; i++) {

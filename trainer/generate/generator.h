@@ -30,7 +30,7 @@ typedef struct rn_generator rn_generator;
 /**
  * Creates a generator for a number of sequences, which are empty.
  *
- * Ownership: model and what options point to must outlive the generator.
+ * Ownership: `model`, and the arrays to which `options` points, must outlive the generator.
  * Errors:    RN_ERR_MEMORY.
  */
 rn_status rn_generator_create(rn_err *err, const rn_checkpoint_model *model,
@@ -61,14 +61,15 @@ rn_status rn_generator_save(rn_err *err, rn_generator *generator, int sequence, 
 rn_status rn_generator_load(rn_err *err, rn_generator *generator, int sequence, const void *state,
                             size_t bytes);
 
-/** What follows a drawn token. */
+/** How generation of a sequence proceeds after a drawn token. */
 typedef enum {
   RN_GENERATE_NEXT, /* another token */
   RN_GENERATE_STOP, /* the completion ends with the token */
   RN_GENERATE_END   /* the token is the document token, which ends the completion */
 } rn_generate_next;
 
-/** Receives each drawn token of each sequence and sets *next, which is RN_GENERATE_NEXT before. */
+/** Receives each drawn token of each sequence and may set *next, which is RN_GENERATE_NEXT on
+ * entry. */
 typedef struct rn_token_visitor {
   rn_status (*visit)(void *self, rn_err *err, int sequence, int32_t token, rn_generate_next *next);
   bool (*interrupted)(void *self); /* true ends the reading of tokens, and the run; NULL: never */
@@ -77,9 +78,9 @@ typedef struct rn_token_visitor {
 
 /**
  * Reads the unread tokens of every sequence, of which each must have at least one, and generates
- * completions until all have ended. Skips sequences that have `ended`, and were given no tokens
- * since. With max_tokens 0, the last tokens of a sequence, a segment of
- * prefill at most, remain unread, because only a draw needs them.
+ * completions until all have ended. Skips sequences that have `ended` and have received no tokens
+ * since then. With max_tokens 0, the last tokens of a sequence (at most one segment of prefill)
+ * remain unread, because they are needed only to draw the next token.
  *
  * Errors: those of the visitor; RN_ERR_MEMORY; RN_ERR_FORMAT if a logit is not finite.
  */

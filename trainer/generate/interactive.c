@@ -20,7 +20,8 @@ static bool is_interrupted(void) {
   return interrupted != 0;
 }
 
-/* Catches SIGINT; *before is what it did. Calls that wait for input return with EINTR. */
+/* Catches SIGINT and stores the previous signal action in *before. Calls that wait for input return
+ * with EINTR. */
 static void catch_interrupts(struct sigaction *before) {
   struct sigaction action = {.sa_handler = on_interrupt};
   sigemptyset(&action.sa_mask);
@@ -64,7 +65,7 @@ static rn_status read_line(rn_err *err, bool terminal, line *l, bool *more) {
   return RN_OK;
 }
 
-/* Adds the line to the text; a text has more than its document token. */
+/* Adds the line to the text, on a new line unless the text has only its document token. */
 static rn_status give_line(rn_err *err, rn_text_generator *generator, const line *l) {
   rn_text added = {0};
   rn_status status = RN_OK;

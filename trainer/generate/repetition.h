@@ -5,8 +5,9 @@
  *   logit <- logit * penalty   if logit < 0
  *
  * Source: Keskar et al., CTRL (arXiv 1909.05858), in the form of Hugging Face's
- * RepetitionPenaltyLogitsProcessor. Like there, the prompt counts, with the document token before
- * it, and the penalty precedes temperature and filters.
+ * RepetitionPenaltyLogitsProcessor. As in that implementation, the tokens of the prompt count, as
+ * does the document token before it, and the penalty is applied before the temperature and the
+ * filters.
  */
 #ifndef RN_TRAINER_GENERATE_REPETITION_H
 #define RN_TRAINER_GENERATE_REPETITION_H

@@ -49,7 +49,7 @@ static int32_t likeliest(int n, const float *logits) {
 typedef struct ranking {
   int n, sorted;
   const float *logits;
-  int32_t *heap; /* [n]: a heap of the others, then the sorted ones, the last of them first */
+  int32_t *heap; /* [n]: a heap of the unsorted tokens, then the sorted tokens in ascending order */
   double temperature, largest;
 } ranking;
 
@@ -105,7 +105,7 @@ int32_t rn_sample(rn_sampling s, int n, const float *logits, int32_t *order, dou
   int32_t token = token_at(&r, 0);
   for (int i = 0; i < count && sum <= quantile * whole; i++) {
     const double w = weight(&r, token_at(&r, i));
-    if (w == 0) break; /* rounding must not lead to a token that cannot be drawn */
+    if (w == 0) break; /* never returns a token of probability 0, however sums are rounded */
     sum += w;
     token = token_at(&r, i);
   }

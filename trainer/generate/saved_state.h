@@ -4,7 +4,8 @@
 
 #include "trainer/generate/generator.h"
 
-/** What a state belongs to; equal when it is saved and when it is loaded. */
+/** Identifies the model, tokenizer and precision of a state. A state can only be loaded with the
+ * same ones with which it was saved. */
 typedef struct rn_state_owner {
   const rn_checkpoint_model *model;
   uint64_t model_hash; /* rn_checkpoint_model_hash */
@@ -19,7 +20,7 @@ rn_status rn_saved_state_write(rn_err *err, rn_generator *generator, int sequenc
 
 /**
  * Gives the sequences 0 .. sequences - 1, which must be empty, the tokens and the state of a file.
- * Each continues as the one that was saved would: with equal options, it has equal completions.
+ * With equal options, each sequence has the same completion as the saved sequence would have.
  *
  * Errors: those of rn_state_reader_open; RN_ERR_USAGE if the file belongs to another model,
  *         tokenizer or precision.

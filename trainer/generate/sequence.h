@@ -22,8 +22,8 @@ typedef struct rn_sequence {
 rn_status rn_sequence_draw(rn_err *err, rn_sequence *sequence, int32_t token);
 
 /**
- * Appends given tokens. A document token that ended the last completion is removed first: the text
- * goes on as if it had not been drawn. Errors: RN_ERR_MEMORY.
+ * Appends given tokens. If a document token ended the last completion, it is removed first, as if
+ * it had not been drawn. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_sequence_give(rn_err *err, rn_sequence *sequence, const int32_t *token, int64_t count);
 

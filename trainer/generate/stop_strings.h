@@ -14,8 +14,8 @@ typedef struct rn_stop_strings {
  * is none. */
 size_t rn_stop_strings_find(rn_stop_strings stops, const char *text, size_t count, size_t from);
 
-/** Returns the length of the longest end of text [count] that is the beginning of a stop string: it
- * must not be printed before the text goes on. */
+/** Returns the length of the longest suffix of text [count] that is a prefix of a stop string. The
+ * suffix must not be printed until more of the text is known. */
 size_t rn_stop_strings_open_end(rn_stop_strings stops, const char *text, size_t count);
 
 /** Returns the length of the longest string; 0 if there are none. */

@@ -24,7 +24,8 @@ static rn_status list_gaps(rn_err *err, rn_text_generator *t) {
   return RN_OK;
 }
 
-/* Must precede the generator, which may round the weights. */
+/* Must be called before the generator is created, which may round the weights that are hashed here.
+ * */
 static rn_status know_owner(rn_err *err, const rn_checkpoint_model *model, rn_text_generator *t) {
   t->owner = (rn_state_owner){
       .model = model, .tokenizer_hash = t->tokenizer->hash, .bf16 = t->options.generation.bf16};
@@ -109,7 +110,8 @@ static rn_status take_token(void *self, rn_err *err, int text, int32_t token,
   return RN_OK;
 }
 
-/* A text that has ended, and was given nothing since, goes on only if the end is ignored. */
+/* Starts a completion. It is complete from the start if the text has ended, nothing was added since
+ * then, and the end is not ignored. */
 static void begin_completion(rn_text_generator *t, int text) {
   rn_sequence *sequence = rn_generator_sequence(t->generator, text);
   rn_completion *c = &t->completions->text[text];

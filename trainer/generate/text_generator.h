@@ -24,9 +24,9 @@ typedef struct rn_text_generator {
   rn_tokenizer *tokenizer;
   rn_encoder *encoder;
   rn_generator *generator;
-  rn_state_owner owner;        /* of states; set if `keeps_states` */
+  rn_state_owner owner;        /* identifies saved states; set if `keeps_states` */
   int32_t *gap;                /* ids below the vocabulary that no token has */
-  rn_completions *completions; /* of the current run; not owned */
+  rn_completions *completions; /* completions of the current run; not owned */
   rn_completions_printed printed;
   int texts;
   bool output_lost;
@@ -36,7 +36,7 @@ typedef struct rn_text_generator {
 /**
  * Opens the tokenizer that the checkpoint `path` carries, and a generator for a number of texts.
  *
- * Ownership: model and what options point to must outlive the generator.
+ * Ownership: `model`, and the arrays to which `options` points, must outlive the generator.
  * Errors:    RN_ERR_USAGE if the tokenizer or a special token is missing, or the model has fewer
  *            ids than the tokenizer; RN_ERR_MEMORY.
  */
