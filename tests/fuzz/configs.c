@@ -28,7 +28,7 @@
 #include "trainer/estimate/plan_show.h"
 #include "trainer/run/step.h"
 
-/* Number of configurations; smaller without sanitizers, which find most faults, to save time. */
+/* Number of configurations. It is smaller without sanitizers, which find most faults. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { CONFIGS = 5000 };
 #else

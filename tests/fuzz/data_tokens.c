@@ -1,5 +1,5 @@
-/* Token files with any bytes in header, index or tokens are read or refused with their name; no id
- * outside the vocabulary gets through. */
+/* Checks that token files with arbitrary bytes in header, index or tokens are either read or
+ * refused with a message that names the file, and that all ids read are in the vocabulary. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ enum { ROUNDS = 1000, MAX_BYTES = 4096, VOCABULARY = 300, TOKENS = 12 };
 
 static rn_err *err = &(rn_err){0};
 
-/* A file of a pair, as a valid sample, and the one that is damaged. */
+/* The bytes of a valid file, from which damaged files are made. */
 typedef struct sample {
   unsigned char bytes[MAX_BYTES];
   size_t count;
@@ -28,7 +28,7 @@ static sample llmc_sample(void) {
   return s;
 }
 
-/* Three sequences of four u16 tokens, in two documents. */
+/* Returns the index of three sequences of four u16 tokens each, in two documents. */
 static sample index_sample(void) {
   sample s = {.count = 34 + 3 * 12 + 3 * 8};
   memcpy(s.bytes, "MMIDIDX\0", 9);
@@ -58,7 +58,7 @@ static rn_status see_ids(void *self, rn_err *why, const int32_t *id, size_t coun
   return RN_OK;
 }
 
-/* Reads the file; the name that every message has is `stem`. */
+/* Reads the file. Returns whether all ids are valid and an error message contains `stem`. */
 static bool survives(const char *path, const char *stem, rn_token_format format) {
   rn_err why = {0};
   bool sound = true;
@@ -70,7 +70,8 @@ static bool survives(const char *path, const char *stem, rn_token_format format)
   return sound && (status == RN_OK || strstr(why.text, stem) != NULL);
 }
 
-/* Damages the file `damaged`, which belongs to `path` or is it. */
+/* Writes mutations of the sample to the file `damaged` and reads `path`, which is the same file or
+ * the other one of a pair (tokens and index). */
 static void fuzz(const sample *s, const char *damaged, const char *path, const char *stem,
                  rn_token_format format) {
   static unsigned char work[MAX_BYTES];

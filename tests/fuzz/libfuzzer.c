@@ -1,4 +1,4 @@
-/* Entry point of libFuzzer. */
+/* Defines the function that libFuzzer calls for each input. */
 #include "tests/fuzz/target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

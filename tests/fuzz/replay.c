@@ -1,8 +1,12 @@
-/* Checks that a reader accepts the seed corpus and withstands mutations of it.
+/*
+ * Checks that a reader accepts the seed corpus and withstands mutations of it.
+ *
  * usage: replay CORPUS ROUNDS
- * RETNET_FUZZ_ROUNDS=N sets the number of mutations of each seed. Names of seeds that the reader
- * must refuse begin with "refused", and of those that it may refuse (findings of libFuzzer, files
- * that need an optional library) with "any". */
+ *
+ * RETNET_FUZZ_ROUNDS=N sets the number of mutations of each seed. The name of a seed begins with
+ * "refused" if the reader must refuse it, and with "any" if the reader may accept or refuse it
+ * (inputs that libFuzzer has found, files that need an optional library).
+ */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /**
- * Fuzz targets: a target passes any bytes to a reader, which may refuse them but must neither crash
- * nor hang, nor refuse them without a message.
+ * Fuzz targets. A target passes arbitrary bytes to a reader. The reader may refuse them with a
+ * message, but must neither crash nor hang.
  *
  * Each target_*.c defines target_run. It is built twice: as a test with replay.c, which runs the
  * seed corpus and reproducible mutations of it; and, with clang and -DRN_LIBFUZZER=ON, as a
@@ -15,13 +15,16 @@
 
 #include "proto/base/status.h"
 
-/** Runs the reader. Aborts if it breaks a rule. Returns true if it accepted the bytes. */
+/**
+ * Passes the bytes to the reader; returns true if it accepts them. Aborts if a requirement of the
+ * target is not met.
+ */
 bool target_run(const uint8_t *data, size_t bytes);
 
 /** Aborts with a message unless the condition holds. */
 void target_require(bool condition, const char *rule);
 
-/** Requires that exactly a failure has a message; returns true if `status` is RN_OK. */
+/** Requires a message if and only if `status` is a failure; returns true if it is RN_OK. */
 bool target_is_ok(rn_status status, const rn_err *err);
 
 /** Returns the path of a file in memory with this content, valid until the next call. */

@@ -1,4 +1,4 @@
-/* config.json of the models of other programs, in each format. */
+/* Fuzzes the readers of config.json, one for each format of model that can be imported. */
 #include <jansson.h>
 
 #include "model/spec/spec.h"

@@ -1,4 +1,4 @@
-/* JSON lines, plain or in zstd. */
+/* Fuzzes the reader of JSON lines, plain or compressed with zstd. */
 #include "data/text/documents.h"
 #include "tests/fuzz/target.h"
 

@@ -1,5 +1,5 @@
-/* The message of a checkpoint's manifest: the input is given the trailer that its checksum needs.
- */
+/* Fuzzes the reader of a checkpoint's manifest. Appends a trailer with the right checksum to the
+ * input, so that the reader parses the input. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Safetensors: the header, and the last elements of each tensor. */
+/* Fuzzes the reader of safetensors files: reads the header and the last elements of each tensor. */
 #include "data/exchange/safetensors.h"
 #include "tests/fuzz/target.h"
 

@@ -1,5 +1,5 @@
-/* Tokenizer files: the first line of the input is the kind, then for tiktoken a line of settings,
- * then the file. An accepted tokenizer encodes a text. */
+/* Fuzzes the readers of tokenizer files. The input consists of a line with the kind, for tiktoken a
+ * line of settings, and the file. A tokenizer that is accepted must encode and decode a text. */
 #include <stdlib.h>
 #include <string.h>
 

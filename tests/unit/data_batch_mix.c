@@ -1,5 +1,6 @@
-/* Every source of a mixture has its share of every prefix to within one sample, its samples come in
- * order, and a sample does not depend on which ones were asked for before. */
+/* Checks mixtures of sources. The number of samples of a source in any prefix differs from its
+ * share by less than one, the samples of a source come in order, and a sample does not depend on
+ * which samples were requested before. */
 #include "data/batch/mix.h"
 
 #include <math.h>
@@ -46,7 +47,8 @@ static void any_sample_is_found(const double *weight, int sources, int64_t sampl
   rn_mix_destroy(&jumping);
 }
 
-/* Weights of one decimal have a short period, so a far sample is found at once. */
+/* With weights of one decimal, the order of sources has a short period. A sample far ahead must be
+ * found without computing all samples before it. */
 static void far_samples_are_cheap(void) {
   const double weight[] = {0.7, 0.2, 0.1};
   const int64_t far = INT64_C(1000000000000000);

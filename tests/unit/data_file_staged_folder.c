@@ -1,4 +1,4 @@
-/* Staged files replace those of a folder all together, or none of them. */
+/* Checks that either all staged files replace those of a folder, or none of them does. */
 #include "data/file/staged_folder.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ static void write_text(const char *folder, const char *name, const char *text) {
   CHECK_OK(err, rn_file_replace(err, rn_path_join(folder, name).text, text, strlen(text)));
 }
 
-/* NULL: the file must not exist. */
+/* Checks the contents of a file; if `want` is NULL, the file must not exist. */
 static void check_text(const char *folder, const char *name, const char *want) {
   const rn_path path = rn_path_join(folder, name);
   void *text = NULL;

@@ -1,4 +1,5 @@
-/* Compressed streams give the same bytes however they are cut into pieces. */
+/* Checks that a compressed stream gives the same bytes whatever the lengths of the pieces in which
+ * it is passed, and that truncated or damaged streams are refused. */
 #include "data/file/unpack.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@ enum { PLAIN = 300000, STORED = 1 << 19 };
 static rn_err err;
 static unsigned char plain[PLAIN], stored[STORED];
 
-/* What has come out so far is a prefix of `plain`, twice. */
+/* Number of unpacked bytes so far. `equal`: they are a prefix of `plain` followed by `plain`. */
 typedef struct output {
   size_t count;
   bool equal;
@@ -27,7 +28,7 @@ static rn_status take(void *self, rn_err *unused, const char *bytes, size_t coun
   return RN_OK;
 }
 
-/* Appends a gzip member that holds `plain`; returns the bytes in `stored`. */
+/* Writes a gzip member that contains `plain` at offset `at` of `stored`; returns its end. */
 static size_t add_member(size_t at) {
   z_stream z = {0};
   CHECK(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
@@ -67,7 +68,7 @@ int main(void) {
   }
   CHECK_FAILS(&err, RN_ERR_FORMAT, "a.gz|truncated", unpack(both - 1, 999, &out));
   CHECK_FAILS(&err, RN_ERR_FORMAT, "a.gz|truncated", unpack(first + 5, 999, &out));
-  CHECK_OK(&err, unpack(both + 100, 7, &out)); /* padding: zeros */
+  CHECK_OK(&err, unpack(both + 100, 7, &out)); /* zeros after the last member are padding */
   stored[both + 99] = 1;
   CHECK_FAILS(&err, RN_ERR_FORMAT, "a.gz|damaged", unpack(both + 100, 7, &out));
   stored[first / 2] ^= 0x40;

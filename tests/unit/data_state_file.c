@@ -99,8 +99,8 @@ static void damage_is_noticed(const unsigned char *bytes, size_t count) {
   CHECK_EQUAL(missed, 0);
 }
 
-/* Changes each byte of the message and makes the checksum right again: the file is read or refused,
- * and nothing worse happens. */
+/* Changes each byte of the message and corrects the checksum. The reader may accept or refuse the
+ * file, but must not crash. */
 static void hostile_messages_are_harmless(const unsigned char *bytes, size_t count) {
   static unsigned char copy[MAX_BYTES];
   float got[FRAMES][ELEMENTS];
@@ -140,12 +140,12 @@ int main(void) {
   CHECK_OK(&err, rn_file_load(&err, path, MAX_BYTES - 1, &bytes, &count));
   damage_is_noticed(bytes, count);
   hostile_messages_are_harmless(bytes, count);
-  refuse_counts(TOKENS, 2, false, false); /* nothing is unread */
+  refuse_counts(TOKENS, 2, false, false); /* no token is unread */
   refuse_counts(UINT64_MAX, 2, false, false);
-  refuse_counts(3, 2, true, false);          /* a drawn token is not the only unread one */
-  refuse_counts(TOKENS - 1, 0, true, false); /* drawn without a draw */
+  refuse_counts(3, 2, true, false);          /* unread tokens besides the drawn one */
+  refuse_counts(TOKENS - 1, 0, true, false); /* a drawn token, but no draws */
   refuse_counts(TOKENS - 1, TOKENS + 1, true, false);
-  refuse_counts(3, 0, false, true); /* ended by a token that was given */
+  refuse_counts(3, 0, false, true); /* ended, but not by a drawn token */
   free(bytes);
   return check_result();
 }

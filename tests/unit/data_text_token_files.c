@@ -1,5 +1,5 @@
-/* Token files of other programs are read as their own programs read them, and damaged ones are
- * refused by name. */
+/* Checks that token files of other programs give the tokens that those programs read from them, and
+ * that damaged files are refused with a message that names the file. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static void write_hex(const char *path, const char *hex) {
   CHECK_OK(&err, rn_file_replace(&err, path, bytes, count));
 }
 
-/* Writes the files of a case; returns their number. */
+/* Writes the files of a test case and their paths to `path`; returns the number of files. */
 static int write_files(const json_t *one, const char *folder, rn_path *path) {
   const char *name;
   json_t *hex;
@@ -56,7 +56,8 @@ static rn_status build(const rn_build_options *how, const char *folder, const rn
   return rn_build(&err, &options, report);
 }
 
-/* The stored tokens: a document token before each document and at the end. */
+/* Checks the stored tokens: the token `document` before each document and at the end, and the ids
+ * of the documents. */
 static void check_tokens(const char *folder, const json_t *one, int32_t document) {
   rn_split split;
   int64_t at = 0;
@@ -130,7 +131,8 @@ static void all_cases(void) {
   if (lines != NULL) fclose(lines);
 }
 
-/* A .bin without a header may be anything. With the byte tokenizer it is text, and reported. */
+/* A .bin file without a header may contain tokens or text. With the byte tokenizer it is read as
+ * text, and the report counts it. */
 static void headerless_is_text_for_bytes(void) {
   const rn_path folder = fresh_folder(), path = rn_path_join(folder.text, "any.bin");
   const rn_build_options how = {.separator = -1};
@@ -141,7 +143,7 @@ static void headerless_is_text_for_bytes(void) {
   CHECK_EQUAL(report.passed_by.headerless, 1);
 }
 
-/* llm.c files say which of two vocabularies they have. */
+/* The header of an llm.c file determines its vocabulary, so that no option is needed. */
 static void llmc_needs_no_option(void) {
   const rn_path folder = fresh_folder(), path = rn_path_join(folder.text, "a.bin");
   const rn_build_options how = {.separator = -1};

@@ -1,6 +1,5 @@
-/* Checks that a tokenizer file that was written to do harm is refused, or that its tokenizer
- * refuses the text: patterns whose matches are no pieces of the text, and tokens that take too
- * long. */
+/* Checks malicious tokenizer files: a pattern must divide the text into pieces that cover it, or
+ * else is refused, and so are tokens that are too long. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

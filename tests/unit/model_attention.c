@@ -1,7 +1,7 @@
 /* Checks that blockwise attention and its gradients equal the formulas over all pairs of tokens,
- * with several blocks, windows, documents, grouped heads and heads of any width; the queries of a
- * part of a sequence have the same results as in the whole; bits do not depend on the number of
- * threads. */
+ * with several blocks, windows, documents, grouped heads and heads of any width. The queries of a
+ * part of a sequence must have the same results as in the whole sequence, and the bits must not
+ * depend on the number of threads. */
 #include "model/attention/attention.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@
 
 enum { T = 530, FIRST_PART = 130, ROWS = 2 * T, D = 4 * 40, PAIR = 2 * D, HEADS = 4 };
 
-/* Heads, key heads, width of a head; window; sequences. */
+/* H heads, G key heads, width K of a head; window (0: none); B sequences. */
 typedef struct sizes {
   int H, G, K, window, B;
 } sizes;
@@ -95,7 +95,7 @@ static void plain_row(arrays *x, int b, int n, int h) {
 /* True if q, k, v, o and d_o are in bf16. */
 static bool in_bf16;
 
-/* Returns a view of x [count], or of a copy in bf16 that `memory` gets. */
+/* Returns a view of x [count]; with bf16, of a copy, which the caller frees through *memory. */
 static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   *memory = NULL;
   if (!in_bf16) return rn_reals(x);
@@ -105,7 +105,7 @@ static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   return rn_bf16s(*memory);
 }
 
-/* Runs forward and backward of `tokens` queries behind `before` keys. */
+/* Runs forward and backward of `tokens` queries, whose keys follow `before` earlier keys. */
 static void blockwise(arrays *x, int before, int tokens) {
   const sizes *s = &x->of;
   const int width = s->H * s->K, pair = 2 * s->G * s->K;
@@ -134,8 +134,8 @@ static void blockwise(arrays *x, int before, int tokens) {
   for (int i = 0; i < 4; i++) free(memory[i]);
 }
 
-/* Returns the largest difference; in bf16 as a fraction of the largest value, since an element is
- * the sum of terms that are rounded to 8 bits. */
+/* Returns the largest difference, for comparison with `tolerance`. In bf16 it is relative to the
+ * largest value, and scaled so that a relative error of 0.03 becomes `tolerance`. */
 static double distance(int n, const rn_real *got, const double *want) {
   double most = 0, largest = 0;
   for (int i = 0; i < n; i++) {
@@ -155,7 +155,7 @@ static void equals_the_formulas(sizes s) {
   free(x);
 }
 
-/* Copies rows [begin, end) of each sequence to the begin of `to`. */
+/* Copies the given rows of each sequence from array `from` to the beginning of array `to`. */
 static void cut_rows(const sizes *s, int width, rn_range rows, const rn_real *from, rn_real *to) {
   const int64_t count = rn_range_count(rows);
   for (int b = 0; b < s->B; b++) {
@@ -164,7 +164,7 @@ static void cut_rows(const sizes *s, int width, rn_range rows, const rn_real *fr
   }
 }
 
-/* Runs some queries alone, with the keys from the begin of the sequence. */
+/* Runs the given queries alone, with all keys from the beginning of the sequence. */
 static arrays *run_part(const arrays *whole, rn_range queries) {
   const sizes *s = &whole->of;
   arrays *part = take(*s);

@@ -96,7 +96,7 @@ static void check_spec(const rn_spec *spec, bool bf16) {
   if (!bf16) parallel_steps_are_the_same(spec);
 }
 
-/* The buffers of both kinds of layers share bytes. */
+/* Buffers of retention layers and of attention layers overlap in the workspace. */
 static void check_attention(bool bf16) {
   rn_spec spec = test_spec();
   spec.ffn_dim = 40, spec.dropout = 0.2, spec.rope_theta = 100;

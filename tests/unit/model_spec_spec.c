@@ -102,7 +102,7 @@ static void a_filled_config_reads_back(void) {
   CHECK_NEAR(again.norm_eps, spec.norm_eps, 0);
 }
 
-/* Values that mean the same become the same. */
+/* Default values are replaced by the numbers that they stand for, and layers are sorted. */
 static void attention_keys_are_settled(void) {
   Retnet__Model model = RETNET__MODEL__INIT;
   int32_t layers[] = {3, 0, 11};

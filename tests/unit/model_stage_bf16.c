@@ -128,8 +128,8 @@ int main(void) {
   spec.tie_embeddings = true;
   same_as_fp32(spec);
   saving_less_gives_the_same_bits(spec);
-  /* Rows of a whole number of KiB, which are padded: of the gated feed-forward block, or of k
-   * and v. */
+  /* Rows of a whole number of KiB are padded: first those of the gated feed-forward block, then
+   * those of k and v. */
   spec = base();
   spec.ffn_dim = 512;
   spec.value_dim = 512;
@@ -147,7 +147,7 @@ int main(void) {
   spec.gate = false;
   spec.ffn = RN_FFN_MLP;
   same_as_fp32(spec);
-  /* softmax attention, with rows of whole kilobytes: k and v */
+  /* Softmax attention, in all layers or in one. */
   spec = base();
   spec.arch = RN_ARCH_TRANSFORMER, spec.rope_theta = 100;
   spec.attention_heads = 4, spec.kv_heads = 2;

@@ -45,7 +45,7 @@ static void compare(const rn_safetensors *file, rn_ckpt *ckpt, const char *their
 /* Names of a tensor {theirs, ours}, without the layer's prefix. */
 typedef const char *const name_pair[2];
 
-/* Compares tensors of the first export with the checkpoint; layer -1: tensors of no layer. */
+/* Compares tensors of the first export with the checkpoint; layer -1: tensors outside layers. */
 static void holds_names(const char *name, const char *run, int layer, name_pair *pair, int count) {
   char path[64], prefix[32] = "", theirs[96], ours[96];
   rn_safetensors *file = NULL;
@@ -231,7 +231,8 @@ static void same_model(const char *a, const char *b) {
   if (!CHECK(identical)) fprintf(stderr, "%s", text);
 }
 
-/* Version 5 of transformers writes the base of the rotation elsewhere, and fla a list. */
+/* Version 5 of transformers writes the rotary base in `rope_parameters`; fla may write `attn` as a
+ * list. */
 static void newer_configurations_are_read(void) {
   const char *path = temp_path("tied.export1/config.json");
   json_t *config = json_load_file(path, 0, NULL);

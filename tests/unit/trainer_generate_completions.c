@@ -1,5 +1,6 @@
-/* However a text is cut into tokens, it ends before its first stop string, what is printed early is
- * never taken back, and what is certain is not held. */
+/* Checks that a completion ends before its first stop string, wherever the text is divided into
+ * tokens. Streamed text must never contain a part of a stop string that is removed later, and only
+ * text that may be removed is held back. */
 #include "trainer/generate/completions.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ enum { BYTES = 24 };
 
 static rn_err err;
 
-/* The start of the first stop string in the text; its length if there is none. */
+/* Returns the offset of the first stop string in the text, or `count` if there is none. */
 static size_t end_of(rn_stop_strings stops, const char *text, size_t count) {
   size_t end = count;
   for (int i = 0; i < stops.count; i++) {
@@ -26,7 +27,7 @@ static size_t end_of(rn_stop_strings stops, const char *text, size_t count) {
   return end;
 }
 
-/* True if bytes after `count` could make the text end before `count`. */
+/* Returns whether the last `held` bytes of the text could be the beginning of a stop string. */
 static bool may_be_taken_back(rn_stop_strings stops, const char *text, size_t count, size_t held) {
   for (int i = 0; i < stops.count; i++) {
     const size_t length = strlen(stops.string[i]);
@@ -53,7 +54,7 @@ static void text_ends_where_it_must(rn_stop_strings stops, const char *text, uin
   rn_text_free(&c.text);
 }
 
-/* Texts of two letters, which have many beginnings of the stop strings, cut at random. */
+/* Cuts texts of two letters at random, since they contain many beginnings of the stop strings. */
 static void stop_strings_are_found_across_tokens(void) {
   static const char *const string[] = {"abba", "bb", "aabaab", "babababab"};
   const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "stops");
@@ -65,7 +66,8 @@ static void stop_strings_are_found_across_tokens(void) {
   }
 }
 
-/* Streams a text in pieces of one byte; returns what stdout has in `out` after each piece. */
+/* Reads to `out` all that has been printed to the file, of which `had` bytes were printed before;
+ * returns the number of bytes. */
 static size_t printed_after(FILE *file, size_t had, char *out, size_t capacity) {
   const size_t count = (size_t)lseek(fileno(file), 0, SEEK_END);
   CHECK(count >= had && count < capacity);

@@ -28,9 +28,9 @@ static void softmax(const double *score, double *p) {
 }
 
 /*
- * The probabilities p [N] as transformers computes them: each filter sets the scores of the tokens
- * that it removes to -inf, and the next one begins with a softmax. TopPLogitsWarper removes tokens
- * from the least likely one on while their cumulative probability is at most 1 - top_p.
+ * Computes the probabilities p [N] as transformers does: each filter sets the scores of the tokens
+ * that it removes to -inf, and the next filter begins with a softmax. TopPLogitsWarper removes the
+ * least likely tokens, as long as their cumulative probability is at most 1 - top_p.
  */
 static void define(rn_sampling s, const int32_t *order, double *p) {
   double score[N], sum = 0;
@@ -49,8 +49,8 @@ static void define(rn_sampling s, const int32_t *order, double *p) {
   softmax(score, p);
 }
 
-/* Every token is drawn exactly for the quantiles of its share, in descending order of probability.
- * A share of less than 2e-9 cannot be told from none. */
+/* The interval [0, 1] of quantiles is divided among the tokens in descending order of probability,
+ * each with a part as long as its probability. Checks both ends of each part longer than 2e-9. */
 static void probabilities_are_those_of_the_definition(rn_sampling s) {
   const double margin = 1e-9;
   int32_t order[N], work[N];
@@ -82,7 +82,8 @@ static void each_filter_and_all_together(void) {
   }
 }
 
-/* The quantiles of a seed are uniform: each twentieth has its share within five deviations. */
+/* Checks that the quantiles of a seed are uniform: the count in each of 20 bins is within five
+ * standard deviations of the mean. */
 static void quantiles_are_uniform(void) {
   enum { DRAWS = 4000, BINS = 20 };
   int count[BINS] = {0};

@@ -83,7 +83,7 @@ static double work_of_layers(const rn_spec *spec, int stages, int stage, int fir
   return sum;
 }
 
-/* As best, where the layers have different costs. */
+/* As best(), for layers with different costs: stages from `stage` on get layers from `first` on. */
 static double best_of_hybrid(const rn_spec *spec, int stages, int stage, int first) {
   double least = 0;
   if (stage == stages - 1) return work_of_layers(spec, stages, stage, first, spec->layers);

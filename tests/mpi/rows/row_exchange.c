@@ -1,7 +1,8 @@
 /*
- * The exchange of keys and values brings every rank the rows that its queries see, and the owner of
- * a row the sums of all pieces that see it, on any number of ranks, with segments, windows and
- * pieces of unequal length. In reproducible mode the sums pass the pieces in descending order.
+ * Checks the exchange of keys and values, on any number of ranks, with segments, windows and pieces
+ * of unequal length. In forward, each rank must receive all rows that its queries attend to. In
+ * backward, the owner of a row must receive the sum of the gradients from all pieces that attend to
+ * the row. In reproducible mode, gradients are added in descending order of pieces.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static int64_t reach_of(const run *r, int piece) {
   return r->c->window > 0 && first > 0 ? first : 0;
 }
 
-/* Pieces of unequal length; some are empty. */
+/* Divides the sequence into pieces of unequal length; some are empty. */
 static void cut(run *r) {
   for (int i = 0; i <= r->pieces; i++) {
     const int64_t even = (int64_t)LENGTH * i / r->pieces;
@@ -55,7 +56,7 @@ static void set_unit(const run *r, int microbatch, int segment, bool backward) {
                            (rn_row_unit){microbatch, segment, r->c->segments, backward, r->bound});
 }
 
-/* Exchanges the rows of one layer; checks the view. */
+/* Exchanges the rows of one layer, and checks the received rows and their range of positions. */
 static void exchange_rows(const run *r, int microbatch, int segment, int layer) {
   const int piece = segment * r->ranks + r->rank;
   const rn_range own = piece_of(r, piece);
@@ -85,12 +86,13 @@ static void exchange_rows(const run *r, int microbatch, int segment, int layer) 
   free(rows);
 }
 
-/* Adds the part of a piece; in reproducible mode so that the result depends on the order. */
+/* Returns `sum` after the addition of a piece. In reproducible mode the result depends on the order
+ * of the pieces. */
 static float next_sum(const run *r, float sum, int piece) {
   return (r->c->ordered ? 0.75f : 1.0f) * sum + (float)piece + 1;
 }
 
-/* What a row has received after the pieces from the last one down to `piece`. */
+/* Returns the expected sum of a row after the pieces from the last one down to `piece`. */
 static float total(const run *r, int64_t position, int piece) {
   float sum = 0;
   for (int p = r->pieces - 1; p >= piece; p--) {
@@ -126,11 +128,11 @@ static void backward(const run *r, int microbatch, int segment, int layer) {
   const int64_t first = reach_of(r, piece);
   const int64_t stride = r->c->segments > 1 ? LENGTH : r->bound[piece + 1] - first;
   exchange_rows(r, microbatch, segment, layer);
-  exchange_rows(r, microbatch, segment, layer); /* as a recomputed forward does */
+  exchange_rows(r, microbatch, segment, layer); /* a recomputed forward exchanges the rows again */
   exchange_sums(r, segment, stride, first);
 }
 
-/* Two micro-batches in flight, as in a pipeline. */
+/* Runs forward of two micro-batches, then backward of both, so that both are in flight at once. */
 static void run_case(const rn_grid *grid, const exchange_case *c) {
   run r = {.c = c, .rank = rn_grid_sequence(grid), .ranks = rn_grid_sequence_size(grid)};
   r.pieces = c->segments * r.ranks;
