@@ -1,9 +1,9 @@
 /**
  * A file of golden vectors: its arrays, its config, and which arrays have been compared.
  *
- * This header does not depend on the precision under test. Quantities are passed as doubles, and
- * names without their suffix: .f64, or .r32 if the reference was rounded to float when it was
- * stored. Memory that golden_take returns is valid until golden_close.
+ * This header does not depend on the precision under test. Quantities are passed as doubles. Names
+ * are passed without their suffix, which is .f64, or .r32 if the reference was rounded to float
+ * when it was stored. Memory that golden_take returns is valid until golden_close.
  */
 #ifndef RN_TESTS_GOLDEN_GOLDEN_H
 #define RN_TESTS_GOLDEN_GOLDEN_H

@@ -63,7 +63,7 @@ static bool ends_with(const char *name, const char *suffix) {
   return all >= part && strcmp(name + all - part, suffix) == 0;
 }
 
-/* Returns the length of the first two words of a name, which are the kind of array. */
+/* Returns the length of the first two words of a name, which identify the kind of array. */
 static size_t kind_length(const char *name) {
   const char *dot = strchr(name, '.');
   const char *second = dot != NULL ? strchr(dot + 1, '.') : NULL;

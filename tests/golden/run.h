@@ -59,7 +59,7 @@ rn_status golden_check_state(rn_err *err, golden_case *c, const char *variant, c
 /** Permutes `in` [B, X, Y, W] to `out` [B, Y, X, W]. */
 void golden_swap(int64_t b, int64_t x, int64_t y, int64_t w, const rn_real *in, rn_real *out);
 
-/** Writes the name in the file of the tensor that this program calls `ours`. */
+/** Converts a tensor name: writes to `theirs` the name that the file uses for tensor `ours`. */
 typedef void (*golden_rename)(const char *ours, char *theirs, size_t bytes);
 
 /**

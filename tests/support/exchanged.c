@@ -38,7 +38,7 @@ static const char *path_of(const char *name, const char *what, int number) {
   return temp_path(text);
 }
 
-/* Compares the files of two folders; the first one has `count`. */
+/* Checks that folder `a` contains `count` files, and that the files in `b` have the same bytes. */
 static void same_folders(const char *a, const char *b, int count) {
   DIR *folder = opendir(a);
   const struct dirent *item;

@@ -130,8 +130,8 @@ static void shares_cover_all_frames_once(const char *step_path) {
   }
 }
 
-/* If a file is too long, all its frames are valid. The first reader must check the sizes of all
- * files. */
+/* In a file that is too long, all frames are valid; only its size shows the damage. The first
+ * reader must check the sizes of all files. */
 static void the_first_share_sees_every_size(const char *step_path) {
   const rn_path part = rn_path_join(step_path, "part-00001.zst");
   rn_file file = {0};

@@ -70,7 +70,7 @@ enum { TENSORS = 4, ELEMENTS = 100 };
 
 static const char *const tensor_name[TENSORS] = {"d", "c", "b", "a"};
 
-/* Added to all values that are written. */
+/* Added to all values that write_files() writes, to distinguish one export from another. */
 static float shift;
 
 static float value_of(int tensor, int i) {
@@ -130,12 +130,14 @@ static void models_come_back_from_any_number_of_files(void) {
   check_content(temp_path("two"));
   check_content(temp_path("four"));
   check_content(temp_path("alone.safetensors"));
-  /* If a folder contained both forms, a reader would take the older model. */
+  /* An export must not add an index to a folder with model.safetensors, or the reverse: a reader
+   * could load the older model. */
   CHECK_FAILS(err, RN_ERR_MISMATCH, "one/model.safetensors", write_files(temp_path("one"), 10));
   CHECK_FAILS(err, RN_ERR_MISMATCH, "index.json", write_files(temp_path("two"), 0));
 }
 
-/* Each write and rename of an export over an older one fails in turn: the older one is whole. */
+/* Exports over an older export; each write and rename fails in turn. The older export must remain
+ * complete. */
 static void an_export_that_fails_leaves_the_older_one(void) {
   static const char *const sites[] = {"file.write", "file.rename"};
   int failed = 0;
@@ -157,8 +159,8 @@ static void an_export_that_fails_leaves_the_older_one(void) {
     }
     CHECK_OK(err, write_files(temp_path("two"), 2 * ELEMENTS * 4));
   }
-  /* Two files, each with two writes of the header and four of tensors, and an index: each of the
-   * three is renamed twice. */
+  /* An export consists of two files, each with two writes of the header and four of tensors, and an
+   * index with one write. Each of these three files is renamed twice. */
   CHECK_EQUAL(failed, 2 * 6 + 1 + 3 * 2);
   setenv("RETNET_FAULT", "file.write:5", 1);
   CHECK(write_files(temp_path("nothing"), 2 * ELEMENTS * 4) == RN_ERR_IO);

@@ -21,8 +21,8 @@
 static rn_err err;
 static const char *folder;
 
-/* `lively` waits long for an owner with a heartbeat; `brief` waits only a short time for one
- * without. */
+/* An owner without a heartbeat is considered dead after 60 s with `lively`, and after 0.5 s with
+ * `brief`. */
 static const rn_run_lock_rule lively = {.beat_s = 0.05, .dead_s = 60},
                               brief = {.beat_s = 0.05, .dead_s = 0.5};
 

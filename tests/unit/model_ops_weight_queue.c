@@ -192,7 +192,7 @@ enum { TILES = 3, PIECES = 4 };
 typedef struct record {
   atomic_int begun[2][TILES]; /* number of pieces begun, for each tile of two products */
   atomic_int tasks, mistakes;
-  int reported; /* index of the last event */
+  int reported; /* index of the last event reported */
 } record;
 
 static record ran;
@@ -212,8 +212,8 @@ static rn_weight_sum recorded(int index) {
       .add_piece = record_piece, .tiles = TILES, .pieces = PIECES, .offset = index};
 }
 
-/* Reports must come in order. Report `index` > 1 must come after all tasks of product `index` -
- * 2. */
+/* Reports must come in order of their indices 1, 2, 3. Report 2 must come after all tasks of
+ * product 0, report 3 after all tasks of product 1. */
 static void report(void *self, int index) {
   record *r = self;
   r->mistakes += index != r->reported + 1;
@@ -273,8 +273,8 @@ static void count_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
   pieces_added++;
 }
 
-/* Adds the weights of a layer of D channels, in tiles of the smallest size: k and v, q and g,
- * the output projection, fc1 with the gate, fc2. */
+/* Adds the weight gradients of a layer of D channels, in tiles of the smallest size: k and v, q and
+ * g, the output projection, fc1 with the gate, fc2. */
 static void wide_products_wait(void) {
   enum { D = 4096, TILE_ELEMENTS = 64 * 256 };
   static const int multiples_of_d[] = {3, 3, 2, 4, 2};

@@ -234,7 +234,7 @@ static void ts_chunkwise_has_no_parallel_form(void) {
   test_model_close(&m);
 }
 
-/* ---- weight gradients that wait ---- */
+/* ---- deferred weight gradients ---- */
 
 static bool after_polls(void *self) {
   int *left = self;

@@ -18,7 +18,7 @@ enum { CORES = 16, MAX_THREADS = 16 };
 
 static int sibling[RN_MASK_CORES];
 
-/* Makes cores c and c + apart one physical core; 0: each core is a physical core. */
+/* Makes cores c and c + `apart` one physical core; if it is 0, each core is a physical core. */
 static void set_topology(int apart) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
     sibling[c] = apart > 0 && c % (2 * apart) >= apart ? c - apart : c;

@@ -88,7 +88,7 @@ static void one_rank_of_a_node_waits_to_print(void) {
   sigset_t term;
   sigemptyset(&term);
   sigaddset(&term, SIGTERM);
-  sigprocmask(SIG_BLOCK, &term, NULL); /* a rank may not be waiting for it yet */
+  sigprocmask(SIG_BLOCK, &term, NULL); /* stays pending if a rank does not yet wait for it */
   const pid_t rank[] = {start_rank(1), start_rank(2)};
   CHECK(waitid(P_ALL, 0, &first, WEXITED | WNOWAIT) == 0);
   const int silent = first.si_pid == rank[1];

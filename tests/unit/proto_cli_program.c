@@ -25,8 +25,8 @@ static int print_lines(void) {
   return rn_program_finish("retnet-test", RN_OK, &err);
 }
 
-/* If the launcher was asked to stop, it reads no more output; the program must drop lines and
- * not wait. */
+/* A launcher that was asked to stop does not read any more output. The program must then drop lines
+ * instead of waiting. */
 static int print_to_a_launcher(void) {
   rn_err err = {0};
   rn_program_start();

@@ -267,7 +267,8 @@ static void surprises_of_yaml_are_settled(void) {
   refuse("model: {dim: 64}\n--- \nmodel: {dim: 64}\n", "more than one YAML document");
 }
 
-/* Checks that the line of each key is recorded, or that option -s has set it last. */
+/* Checks that the origin of each key is recorded: its line in the file, or option -s, which
+ * overrides the file. */
 static void the_places_of_keys_are_kept(void) {
   static const char yaml[] = "run: {dir: a}\nmodel:\n  dim: 64\n  heads: null\ntrain: {steps: 3}\n";
   const char *override[] = {"train.steps=4", "run.seed=5"};

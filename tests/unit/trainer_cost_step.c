@@ -45,9 +45,9 @@ static void print(const rn_step_cost *cost) {
   }
 }
 
-/* Smallest efficiency by width, tokens and threads, and with any smaller number of threads. If
- * the number of threads does not divide the number of tasks, some threads are idle in the last
- * round. */
+/* `min` is the smallest efficiency allowed for a width, tokens and threads; `with_fewer` is that
+ * for any smaller number of threads, which may not divide the number of tasks, so that some threads
+ * are idle in the last round. */
 static const struct {
   int dim, tokens, threads;
   double min, with_fewer;

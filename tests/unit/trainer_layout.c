@@ -58,7 +58,8 @@ static void zeros_are_filled_data_first_then_sequence(void) {
   check_grid((keys){8, 256, 2, 1, 3, 3, 0, false}, 6, 2, 3, 3);
 }
 
-/* Many small micro-batches keep stages busy, so that each has one sequence. */
+/* By default a micro-batch has one sequence if there are several stages, since many small
+ * micro-batches keep stages busy. */
 static void stages_get_single_sequences(void) {
   rn_err err = {0};
   rn_layout l;

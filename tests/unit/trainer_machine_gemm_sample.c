@@ -1,7 +1,7 @@
 /* Checks that a sample of the GEMM backends gives a warning if another backend is more than 15 %
- * faster than the chosen one, and names the kind with the largest difference. The sample must be
- * complete and positive. The chosen backend is not compared with itself, nor with a backend that
- * uses the same function. */
+ * faster than the chosen one, and names the kind of product with the largest difference. The sample
+ * must be complete and positive. The chosen backend is not compared with itself, nor with a backend
+ * that uses the same function. */
 #include "trainer/machine/gemm_sample.h"
 
 #include <math.h>

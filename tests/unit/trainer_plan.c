@@ -1,8 +1,9 @@
 /*
- * Checks that a plan works for any number of ranks, layers and units. Identical nodes are computed
- * once, with the result of computing all of them. The measured steps are as large as their bounds
- * allow, and have the sizes of the model if these fit. Long schedules keep their idle time. The
- * TIMEOUT of this test limits the time of planning.
+ * Checks that a plan works for any number of ranks, layers and units. The largest memory of a node,
+ * which is computed once for identical nodes, must equal the maximum over all nodes. Sizes of the
+ * measured steps must be within their bounds, and must be those of the model if these fit. The idle
+ * time of long schedules must follow the formulas. The TIMEOUT of this test limits the time of
+ * planning.
  */
 #include "tests/support/check.h"
 #include "trainer/estimate/plan_time.h"

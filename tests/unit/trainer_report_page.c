@@ -72,8 +72,8 @@ static void strange_lines_are_left_out(void) {
   free(page_of(dir));
 }
 
-/* If a resume starts again from an earlier step, later steps from before are removed, as in
- * TensorBoard. */
+/* If a run is resumed from an earlier step, the old records of this step and of later ones are
+ * removed, as in TensorBoard. */
 static void a_repeated_step_replaces_later_ones(void) {
   static const char lines[] =
       "{\"step\": 1, \"loss\": 5}\n{\"step\": 2, \"loss\": 4, \"val_loss\": 4}\n"

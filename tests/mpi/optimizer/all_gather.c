@@ -87,7 +87,8 @@ static void all_have_every_shard(const rn_world *world, const rn_grid *grid, con
     }
     CHECK_OK(&err, rn_all_gather_finish(&err, all_gather));
     CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);
-    MPI_Barrier(rn_grid_replica_comm(grid)); /* as in a step: no rank still reads */
+    /* As in a step, waits until no rank reads the values any more. */
+    MPI_Barrier(rn_grid_replica_comm(grid));
   }
   rn_all_gather_destroy(&all_gather);
   rn_shared_array_destroy(&shared);

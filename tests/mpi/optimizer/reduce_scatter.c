@@ -46,7 +46,8 @@ typedef struct reduction {
   rn_reduce_scatter *reduce_scatter;
 } reduction;
 
-/* At most `node_ranks` ranks share memory; -1: all gradients are in private memory. */
+/* Creates a reduction in which at most `node_ranks` ranks share memory; -1: all gradients are in
+ * private memory. */
 static bool create(const rn_world *world, const rn_grid *grid, rn_reduce_kind kind, int node_ranks,
                    int64_t total, reduction *r) {
   const size_t bytes_each = kind == RN_REDUCE_EXACT ? sizeof(int64_t) : sizeof(float);

@@ -1,7 +1,8 @@
 /*
  * Checks that the fault site scan.message delays messages at the receiver, not at the sender. With
- * a delay of one hour, the first rank completes its scan, the second receives its messages but does
- * not see them, and the third gets none. When the fault is cleared, all states are correct.
+ * a delay of one hour, the first rank completes its scan; the second receives its messages, but its
+ * scan does not use them yet; the third receives none. When the fault is cleared, all states are
+ * correct.
  */
 #include <stdlib.h>
 

@@ -23,7 +23,7 @@ static void delay_rank(int rank, int round, int size) {
   if (rank == round % size) nanosleep(&(struct timespec){.tv_nsec = 40000000}, NULL);
 }
 
-/* Contribution of a rank to a scan. Small integers, so that sums are exact. */
+/* Returns the contribution of a rank to a scan: a small integer, so that sums are exact. */
 static float contribution(int scan, int rank, int64_t i) {
   return (float)((i * 7 + scan * 31 + rank * 5) % 13);
 }
@@ -84,13 +84,14 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
       CHECK_EQUAL(count_wrong(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
       for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + contribution(index, rank, i);
       CHECK_OK(&err, port->publish(port->self, &err, after));
-      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* publish() allows its reuse */
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* may be overwritten after publish() */
     }
   }
   rn_scan_destroy(&scan);
 }
 
-/* Checks the state that the last rank sends to the first, from memory that it then overwrites. */
+/* Checks the state that the last rank sends to the first one. The last rank overwrites the memory
+ * of the state as soon as rn_wraparound_send() has returned. */
 static void a_wraparound_state_stays(const rn_grid *grid, int rank, int size) {
   for (int round = 0; round < size; round++) {
     delay_rank(rank, round, size);

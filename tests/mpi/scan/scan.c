@@ -19,8 +19,8 @@ static rn_err err;
 static rn_comm_thread *thread; /* NULL: progress only by polls */
 static uint64_t bits;          /* hash of all results so far */
 
-/* Scans of a pipeline stage: sequences (micro-batches), each with `heads` states, in segments.
- * Forward runs `ahead` units ahead of backward. */
+/* Parameters of the scans of a pipeline stage. `sequences` is the number of micro-batches, each
+ * with `heads` states; forward runs `ahead` units ahead of backward. */
 typedef struct stage_case {
   int sequences, segments, layers, heads, ahead;
   int64_t matrix;
@@ -60,7 +60,7 @@ static int heads_of(const stage_case *c, int sequence) {
   return sequence > 0 && sequence == c->sequences - 1 ? (c->heads + 1) / 2 : c->heads;
 }
 
-/* Returns an element of the initial state of a sequence, which is drawn as piece -1. */
+/* Returns an element of the initial state of a sequence, generated like a value of piece -1. */
 static double start_of(const stage_case *c, scan_index at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
@@ -217,7 +217,7 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   rn_scan_destroy(&scan);
 }
 
-/* `without` is the hash of the results of the same scans without the thread. */
+/* Checks that results with the thread have the hash `without` of the results without it. */
 static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid, stage_case c,
                                      int size, int rank, uint64_t without) {
   for (int wait = RN_COMM_THREAD_OWN_CORE; wait <= RN_COMM_THREAD_PERIODIC; wait++) {

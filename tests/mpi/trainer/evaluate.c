@@ -133,9 +133,9 @@ static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model 
   footer->header->tokenizer = bytes_tokenizer;
 }
 
-/* Returns the sum of the losses of a text with targets [first, first + n), in windows of `length`
- * tokens that begin every `stride`. The loss of a window's last targets is that of the window,
- * less that of the tokens before them. */
+/* Returns the sum of the losses of targets [first, first + n), computed in windows of `length`
+ * tokens that begin every `stride` tokens. A window contributes only the targets that no earlier
+ * window contained: its loss less that of its earlier targets. */
 static double loss_in_windows(const rn_spec *spec, int64_t first, int64_t n, int length,
                               int stride) {
   double sum = 0;
@@ -226,8 +226,8 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
   rn_options_free(&config);
 }
 
-/* Numbers of targets: those of full sequences; of full sequences and a last one with a single
- * target; of one sequence that is shorter than T. */
+/* Numbers of targets: three full sequences; two full sequences and one with a single target; one
+ * sequence that is shorter than T. */
 static const int64_t targets_of[] = {3 * T, 2 * T + 1, T - 11};
 enum { LENGTHS = sizeof targets_of / sizeof targets_of[0] };
 

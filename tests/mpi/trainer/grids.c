@@ -5,9 +5,9 @@
  * 1e-4.
  *
  * Invalid grids are refused with the right message. Arguments: "segments K" runs one step with K
- * segments on every grid that the ranks suffice for; "thin" runs fewer steps, for tests of all
- * kernel sets and GEMM backends (tests/support/sets.h); "attention" trains a model half of whose
- * layers are attention layers, on a few layouts.
+ * segments on every grid for which there are enough ranks; "thin" runs fewer steps, for tests of
+ * all kernel sets and GEMM backends (tests/support/sets.h); "attention" trains a model half of
+ * whose layers are attention layers, on a few layouts.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@
 enum { LAYERS = 6, BATCH = 24, TOKENS = 40, STEPS = 20, THIN_STEPS = 3, WINDOW = 7 };
 
 static rn_err err;
-static bool attention; /* half of the layers are attention layers, with a window if tied */
+/* Half of the layers are attention layers; they have a window if embeddings are tied. */
+static bool attention;
 
 typedef struct grid_case {
   int data, pipeline, sequence, segments, microbatches;

@@ -1,6 +1,7 @@
 /*
- * Checks that estimating the time of a plan needs little memory for any model. The largest preset
- * is measured with smaller widths, a small model with its own. The plan reports what was measured.
+ * Checks that estimating the time of a plan needs little memory for any model. The time is measured
+ * on layers with reduced widths for the largest preset, and with unchanged widths for a small
+ * model. The plan reports the measured widths.
  */
 #include "tests/support/check.h"
 #include "trainer/estimate/plan_time.h"

@@ -40,8 +40,8 @@ static void load(int ranks, Retnet__Config **config) {
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
 }
 
-/* The formula: a pipeline of two stages is idle for F + B - W and busy for m K (F + B + W), here
- * with F = B = W = 1. */
+/* By the formula, a pipeline of two stages is idle for F + B - W and busy for m K (F + B + W). Here
+ * F = B = W = 1. */
 static void idle_time_matches_the_schedule(rn_run *run) {
   enum { UNITS = SEQUENCES * SEGMENTS };
   rn_profile profile = {
@@ -111,7 +111,7 @@ static int read_spans(const json_t *events, int rank, span *out) {
   return count;
 }
 
-/* The trace has times with three decimals. */
+/* Tolerance in microseconds: times in the trace are rounded to three decimals. */
 static const double rounding = 0.01;
 
 static void spans_nest(span *s, int count) {

@@ -114,7 +114,7 @@ static void second_run(rn_world *world, const layout_case *c, const char *backen
   rn_options_free(&config);
 }
 
-/* Receives the tokens of completions. */
+/* Collects the generated tokens of each prompt. */
 typedef struct record {
   int32_t (*token)[TOKENS]; /* [PROMPTS] */
   int count[PROMPTS];
@@ -214,7 +214,7 @@ static void walk(rn_world *world) {
                                      {1, 2, 1, 2, 2, 1, 1, "model.tie_embeddings=true"},
                                      {2, 1, 1, 1, 1, 1, 2, "run.reproducible=true"},
                                      {1, 1, 2, 1, 2, 1, 1, "data.carry_state=true"}};
-  /* The middle stage has neither end of the tied embedding. */
+  /* The middle stage contains neither the embedding nor the head, which share weights. */
   static const layout_case on_3[] = {
       {1, 3, 1, 2, 1, 1, 3, "model.tie_embeddings=true"},
       {1, 3, 1, 1, 1, 3, 1, "run.reproducible=true model.tie_embeddings=true"}};

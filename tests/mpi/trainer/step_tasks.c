@@ -87,7 +87,8 @@ static void check_phases(const rn_step_cost *cost) {
   CHECK_EQUAL(counted("backward", NULL), modelled(cost, RN_COST_BACKWARD, RN_COST_WEIGHT, NULL));
   CHECK_EQUAL(counted("step", update[0]),
               modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[0]));
-  /* Here each tensor has separate blocks, so that there may be a few more tasks. */
+  /* A block contains elements of one tensor only, so that there may be a few more tasks than
+   * modelled. */
   for (int i = 1; i < 3; i++) {
     const int64_t whole = modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[i]);
     CHECK(counted("step", update[i]) >= whole && counted("step", update[i]) <= whole + 40);

@@ -1,6 +1,7 @@
 /* Checks waiting for work on rank 0 and on all ranks. While ranks wait for rank 0, they count
- * progress units only if its work does, and rank 0 returns the failure of its work. A wait ends
- * when the work of the last rank ends. If any rank is asked to stop, the work on rank 0 sees it. */
+ * progress units only if the work on rank 0 counts them. Rank 0 returns the failure of its work. A
+ * wait for work on all ranks ends when the last rank has completed its work. If any rank is asked
+ * to stop, the work on rank 0 is asked to stop. */
 #include "comm/world/collective_wait.h"
 
 #include <pthread.h>

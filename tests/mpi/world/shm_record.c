@@ -1,5 +1,5 @@
-/* Checks that the next start removes recorded shared memory if its process on this host is dead,
- * and nothing else. */
+/* Checks that the next start removes exactly the recorded shared memory whose process ran on this
+ * host and is dead. */
 #include "comm/world/shm_record.h"
 
 #include <fcntl.h>
