@@ -56,7 +56,7 @@ static void cut_end(copy *c) {
   c->length = draw(c, c->length + 1);
 }
 
-/* Inserts a copy of a random piece directly after it. */
+/* Duplicates a random piece: inserts the copy directly after the original. */
 static void double_piece(copy *c) {
   if (c->length == 0) return;
   const size_t at = draw(c, c->length), bytes = 1 + draw(c, c->length - at);

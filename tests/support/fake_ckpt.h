@@ -26,9 +26,9 @@ Retnet__Manifest fake_head(int64_t step);
 
 /**
  * Creates a staging directory, writes a checkpoint to it with `parts` writers, and commits it.
- * `cut` seeds how tensors are cut into slices and which writer gets each slice. If `cut` is odd,
- * some writers append to the file of the previous writer, and the reports are passed in reverse
- * order.
+ * `cut` is the random seed that determines how tensors are cut into slices and which writer gets
+ * each slice. If `cut` is odd, some writers append to the file of the previous writer, and the
+ * reports are passed in reverse order.
  */
 rn_status fake_save(rn_err *err, const char *run_dir, int64_t step, uint64_t seed, int parts,
                     uint64_t cut);

@@ -1,8 +1,8 @@
 /**
  * Selects the kernel set and the GEMM backend of a test.
  *
- * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; by default a test uses the same ones as the
- * programs.
+ * RN_TEST_KERNELS and RN_TEST_PRODUCTS name them; by default a test uses those that the programs
+ * use.
  */
 #ifndef RN_TESTS_SUPPORT_SETS_H
 #define RN_TESTS_SUPPORT_SETS_H

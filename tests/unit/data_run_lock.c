@@ -1,5 +1,5 @@
-/* Checks that a run directory has one owner: a live owner keeps it, and exactly one job replaces
- * a dead one. */
+/* Checks that a run directory has one owner: a live owner keeps it, and exactly one job replaces a
+ * dead owner. */
 #include "data/run/run_lock.h"
 
 #include <glob.h>

@@ -1,5 +1,5 @@
 /* Checks that a damaged or malicious tokenizer file is refused with a message that names it, and
- * that a packed one is identified by its hash. */
+ * that a packed tokenizer is identified by its hash. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -126,7 +126,7 @@ static void skinny_gemm_adds_in_order(const rn_kernels *kernels, int m, int n, i
   static rn_bf16 bf16s[MAX];
   static float x_fp64[MAX];
   const bool vector_set = strcmp(kernels->name, "ref") != 0, fused = vector_set || ref_is_fused();
-  /* With -march, vectors may be wider than those of the set. */
+  /* With -march, RN_VEC may be larger than the vectors of the kernel set. */
   const int own = strcmp(kernels->name, "avx512") == 0 ? 16 : vector_set ? 8 : RN_VEC;
   const int lanes = own > RN_VEC ? own : RN_VEC;
   for (int i = 0; i < n * k; i++)

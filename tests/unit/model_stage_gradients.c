@@ -90,8 +90,8 @@ static double slope_along(trial *t, const rn_param *param, const rn_real *varian
   return (ahead - behind) / (2 * h);
 }
 
-/* Rows of a whole number of pages, which are padded. Checks the slope in one direction per
- * parameter, since there are too many elements. */
+/* Rows of a whole number of pages are padded. Checks the slope in one direction per parameter,
+ * since there are too many elements. */
 static void wide_rows(void) {
   enum { PAGE = 4096 / sizeof(double) };
   rn_spec spec = test_spec();

@@ -1,7 +1,7 @@
 /*
- * Checks the search for a checkpoint if not all ranks see it. All ranks then wait and do not rename
- * it: it is found if it appears in time; otherwise an error names a rank that does not see it. A
- * checkpoint is renamed to step-N.bad only if all ranks have read it and found it invalid. A
+ * Checks the search for a checkpoint that some ranks do not see. All ranks then wait, and none
+ * renames it. It is found if all ranks see it in time; otherwise an error names a rank that does
+ * not. A checkpoint is renamed to step-N.bad only if all ranks have read it and found it invalid. A
  * checkpoint that lacks a file on all ranks is skipped.
  */
 #include "trainer/checkpoint/checkpoint_find.h"
