@@ -58,7 +58,7 @@ static rn_status see_ids(void *self, rn_err *why, const int32_t *id, size_t coun
   return RN_OK;
 }
 
-/* Reads the file. Returns whether all ids are valid and an error message contains `stem`. */
+/* Reads the file. Returns whether all ids are valid and an error, if any, names `stem`. */
 static bool survives(const char *path, const char *stem, rn_token_format format) {
   rn_err why = {0};
   bool sound = true;

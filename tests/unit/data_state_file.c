@@ -1,5 +1,5 @@
-/* Checks that a state file gives back what was written, that a changed bit of each byte and every
- * missing byte is noticed, and that a message with a valid checksum but wrong counts is refused. */
+/* Checks that a state file gives back what was written, that a flipped bit in any byte and missing
+ * bytes are noticed, and that a message with a valid checksum but wrong counts is refused. */
 #include "data/state/state_file.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Checks malicious tokenizer files: a pattern must divide the text into pieces that cover it, or
- * else is refused, and so are tokens that are too long. */
+/* Checks malicious tokenizer files. A pattern must be refused unless it divides the whole text into
+ * pieces, and a token that is too long must be refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -118,7 +118,7 @@ static void check_table(bool bf16) {
     p.m = test_draw_size(&sizes, key, 4 * i);
     p.n = test_draw_size(&sizes, key, 4 * i + 1);
     p.k = test_draw_size(&sizes, key, 4 * i + 2);
-    /* Some libraries treat vectors separately. */
+    /* Some libraries use other code for matrices with a single row or column. */
     if (i % 10 == 7) p.m = 1;
     if (i % 10 == 8) p.n = 1;
     if (i % 10 == 9) p.k = 1;

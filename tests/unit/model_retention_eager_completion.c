@@ -19,7 +19,8 @@ typedef struct fake {
   int polls_until, polls, ends, publishes, early; /* early: scans ended after their state arrived */
   rn_scan_direction direction;
   int layer;
-  int waited, done; /* reverse scans that ended before, or after, these weight gradients */
+  /* Reverse scans that ended before (waited) or after (done) the deferrable weight gradients. */
+  int waited, done;
   const test_model *model;
   int64_t count;
   rn_real published[8][STATE];
@@ -98,8 +99,8 @@ static void run(test_model *m, fake *f, int polls_until, bool publishes) {
   rn_layer_stack_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->publishes, publishes ? 2 * m->spec.layers : 0);
-  /* With several threads, one that finds no tile of other products may compute weight gradients
-   * earlier. */
+  /* With several threads, a thread that finds no tile of other products may compute weight
+   * gradients earlier. */
   if (polls_until == 0 && rn_threads() == 1) CHECK_EQUAL(f->waited, m->spec.layers);
   if (polls_until == NEVER) CHECK_EQUAL(f->done, m->spec.layers);
 }

@@ -1,6 +1,6 @@
 /* Checks that a model that is exported and imported has the same bytes. Models that the other
- * program or this one cannot compute are refused with the key, and damaged or malicious files
- * with their name. */
+ * program or this one cannot compute are refused with a message that names the key, and damaged or
+ * malicious files with a message that names the file. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* Checks that stages get as equal an amount of work as whole layers allow, including head and
- * embedding. A given split is used, and an invalid one is rejected with its key. */
+ * embedding. A given split is used, and an invalid split is rejected with a message that names its
+ * key. */
 #include "tests/support/check.h"
 #include "trainer/layout/layer_split.h"
 

@@ -86,7 +86,7 @@ static void lines_of_later_steps_go(void) {
   }
 }
 
-/* Long lines around the size of the read buffer and above, each between two lines of steps. */
+/* Checks lines about as long as the read buffer and longer, each between two lines of steps. */
 static void long_lines_stay(void) {
   static const size_t lengths[] = {(1 << 20) - 60, (1 << 20) - 30, 1 << 20, (5 << 20) + 7};
   const size_t room = (size_t)9 << 20;

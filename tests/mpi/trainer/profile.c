@@ -83,7 +83,7 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled,
 typedef struct span {
   const char *name;
   double begin, end, inner;
-  int unit; /* microbatch SEGMENTS + segment, or -1 if it has no unit */
+  int unit; /* microbatch * SEGMENTS + segment, or -1 if it has no unit */
 } span;
 
 static int by_begin(const void *a, const void *b) {
