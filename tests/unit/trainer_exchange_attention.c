@@ -1,6 +1,6 @@
 /* Checks that a transformer is exported as LlamaForCausalLM, and a hybrid as fla's
  * RetNetForCausalLM with `attn`; that both have the same bytes after an import; and that models
- * that either program cannot compute are refused with a message that names the key. */
+ * that one of the two programs cannot compute are refused with a message that names the key. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
