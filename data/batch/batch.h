@@ -1,6 +1,6 @@
 /**
- * A batch holds tokens of a few sequences in the layout that the model takes: inputs, targets, and
- * positions in documents.
+ * A batch holds the tokens of a few sequences in the layout that the model requires: inputs,
+ * targets, and positions in documents.
  *
  * A rank holds the segment [first, last) of every sequence; it reads the sequence from its start to
  * find the documents that begin before the segment.

@@ -8,7 +8,8 @@
 
 #include "proto/base/arena.h"
 
-/* Sums of integer weights up to this are exact in a double, and twice as much fits into 64 bits. */
+/* Maximum sum of the integer weights. Up to this value sums are exact in a double, and products
+ * with 2 * RN_MIX_MAX_SOURCES fit into 64 bits. */
 #define MAX_TOTAL (INT64_C(1) << 50)
 
 static int64_t gcd(int64_t a, int64_t b) {
@@ -20,7 +21,8 @@ static int64_t gcd(int64_t a, int64_t b) {
   return a;
 }
 
-/* True if all weights are integers after multiplication by `scale`, up to rounding; sets them. */
+/* True if all weights times `scale` are integers, up to rounding; stores these integers in
+ * `out`. */
 static bool scale_exactly(const double *weight, int sources, double scale, int64_t *out) {
   double sum = 0;
   for (int i = 0; i < sources; i++) {
@@ -33,7 +35,7 @@ static bool scale_exactly(const double *weight, int sources, double scale, int64
   return true;
 }
 
-/* Weights that are no decimals: rounded to a multiple of the sum / MAX_TOTAL. */
+/* Rounds weights for which no scale is exact to multiples of about sum / MAX_TOTAL. */
 static void scale_nearly(const double *weight, int sources, int64_t *out) {
   double max = 0, sum = 0;
   for (int i = 0; i < sources; i++) max = weight[i] > max ? weight[i] : max;
@@ -78,7 +80,8 @@ void rn_mix_destroy(rn_mix *mix) {
   *mix = (rn_mix){0};
 }
 
-/* Samples until source i is as far ahead as it may be, if it is not taken from now on. */
+/* Returns the number of further samples after which source i, if none of them is taken from it, is
+ * as far behind its share as the bound allows. */
 static double slack(const rn_mix *m, int i) {
   const double margin = (double)m->total / (2 * m->sources - 2);
   return ((double)(m->total - m->behind[i]) - margin) / (double)m->weight[i];

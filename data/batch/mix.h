@@ -1,13 +1,14 @@
 /**
- * A mixture of sources: which source each sample comes from, and which of its samples it is.
+ * Defines a mixture of sources: from which source each sample of the mixture comes, and its index
+ * in that source.
  *
  * The source of sample g is a pure function of the weights and g. Of the first G samples, every
  * source i has |count_i - G weight_i / sum| <= 1 - 1/(2 n - 2) for n sources: less than one sample
  * more or fewer than its share.
  *
- * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980): of the sources
- *         that are behind their share by at least 1/(2 n - 2) with the next sample, the one that
- *         reaches the upper bound first is next.
+ * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980): among the
+ * sources that are behind their share by at least 1/(2 n - 2) if the next sample is counted, takes
+ * the source that would reach the upper bound first.
  */
 #ifndef RN_DATA_BATCH_MIX_H
 #define RN_DATA_BATCH_MIX_H
@@ -22,7 +23,7 @@ enum { RN_MIX_MAX_SOURCES = 1024 };
 typedef struct rn_mix {
   int sources;
   int64_t *weight; /* integers in the ratio of the weights */
-  int64_t total;   /* their sum: the order of the sources has this period */
+  int64_t total;   /* sum of `weight`; the order of the sources repeats with this period */
   int64_t *behind; /* total * (share at `position` - count): 0 at the beginning of a period */
   int64_t *count;  /* samples of each source before `position` */
   int64_t position;
@@ -36,12 +37,12 @@ typedef struct rn_mix_sample {
 
 /**
  * Creates a mixture of 1 to RN_MIX_MAX_SOURCES sources; weights are positive and finite. Weights
- * with up to nine decimals are kept exactly. Errors: RN_ERR_MEMORY.
+ * with up to nine decimal places are represented exactly. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_mix_create(rn_err *err, const double *weight, int sources, rn_mix *out);
 void rn_mix_destroy(rn_mix *mix);
 
-/** Returns sample g. Cheapest for the sample after the one before; the result is the same. */
+/** Returns sample g, in any order of calls. Fastest if g is one more than in the previous call. */
 rn_mix_sample rn_mix_sample_at(rn_mix *mix, int64_t g);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct builder {
   rn_build_ids ids;
   rn_encode_queue *queue; /* NULL: without a tokenizer */
   rn_build_split split;
-  rn_tokens tokens; /* of a piece of a token file */
+  rn_tokens tokens; /* ids of a piece of a token file */
 } builder;
 
 static rn_status take_tokens(void *self, rn_err *err, const rn_tokens *tokens, bool begins,
@@ -28,7 +28,7 @@ static rn_status take_tokens(void *self, rn_err *err, const rn_tokens *tokens, b
   return rn_build_split_add(err, &b->split, tokens, begins);
 }
 
-/* Ids of token files count as the text that the tokenizer makes of them. */
+/* Counts each id of a token file as the number of text bytes to which the tokenizer decodes it. */
 static rn_status add_text_bytes(rn_err *err, builder *b, const rn_document_piece *piece) {
   const void *ignored = NULL;
   b->tokens.count = 0;
@@ -58,7 +58,7 @@ static rn_status take_piece(void *self, rn_err *err, const rn_document_piece *pi
   return rn_encode_queue_add(err, b->queue, piece->bytes, piece->count, piece->ends);
 }
 
-/* True for NAME.idx if NAME.bin, with which it is read, is also an input. */
+/* True for NAME.idx if NAME.bin is also an input, because reading NAME.bin also reads its index. */
 static bool is_index_of_input(const rn_build_options *options, const char *input) {
   const rn_path data = rn_token_file_sibling(input, ".bin");
   if (data.text[0] == '\0' || strcmp(data.text, input) == 0) return false;
@@ -128,7 +128,8 @@ static rn_status write_splits(rn_err *err, builder *b, const char *folder) {
   return write_tokenizer(err, b, folder);
 }
 
-/* Adds up the sizes of the inputs; returns the bytes of a token of the first llm.c file. */
+/* Adds up the sizes of the inputs; returns the size of a token, in bytes, in the first llm.c
+ * file. */
 static int measure_inputs(builder *b) {
   const rn_source_options source = source_options(b);
   rn_source_counts counts = {0};

@@ -6,7 +6,7 @@
 #include "data/file/little_endian.h"
 #include "data/tokenizer/bytes.h"
 
-/* Name in shards of a tokenizer that nobody gave. */
+/* Name that shards record if no tokenizer was given. */
 static const char no_tokenizer[] = "tokens";
 
 /* The vocabulary of token files that came without a tokenizer. */
@@ -23,7 +23,8 @@ static vocabulary vocabulary_of(const rn_build_options *options, int llmc_bytes)
   return v;
 }
 
-/* Without a separator, the document token is one more id. */
+/* Uses ids without a tokenizer. If there is no separator, a new id after all others becomes the
+ * document token. */
 static rn_status use_numbers(rn_err *err, vocabulary v, rn_build_ids *ids) {
   const int document = v.separator >= 0 ? v.separator : v.size;
   unsigned char words[8];
@@ -42,7 +43,8 @@ static rn_status use_numbers(rn_err *err, vocabulary v, rn_build_ids *ids) {
   return RN_OK;
 }
 
-/* Llama 3 has different tokens before and after a text; llm.c writes the one before it. */
+/* Returns the separator of llm.c files with the Llama 3 tokenizer. Llama 3 has different tokens for
+ * the start and the end of a text; llm.c writes the token for the start. */
 static int32_t find_separator_llama3(const rn_tokenizer *t) {
   for (int i = 0; i < t->specials; i++) {
     if (strcmp(t->special[i].text, "<|begin_of_text|>") == 0) return t->special[i].id;

@@ -1,7 +1,7 @@
 /**
- * What the ids of a build mean. They are those of a tokenizer; or, if all inputs are token files,
- * just numbers below --vocab-size. For llm.c files without either, they are those of GPT-2 (u16) or
- * Llama 3 (u32), which are all that llm.c writes.
+ * Determines the meaning of the ids of a build. They are the ids of a tokenizer or, if all inputs
+ * are token files, just numbers below --vocab-size. If neither option is given for llm.c files,
+ * they are the ids of GPT-2 (u16) or Llama 3 (u32), because llm.c writes no others.
  */
 #ifndef RN_DATA_TEXT_BUILD_IDS_H
 #define RN_DATA_TEXT_BUILD_IDS_H
@@ -19,10 +19,11 @@ typedef struct rn_build_ids {
 } rn_build_ids;
 
 /**
- * Opens the tokenizer, if there is one. `llmc_bytes`: bytes of a token of the first llm.c file
- * among the inputs; 0: there is none.
+ * Opens the tokenizer, if there is one. `llmc_bytes` is the size of a token, in bytes, in the first
+ * llm.c file among the inputs; 0: there is none.
  *
- * Ownership: rn_build_ids_close must be called even after a failure. `kind` uses the strings here.
+ * Ownership: rn_build_ids_close must be called even after a failure. `kind` is valid until
+ *            then, because its name belongs to the tokenizer.
  * Errors:    RN_ERR_USAGE naming an option; those of opening the tokenizer.
  */
 rn_status rn_build_ids_open(rn_err *err, const rn_build_options *options, int llmc_bytes,

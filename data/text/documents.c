@@ -16,7 +16,7 @@ typedef struct documents {
   void *self;
   rn_document_counts *counts;
   rn_unpack *unpack;
-  /* lines: beginning of the line whose end is not read yet */
+  /* for JSON lines: start of the line whose end is not read yet */
   char *line;
   size_t line_count, line_capacity;
   int64_t line_index;

@@ -15,7 +15,8 @@ typedef struct rn_document_piece {
   const char *name;  /* for messages */
   const char *bytes; /* [count], or NULL */
   size_t count;
-  bool begins, ends; /* `ends` is not set for ids: the next document begins, or the input ends */
+  bool begins, ends; /* for ids, `ends` is never set: a document ends where the next one begins, or
+                        with the input */
   const int32_t *id; /* [count], if bytes is NULL */
 } rn_document_piece;
 

@@ -10,7 +10,7 @@
 enum { SEGMENT_BYTES = 1 << 18, BATCH_BYTES = 1 << 20, SEGMENTS = 4096 };
 
 typedef struct segment {
-  size_t offset, count; /* of the segment in `text` */
+  size_t offset, count; /* position and size of the segment in `text` */
   bool begins, ends;    /* true if a document begins or ends here */
   rn_tokens tokens;
 } segment;
@@ -37,7 +37,7 @@ rn_status rn_encode_queue_create(rn_err *err, const rn_tokenizer *tokenizer, con
   q->tokenizer = tokenizer;
   q->visitor = visitor;
   q->threads = omp_get_max_threads();
-  q->may_cut = special == NULL; /* a special token may contain blanks */
+  q->may_cut = special == NULL; /* no cuts with special tokens, which may contain blanks */
   q->next_try = SEGMENT_BYTES;
   q->begins = true;
   rn_status status =
@@ -114,7 +114,7 @@ static rn_status complete(rn_err *err, rn_encode_queue *q, size_t count, bool en
   return q->segments == SEGMENTS || q->open >= batch ? rn_encode_queue_flush(err, q) : RN_OK;
 }
 
-/* Cuts the open segment if it is long. If it has no place to be cut, tries again at twice its
+/* Cuts the open segment if it is long. If it cannot be cut anywhere, tries again at twice its
  * size. */
 static rn_status cut_open(rn_err *err, rn_encode_queue *q) {
   const size_t length = q->text.count - q->open;

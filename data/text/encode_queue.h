@@ -1,6 +1,7 @@
 /**
  * Encodes documents with all threads and passes their tokens to a visitor in order. Long documents
- * are cut where the tokenizer allows it; memory is bounded unless a text has no such place.
+ * are cut where the tokenizer allows it. Memory is bounded unless a text has no position where it
+ * may be cut.
  */
 #ifndef RN_DATA_TEXT_ENCODE_QUEUE_H
 #define RN_DATA_TEXT_ENCODE_QUEUE_H
@@ -9,8 +10,8 @@
 
 #include "data/tokenizer/tokenizer.h"
 
-/** Receives the tokens of documents in order; `begins` and `ends`: the first and last call of a
- * document. */
+/** Receives the tokens of documents in order; `begins` is true in the first call of a document,
+ * `ends` in the last. */
 typedef struct rn_queue_visitor {
   rn_status (*visit)(void *self, rn_err *err, const rn_tokens *tokens, bool begins, bool ends);
   void *self;

@@ -24,7 +24,7 @@ static bool ends_with(const char *text, const char *end) {
   return length >= tail && strcasecmp(text + length - tail, end) == 0;
 }
 
-/* A compressed file of another format is read as plain bytes, but counted for a warning. */
+/* Counts a file whose compression is not supported, for a warning; it is read as plain bytes. */
 static void count_compressed(const walk *w, const char *path) {
   static const char *const ends[] = {".bz2", ".xz",  ".lzma", ".lz4", ".lz",
                                      ".br",  ".zip", ".7z",   ".rar", ".tgz"};
@@ -36,7 +36,7 @@ static void count_compressed(const walk *w, const char *path) {
   }
 }
 
-/* Parquet begins with four known letters. */
+/* Fails for a Parquet file, which begins with "PAR1". */
 static rn_status refuse_parquet(rn_err *err, const char *path) {
   char head[4];
   rn_err ignored = {0};
@@ -107,7 +107,8 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   return RN_OK;
 }
 
-/* An empty file that the user did not name is text: it is skipped and counted. */
+/* Returns the format in which a file is read. An empty file that the user did not name is treated
+ * as text, so it is skipped and counted. */
 static rn_token_format format_of(const walk *w, const char *path, bool named) {
   struct stat info;
   const bool empty = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
@@ -124,7 +125,7 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
     return RN_OK;
   }
   if (w->options->tokens != NULL && w->options->tokens->no_text && ends_with(path, ".pkl")) {
-    w->counts->left_out++; /* nanoGPT's meta.pkl: a table of characters, in Python's own format */
+    w->counts->left_out++; /* nanoGPT's meta.pkl: a table of characters, pickled by Python */
     return RN_OK;
   }
   if (w->visit == NULL) return measure_file(err, w, path);

@@ -28,9 +28,10 @@ typedef struct rn_source_counts {
   int64_t compressed; /* files whose names end in an unsupported compressed format (.xz, ...); they
                          are read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
-  int64_t headerless; /* .bin files that were read as text, but might hold tokens of nanoGPT */
+  int64_t headerless; /* .bin files read as text that might hold tokens in nanoGPT's format */
   char first_headerless[RN_PATH_BYTES];
-  int llmc_bytes; /* bytes of a token of the first llm.c file (rn_source_measure only); 0: none */
+  int llmc_bytes; /* size of a token of the first llm.c file (set by rn_source_measure only); 0:
+                     none */
 } rn_source_counts;
 
 /**

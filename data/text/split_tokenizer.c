@@ -5,7 +5,7 @@
 
 #include "data/tokenizer/bytes.h"
 
-/* True if the tokenizer has a file; its name then begins with its kind. */
+/* True if the tokenizer has a file. In that case `name` begins with the kind of the tokenizer. */
 static bool has_file(const char *name) {
   static const char *const kinds[] = {"tiktoken:", "hf:", "spm:"};
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {

@@ -1,4 +1,4 @@
-/** Keeps tokens that are needed later in a compressed temporary file. */
+/** Stores tokens in a compressed temporary file until they are needed. */
 #ifndef RN_DATA_TEXT_SPOOL_H
 #define RN_DATA_TEXT_SPOOL_H
 

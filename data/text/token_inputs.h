@@ -1,23 +1,25 @@
-/** Token files among the inputs of a build: which files they are, and how their ids are read. */
+/** Determines which inputs of a build are token files, and how their ids are read. */
 #ifndef RN_DATA_TEXT_TOKEN_INPUTS_H
 #define RN_DATA_TEXT_TOKEN_INPUTS_H
 
 #include "data/tokens/token_file.h"
 
 typedef struct rn_token_inputs {
-  rn_token_format format; /* of all inputs; RN_FORMAT_AUTO: each by its name and content */
+  rn_token_format format; /* format of all inputs; RN_FORMAT_AUTO: determined by name and content of
+                             each file */
   rn_token_rules rules;
-  bool headerless;          /* a .bin without a header holds tokens, if format is RN_FORMAT_AUTO */
-  bool no_text;             /* there is no tokenizer for text */
+  bool headerless; /* if format is RN_FORMAT_AUTO: read a .bin without a header as tokens */
+  bool no_text;    /* text cannot be read, because there is no tokenizer */
   int32_t separator_llama3; /* separator of llm.c files with u32 tokens */
-  rn_path last_shard;       /* the llm.c file that was read last; its last document may go on */
+  rn_path last_shard; /* the llm.c file that was read last; its last document may continue in the
+                         next file */
 } rn_token_inputs;
 
 /** Returns the format in which a file is read: never RN_FORMAT_AUTO. */
 rn_token_format rn_token_inputs_format(const rn_token_inputs *tokens, const char *path);
 
-/** True if a file that was found in a folder is not read by itself: it has another extension than
- * token files if a token format was given, or it is the index of a .bin. */
+/** True if a file that was found in a folder is skipped: if a token format was given, every file
+ * without the extension .bin; with RN_FORMAT_AUTO, the index of a .bin. */
 bool rn_token_inputs_skips(const rn_token_inputs *tokens, const char *path);
 
 /** Reads a token file. Errors: those of rn_token_file_read. */

@@ -85,7 +85,8 @@ void rn_bpe_add_pair(rn_bpe *bpe, rn_bpe_pair pair) {
   *slot = pair;
 }
 
-/* Counts the pairs of tokens whose bytes join to those of token `id`; adds them if `add`. */
+/* Counts the pairs of tokens whose concatenated bytes are those of token `id`; adds these pairs if
+ * `add` is true. */
 static size_t splits_of(rn_bpe *bpe, int32_t id, bool add) {
   const rn_token *token = &bpe->table->token[id];
   const unsigned char *bytes = rn_token_bytes(bpe->table, id);

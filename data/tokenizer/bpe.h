@@ -3,7 +3,7 @@
  *
  * Encoding starts with the ids of the single bytes. It repeatedly merges the adjacent pair with the
  * lowest rank (of equal ranks, the leftmost pair) until no pair has a rank. With `whole_first`, a
- * piece whose bytes are a token becomes that token, even if merging would not produce it.
+ * piece that equals the bytes of a token becomes that token, even if merging would not produce it.
  */
 #ifndef RN_DATA_TOKENIZER_BPE_H
 #define RN_DATA_TOKENIZER_BPE_H
@@ -57,8 +57,9 @@ void rn_bpe_free(rn_bpe *bpe);
 
 /** Workspace of merging; grows with the longest piece. Zero-initialise. */
 typedef struct rn_bpe_work {
-  int32_t *id;           /* [capacity] id of the part that begins at each position */
-  uint32_t *next, *prev; /* [capacity] positions of the adjacent parts */
+  int32_t *id; /* [capacity] id of the part (a byte, or a token merged so far) that begins at each
+                  position */
+  uint32_t *next, *prev; /* [capacity] positions of the next and the previous part */
   uint32_t *rank; /* [capacity] rank of the pair that begins at each position; UINT32_MAX: none */
   size_t capacity;
   uint64_t *heap; /* [heap_capacity] rank << 32 | position */

@@ -1,5 +1,5 @@
-/* Merges the bytes of a piece into tokens. The parts form a linked list; each is identified by the
- * position of its first byte. */
+/* Merges the bytes of a piece into tokens. The parts of the piece (bytes, and tokens merged so far)
+ * form a linked list; each is identified by the position of its first byte. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +41,8 @@ static uint32_t rank_of(const rn_bpe *bpe, int32_t left, int32_t right) {
   return bpe->pair[rn_bpe_pair_slot(bpe, left, right)].rank;
 }
 
-/* Sets the rank of the pair that begins at `at`; no pair begins at the last part. */
+/* Sets the rank of the pair that begins at `at`; UINT32_MAX for the last part, which has no
+ * successor. */
 static void set_rank(const rn_bpe *bpe, rn_bpe_work *w, uint32_t at, uint32_t count) {
   const uint32_t next = w->next[at];
   w->rank[at] = next < count ? rank_of(bpe, w->id[at], w->id[next]) : RN_BPE_NO_RANK;

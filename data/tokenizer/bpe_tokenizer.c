@@ -15,7 +15,7 @@ struct rn_bpe_tokenizer {
   rn_bpe bpe;
 };
 
-/* A cache of the ids of recent pieces, because words repeat. A new piece replaces the one in its
+/* Caches the ids of recent pieces, because words repeat. A new piece replaces the piece in its
  * slot. */
 enum { CACHE_SLOTS = 1 << 15, CACHED_BYTES = 31, CACHED_IDS = 7 };
 

@@ -11,12 +11,13 @@ typedef struct rn_hf_fields {
   json_t *vocab;       /* the id of each token, written in the alphabet of hf_alphabet.h */
   json_t *merges;      /* "LEFT RIGHT", the lowest rank first */
   json_t *special;     /* the id of each special token */
-  const char *pattern; /* for Oniguruma; NULL: that of GPT-2, which ByteLevel has */
-  bool whole_first;    /* a piece that is a token is that token */
+  const char *pattern; /* pattern in Oniguruma's syntax; NULL: the pattern of GPT-2, which ByteLevel
+                          contains */
+  bool whole_first;    /* a piece that equals a token is not merged but becomes that token */
 } rn_hf_fields;
 
-/** Returns the text; the caller frees it. NULL: out of memory. The values still belong to the
- * caller. */
+/** Returns the text of tokenizer.json, or NULL if out of memory. Ownership: the caller frees the
+ * text, and still owns the values of `fields`. */
 char *rn_hf_compose(const rn_hf_fields *fields);
 
 /**

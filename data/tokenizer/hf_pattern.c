@@ -8,9 +8,9 @@ enum { MAX_DEPTH = 64 };
 
 /* State of the translation of a pattern. */
 typedef struct walk {
-  const char *at; /* position in the pattern */
+  const char *at; /* current position in the pattern */
   rn_text *out;
-  size_t atom;             /* offset of the last atom in out */
+  size_t atom;             /* offset in `out` of the last atom */
   size_t group[MAX_DEPTH]; /* [depth] offsets of the open groups */
   int depth;
 } walk;

@@ -22,8 +22,9 @@ struct rn_pretokenizer_work {
   pcre2_match_data *match;
   pcre2_match_context *context;
   pcre2_jit_stack *stack;
-  rn_text repaired; /* the text with U+FFFD for each bad byte */
-  size_t *bad;      /* [bad_count] positions of these bytes in `repaired`, ascending */
+  rn_text repaired; /* the text with U+FFFD in place of each bad byte, which is not part of
+                       well-formed UTF-8 */
+  size_t *bad;      /* [bad_count] positions in `repaired` of the replaced bytes, ascending */
   size_t bad_count, bad_capacity;
 };
 
@@ -37,7 +38,8 @@ static rn_status library_error(rn_err *err, rn_status status, const char *what, 
   return rn_fail(err, status, "%s: PCRE2: %s", what, (const char *)text);
 }
 
-/* A pattern comes from a file. NEVER_BACKSLASH_C: \C would match a part of a UTF-8 sequence. */
+/* Compiles a pattern, which comes from a file and is not trusted. PCRE2_NEVER_BACKSLASH_C excludes
+ * \C, which would match a part of a UTF-8 sequence. */
 static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p) {
   const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
   int code = 0;
@@ -45,7 +47,8 @@ static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p
   p->code =
       pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count, options, &code, &offset, NULL);
   if (p->code == NULL) return library_error(err, RN_ERR_FORMAT, "the pattern cannot be read", code);
-  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* if not, it is interpreted */
+  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) ==
+           0; /* without JIT, the pattern is interpreted */
   return RN_OK;
 }
 
@@ -152,12 +155,13 @@ static rn_status repair(rn_err *err, rn_pretokenizer_work *w, const unsigned cha
 }
 
 /* Sets `range` to the next match at or after `at`, or to an empty range at the end if there is
- * none. Refuses a match that ends before it begins, or begins before `at`: \K in a group that a
- * lookaround calls makes such matches. */
+ * none. Rejects a match that ends before it begins or begins before `at`, which \K can
+ * produce in a group that is called from a lookaround. */
 static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned char *text,
                             size_t count, size_t at, size_t range[2]) {
   const rn_pretokenizer *p = w->pretokenizer;
-  const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* the text is valid UTF-8 */
+  const uint32_t options =
+      PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* the repaired text is valid UTF-8 */
   int found = p->jit ? pcre2_jit_match(p->code, text, count, at, options, w->match, w->context)
                      : pcre2_match(p->code, text, count, at, options, w->match, w->context);
   if (found == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter uses the heap instead */

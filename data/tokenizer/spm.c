@@ -51,7 +51,8 @@ static bool take_text(void *self, const char *text, size_t count) {
   return rn_text_add(d->err, d->text, text, count) == RN_OK;
 }
 
-/* Decodes runs of ids of the model. A document token that was added to the model has no text. */
+/* Decodes runs of ids of the model. Skips a document token that is not part of the model, because
+ * it has no text. */
 static rn_status decode(rn_err *err, const void *self, const int32_t *id, size_t count,
                         rn_text *text) {
   decoding d = {err, text};

@@ -2,8 +2,9 @@
  * Creates tokenizers for sentencepiece models, which encode and decode with the sentencepiece
  * library.
  *
- * The document token is </s>; if a model has none, an id after all others is added. A model may
- * normalise texts, so decoding does not always return the original text.
+ * The document token is </s>. If a model has no </s>, a new id after all others becomes the
+ * document token. A model may normalise texts, so decoding does not always return the original
+ * text.
  */
 #ifndef RN_DATA_TOKENIZER_SPM_H
 #define RN_DATA_TOKENIZER_SPM_H

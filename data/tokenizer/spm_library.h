@@ -18,7 +18,7 @@ rn_spm_model *rn_spm_model_load(const void *bytes, size_t count, char *reason, s
 /** Destroys the model; accepts NULL. */
 void rn_spm_model_destroy(rn_spm_model *model);
 
-/** Return the number of pieces, and the id of </s>, or -1 if there is none. */
+/** Return the number of pieces, and the id of </s> (-1 if the model has none). */
 int rn_spm_model_pieces(const rn_spm_model *model);
 int rn_spm_model_eos(const rn_spm_model *model);
 

@@ -3,7 +3,7 @@
  *
  * A rank file contains neither its pattern nor its special tokens. They are read from a JSON file
  * in the same folder (NAME.json for NAME.tiktoken, with pattern, special_tokens and end_of_text).
- * Without it, they are known only for OpenAI's r50k_base, cl100k_base and o200k_base, which are
+ * Without that file, only OpenAI's r50k_base, cl100k_base and o200k_base are supported, which are
  * recognised by their content.
  */
 #ifndef RN_DATA_TOKENIZER_TIKTOKEN_H

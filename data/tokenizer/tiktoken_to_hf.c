@@ -21,8 +21,8 @@ static json_t *token_text(const rn_token_table *table, int32_t id, rn_text *text
   return json_stringn(text->bytes, text->count);
 }
 
-/* Special tokens are in the vocabulary too: the tokenizers library ignores the ids of added tokens
- * that are not. */
+/* Special tokens are added to the vocabulary too: for added tokens outside of the vocabulary, the
+ * tokenizers library ignores the given ids. */
 static bool add_token(const rn_token_table *table, int32_t id, rn_text *text,
                       rn_hf_fields *fields) {
   const bool special = table->token[id].kind == RN_TOKEN_SPECIAL;
@@ -82,7 +82,8 @@ static rn_status add_merges(rn_err *err, const rn_token_table *table, const rn_b
   return added ? RN_OK : rn_fail(err, RN_ERR_MEMORY, "out of memory while writing a tokenizer");
 }
 
-/* PreTrainedTokenizerFast adds no tokens of its own to a text. */
+/* Returns the text of tokenizer_config.json. It selects PreTrainedTokenizerFast, because this class
+ * adds no special tokens to a text. */
 static char *config_text(const rn_token_table *table, int32_t document) {
   json_t *config = json_pack("{s:s, s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
                              "clean_up_tokenization_spaces", 0);

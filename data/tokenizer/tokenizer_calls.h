@@ -27,7 +27,8 @@ typedef struct rn_tokenizer_content {
   const rn_tokenizer_calls *calls;
   void *self;
   rn_token_table table;
-  int32_t document; /* id of the document token; -1: there is none, and the next free id is added */
+  int32_t document; /* id of the document token; -1: there is none, so the next free id becomes the
+                       document token */
   bool lossless;
 } rn_tokenizer_content;
 

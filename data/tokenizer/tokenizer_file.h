@@ -1,5 +1,5 @@
 /**
- * The content of a tokenizer, as it is stored in data folders and checkpoints.
+ * Defines how the content of a tokenizer is stored in data folders and checkpoints.
  *
  * The packed form is one zstd frame that holds a Tokenizer message (proto/schema/tokenizer.proto).
  * Its hash, XXH3-64 over kind, settings and content, is stored separately in the data folder or

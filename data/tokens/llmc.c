@@ -9,7 +9,8 @@ enum {
   HEADER_BYTES = 1024,
   MAGIC_U16 = 20240520,
   MAGIC_U32 = 20240801,
-  /* Magic numbers of llm.c are dates; all of these years look like one. */
+  /* Magic numbers of llm.c are dates as decimal numbers. Numbers in this range are taken as magic
+   * numbers. */
   FIRST_MAGIC = 20240000,
   LAST_MAGIC = 20279999
 };
@@ -77,7 +78,7 @@ rn_status rn_llmc_check(rn_err *err, const rn_file *file, rn_token_type *type, i
   return check_size(err, file, *tokens, type->bytes);
 }
 
-/* The digits before ".bin": where they begin; NULL if there are none. */
+/* Returns the start of the digits before ".bin", or NULL if there are none. */
 static const char *shard_digits(const char *path) {
   static const char end[] = ".bin";
   const size_t length = strlen(path);
@@ -102,8 +103,8 @@ rn_status rn_llmc_read(rn_err *err, const rn_file *file, rn_token_reader *r) {
   return rn_token_reader_read(err, r, HEADER_BYTES, tokens);
 }
 
-/* A nanoGPT file that begins with a separator and does not end with one has it before each
- * document, as some scripts write it. */
+/* Determines whether separators precede or follow the documents. If a nanoGPT file begins with a
+ * separator and does not end with one, the separators precede them, as some scripts write it. */
 static rn_status find_place(rn_err *err, const rn_file *file, rn_token_reader *r) {
   unsigned char first[2], last[2];
   RN_TRY(err, rn_file_read(err, file, 0, first, sizeof first));

@@ -1,5 +1,5 @@
 /**
- * Token files of llm.c, and those of nanoGPT, which are the same without the header.
+ * Reads token files of llm.c and of nanoGPT. The latter have no header.
  *
  *   llm.c      i32 magic, i32 version, i32 number of tokens, 253 x i32 that are not looked at; then
  *              the tokens: magic 20240520, version 1: u16; magic 20240801, version 7: u32. The
@@ -14,7 +14,7 @@
 
 #include "data/tokens/token_reader.h"
 
-/** True if a file begins like one of llm.c, even one of another kind or version. */
+/** True if a file begins like an llm.c file, even of an unsupported kind or version. */
 bool rn_llmc_is(const rn_file *file);
 
 /** Checks header and size; sets type and number of tokens. Errors: RN_ERR_FORMAT naming the field.
@@ -27,7 +27,8 @@ bool rn_llmc_follows(const char *previous, const char *path);
 /** Visits the documents of the open file. Errors: those of rn_llmc_check and of the reader. */
 rn_status rn_llmc_read(rn_err *err, const rn_file *file, rn_token_reader *reader);
 
-/** The same for a file of nanoGPT. Errors: RN_ERR_FORMAT for no token or an odd number of bytes. */
+/** Visits the documents of an open nanoGPT file. Errors: RN_ERR_FORMAT for a file without tokens or
+ * with an odd number of bytes; those of the reader. */
 rn_status rn_nanogpt_read(rn_err *err, const rn_file *file, rn_token_reader *reader);
 
 #endif

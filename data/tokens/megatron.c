@@ -7,15 +7,16 @@
 enum { MAGIC_BYTES = 9, FAIRSEQ_HEADER_BYTES = 26, HEADER_BYTES = 34 };
 static const unsigned char magic[MAGIC_BYTES] = "MMIDIDX\0";
 static const unsigned char old_magic[8] = "TNTIDX\0";
-enum { MAGIC_WORD_BYTES = 6 }; /* enough to tell that a file was meant to be an index */
+enum { MAGIC_WORD_BYTES = 6 }; /* the first bytes of a magic, which suffice to recognise an index */
 
 /* The arrays of an index. */
 typedef struct megatron {
   const rn_file *index, *data;
-  int64_t sequences, documents;              /* documents: -1 if the index has none */
+  int64_t sequences, documents; /* numbers of sequences and documents; documents is -1 if the index
+                                   does not list them */
   int64_t lengths_at, offsets_at, starts_at; /* byte offsets of the arrays */
   rn_window lengths, offsets, starts;
-  int64_t data_end; /* end of the data that a sequence has covered so far */
+  int64_t data_end; /* largest end offset of the sequences so far, in bytes */
 } megatron;
 
 bool rn_megatron_is_index(const rn_file *file) {
@@ -66,8 +67,8 @@ static rn_status check_head(rn_err *err, const rn_file *index, const unsigned ch
 }
 
 /*
- * Sets the places of the arrays. Only the size of the file tells the layouts of Megatron-LM, with
- * or without modes, and of fairseq apart. Counts are limited before they are multiplied.
+ * Sets the offsets of the arrays. Only the size of the file distinguishes the layout of fairseq
+ * from those of Megatron-LM with and without modes. Counts are limited before they are multiplied.
  */
 static rn_status find_arrays(rn_err *err, megatron *m, const unsigned char *head) {
   const uint64_t size = (uint64_t)m->index->size_bytes;
@@ -137,7 +138,8 @@ static rn_status visit_sequence(rn_err *err, megatron *m, int64_t i, rn_token_re
   return rn_token_reader_read(err, r, offset, length);
 }
 
-/* Visits sequences [first, last) as one document. It is empty if they have no tokens. */
+/* Visits sequences [first, last) as one document, which is empty if the sequences have no
+ * tokens. */
 static rn_status visit_document(rn_err *err, megatron *m, int64_t first, int64_t last,
                                 rn_token_reader *r) {
   int64_t tokens = 0, length = 0;

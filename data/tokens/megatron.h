@@ -1,13 +1,14 @@
 /**
- * Token files of Megatron-LM: NAME.bin has the tokens, NAME.idx the lengths and the documents.
+ * Reads token files of Megatron-LM. NAME.bin holds the tokens, NAME.idx the lengths and the
+ * documents.
  *
  *   .idx   "MMIDIDX\0\0", u64 version 1, u8 type code, u64 S sequences, u64 D = documents + 1;
  *          S x i32 lengths; S x i64 byte offsets in .bin; D x i64: document k consists of sequences
  *          [d[k], d[k+1]); and for multimodal sets S x i8 modes, which are ignored.
  *   codes  1 u8, 2 i8, 3 i16, 4 i32, 5 i64, 8 u16; 9 u32 and 10 u64 in fairseq; 6 and 7 are floats.
  *
- * The index of fairseq has the same magic, but neither D nor the documents: each sequence is one.
- * The index is read in pieces, so memory does not grow with it.
+ * The index of fairseq has the same magic, but neither D nor the array of documents; each sequence
+ * is a document. The index is read in pieces, so memory does not grow with it.
  *
  * Source: NVIDIA/Megatron-LM, megatron/core/datasets/indexed_dataset.py.
  */
@@ -20,8 +21,8 @@
 bool rn_megatron_is_index(const rn_file *file);
 
 /**
- * Visits the documents of the open data file, as its index divides them. A separator at the end of
- * a document is dropped.
+ * Visits the documents of the open data file, which is divided into documents by its index. A
+ * separator at the end of a document is dropped.
  * Errors: RN_ERR_FORMAT naming file and field for an index that is damaged or does not belong to
  *         the data; those of the reader.
  */

@@ -1,4 +1,4 @@
-/** Token files of other programs: what a file is, and its documents. */
+/** Detects the format of token files of other programs, and reads their documents. */
 #ifndef RN_DATA_TOKENS_TOKEN_FILE_H
 #define RN_DATA_TOKENS_TOKEN_FILE_H
 
@@ -6,7 +6,7 @@
 
 /** Formats of input files, as --format names them. */
 typedef enum rn_token_format {
-  RN_FORMAT_AUTO,     /* by name and content */
+  RN_FORMAT_AUTO,     /* determined by name and content */
   RN_FORMAT_TEXT,     /* not tokens */
   RN_FORMAT_NANOGPT,  /* llmc.h */
   RN_FORMAT_LLMC,     /* llmc.h */
@@ -21,25 +21,27 @@ extern const char *const rn_token_format_names[RN_FORMATS];
  * Returns the format of a file by its name and content:
  *   Megatron  NAME.bin with NAME.idx beside it; or NAME.idx that begins like an index
  *   llm.c     .bin that begins with a magic number of llm.c
- *   nanoGPT   any other .bin: it cannot be told from a file that holds no tokens
- *   text      any other name, and everything that is no regular file
+ *   nanoGPT   any other .bin; it may hold data other than tokens
+ *   text      any other name, and everything that is not a regular file
  */
 rn_token_format rn_token_file_format(const char *path);
 
-/** The path with this extension, .bin or .idx, in place of the other one; an empty path if it has
- * neither. */
+/** Returns the path with its extension (.bin or .idx) replaced by `extension`, or an empty path if
+ * it has neither extension. */
 rn_path rn_token_file_sibling(const char *path, const char *extension);
 
 /** Returns NAME.bin if `name` stands for NAME.bin with NAME.idx, as Megatron-LM names its data;
  * else an empty path. */
 rn_path rn_token_file_pair(const char *name);
 
-/** Bytes of a token of an llm.c file, 2 or 4; 0 for another or damaged file. */
+/** Returns the size of a token in an llm.c file, 2 or 4 bytes; 0 for any other file or a damaged
+ * one. */
 int rn_token_file_llmc_bytes(const char *path);
 
 /**
- * Visits the documents of a file of one of the token formats; of a pair of Megatron, `path` is the
- * .bin. If `continues`, its first tokens go on with the document that the last file ended in.
+ * Visits the documents of a file of one of the token formats; for a Megatron pair, `path` is the
+ * .bin. If `continues` is true, the first tokens belong to the document with which the previous
+ * file ended.
  * Errors: those of the format's reader, RN_ERR_IO, RN_ERR_NOT_FOUND, RN_ERR_MEMORY.
  */
 rn_status rn_token_file_read(rn_err *err, const char *path, rn_token_format format, bool continues,

@@ -33,7 +33,8 @@ static rn_status outside(rn_err *err, const rn_token_reader *r, int64_t offset, 
                  r->rules.vocabulary, advice);
 }
 
-/* Converts stored integers. A negative one is, read as unsigned, larger than any vocabulary. */
+/* Converts stored integers to ids, and checks that they are within the vocabulary. A negative
+ * integer, read as unsigned, is larger than any vocabulary. */
 static rn_status convert(rn_err *err, const rn_token_reader *r, int64_t offset,
                          const unsigned char *stored, size_t count) {
   const size_t bytes = (size_t)r->type.bytes;
@@ -61,7 +62,8 @@ rn_status rn_token_reader_begin(rn_err *err, rn_token_reader *r) {
   return r->visitor.visit(r->visitor.self, err, NULL, 0, true);
 }
 
-/* A separator that ends a document which never began stands for an empty document. */
+/* Handles a separator. If separators end documents and no document is open, the separator
+ * represents an empty document. */
 static rn_status visit_separator(rn_err *err, rn_token_reader *r) {
   if (r->rules.separator_is_first) return rn_token_reader_begin(err, r);
   if (!r->open) RN_TRY(err, rn_token_reader_begin(err, r));

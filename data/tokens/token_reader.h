@@ -10,33 +10,34 @@ typedef struct rn_token_type {
   bool is_signed;
 } rn_token_type;
 
-/** What is known of the ids. */
+/** The properties of the ids. */
 typedef struct rn_token_rules {
   int vocabulary;          /* ids are smaller than this */
-  const char *tokenizer;   /* its name, for messages */
+  const char *tokenizer;   /* name of the tokenizer, for messages */
   int32_t separator;       /* id between documents; -1: none */
   bool separator_is_first; /* a separator begins a document; else it ends one */
 } rn_token_rules;
 
-/** Receives ids without separators; `begins`: of a new document (count may be 0). */
+/** Receives ids without separators. `begins` is true if the ids are the first of a new document;
+ * `count` may be 0. */
 typedef struct rn_token_visitor {
   rn_status (*visit)(void *self, rn_err *err, const int32_t *id, size_t count, bool begins);
   void *self;
-  int64_t *read_bytes; /* grows by the bytes that were read */
+  int64_t *read_bytes; /* is increased by the number of bytes read */
 } rn_token_visitor;
 
 /** Zero-initialise. */
 typedef struct rn_token_reader {
   rn_window data;
   rn_token_type type;
-  int64_t first_byte; /* offset of the first token: messages count tokens from there */
+  int64_t first_byte; /* offset of the first token, for the token numbers in messages */
   rn_token_rules rules;
   rn_token_visitor visitor;
-  bool open;   /* ids that follow belong to a document that has begun */
+  bool open;   /* a document has begun, to which the next ids belong */
   int32_t *id; /* ids of one piece */
 } rn_token_reader;
 
-/** Ownership: the file must outlive the reader. Errors: RN_ERR_MEMORY. */
+/** Creates a reader. Ownership: the file must outlive the reader. Errors: RN_ERR_MEMORY. */
 rn_status rn_token_reader_create(rn_err *err, const rn_file *file, rn_token_reader *reader);
 void rn_token_reader_destroy(rn_token_reader *reader);
 

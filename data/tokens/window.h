@@ -1,4 +1,4 @@
-/** Buffered reads of an open file: memory does not grow with the file. */
+/** Reads an open file through a buffer of fixed size. */
 #ifndef RN_DATA_TOKENS_WINDOW_H
 #define RN_DATA_TOKENS_WINDOW_H
 
@@ -10,11 +10,11 @@ enum { RN_WINDOW_BYTES = 1 << 18 };
 typedef struct rn_window {
   const rn_file *file;
   unsigned char *bytes; /* [RN_WINDOW_BYTES] */
-  int64_t offset;       /* of bytes[0] in the file */
+  int64_t offset;       /* offset of bytes[0] in the file */
   size_t count;
 } rn_window;
 
-/** Ownership: the file must outlive the window. Errors: RN_ERR_MEMORY. */
+/** Creates a window. Ownership: the file must outlive the window. Errors: RN_ERR_MEMORY. */
 rn_status rn_window_create(rn_err *err, const rn_file *file, rn_window *out);
 /** Frees the buffer and zeroes the object. */
 void rn_window_destroy(rn_window *window);

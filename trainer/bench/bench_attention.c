@@ -2,9 +2,9 @@
  * retnet-bench attention: softmax attention without its projections, forward and backward, compared
  * with the best GEMM rate.
  *
- * Counted are 2 products for each visible pair of query and key in forward, and 5 in backward,
- * where the scores are computed again (as FlashAttention-2 counts, arXiv 2307.08691). The rate of
- * the model's own FLOP, which counts 4 products in backward, is shown beside.
+ * FLOP are counted as for FlashAttention-2 (arXiv 2307.08691): for each visible pair of query and
+ * key, 2 products in forward, and 5 in backward, which recomputes the scores. A second rate is
+ * based on the FLOP of the model, which count only 4 products in backward.
  */
 #include <math.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ typedef struct bench {
 
 /* ---- arrays ---- */
 
-/* Takes [rows, cols], filled with small numbers of both signs. */
+/* Allocates an array [rows, cols] filled with small numbers of both signs. */
 static rn_array take(bench *b, int64_t rows, int64_t cols, bool bf16) {
   const rn_array x = {rn_arena_take(&b->memory, (size_t)(rows * cols) * rn_element_bytes(bf16)),
                       bf16};
@@ -112,7 +112,7 @@ static double time_run(bench *b, void (*run)(bench *)) {
   return (rn_clock_s() - begin_s) / times;
 }
 
-/* Samples attention and the best products in turn, so that other load slows both. */
+/* Samples attention and the fastest products alternately, so that other load slows both. */
 static rn_status measure(rn_err *err, bench *b, int threads) {
   rn_rate rate = {0};
   rn_status status = rn_agree(err, b->world, rn_rate_create(err, b->world, threads, &rate));
@@ -133,7 +133,7 @@ static rn_status measure(rn_err *err, bench *b, int threads) {
 
 /* ---- output ---- */
 
-/* Time, FLOP, and the model's FLOP, of one direction or both. */
+/* Time, FLOP, and FLOP of the model, for one direction or both. */
 typedef struct line {
   const char *name;
   double time_s, flops, model_flops;
@@ -192,8 +192,8 @@ static bool begins_with(const char *text, const char *prefix) {
   return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Puts the keys of a Transformer of 8 heads before those of the command line, which override them.
- * A preset has heads of its own. */
+/* Puts the keys of a Transformer with 8 heads before the keys of the command line, which override
+ * them. The number of heads is omitted if a preset sets it. */
 static rn_status options_of(rn_err *err, const rn_bench_options *given, const char **words,
                             rn_bench_options *out) {
   const rn_words *keys = &given->keys;

@@ -36,16 +36,17 @@ enum {
 };
 
 static const int batches[BATCHES] = {1, 4, MAX_SLOTS};
-/* At these positions the time of a token is measured. Attention layers without a window hold all
- * tokens before the position, so their last position is data.sequence_length. */
+/* Positions at which the time of a token is measured. Attention layers without a window keep the
+ * keys and values of all earlier tokens, so for them the last position is data.sequence_length. */
 static const int64_t positions[POSITIONS] = {1, 1000, 100000, 1000000};
 static const int64_t divisors[POSITIONS] = {0, 16, 4, 1};
 
 typedef struct bench {
   int threads, rounds;
   bool bf16;           /* weights in bf16 */
-  rn_decoder *decoder; /* of batches */
-  rn_decoder *single;  /* of one sequence; the same unless keys and values need memory for it */
+  rn_decoder *decoder; /* decoder of batches */
+  rn_decoder *single;  /* decoder of one sequence; equals `decoder` unless the keys and values of
+                          long sequences need separate memory */
   rn_bench_generator generator;
   float *memory[SWEEP_ARRAYS];
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];

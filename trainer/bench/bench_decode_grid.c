@@ -13,7 +13,7 @@
 typedef struct cell {
   int sequences, position;
   double step_s[RN_QUANTILE_MAX]; /* [rounds] */
-  size_t state_bytes;             /* of one sequence */
+  size_t state_bytes;             /* bytes of the state of one sequence */
 } cell;
 
 typedef struct grid {
@@ -32,8 +32,8 @@ static rn_status parse(rn_err *err, const rn_bench_options *options, grid *g) {
   return rn_bench_counts_parse(err, "--sequences", sequences, &g->sequences);
 }
 
-/* Writes the keys and values of all slots, so that they are in memory when they are read: pages
- * that were never written all share one page of zeros. */
+/* Writes the keys and values of all slots before they are read, because pages that were never
+ * written all map to one page of zeros. */
 static rn_status write_states(rn_err *err, grid *g) {
   void *state = NULL;
   rn_status status = RN_OK;

@@ -1,12 +1,12 @@
-/** retnet-bench decode with --positions or --sequences: every pair of a position and a number of
- * sequences. */
+/** Implements retnet-bench decode with --positions or --sequences, which measures every pair of a
+ * position and a number of sequences. */
 #ifndef RN_TRAINER_BENCH_BENCH_DECODE_GRID_H
 #define RN_TRAINER_BENCH_BENCH_DECODE_GRID_H
 
 #include "proto/schema/config.pb-c.h"
 #include "trainer/bench/bench.h"
 
-/** How the benchmark runs. */
+/** Settings of the benchmark. */
 typedef struct rn_bench_decode_setup {
   const Retnet__Config *config;
   int threads, rounds;

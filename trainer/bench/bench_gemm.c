@@ -88,7 +88,7 @@ static void print_table(const rn_rate *rate, const char *precision, const char *
   printf("GFLOP/s in %s, summed over %d ranks; medians of %d samples\n", precision,
          rn_world_size(rate->world), rate->samples);
   printf("%-18s %-18s %8s", "product", "provider", "threads");
-  int column = 0; /* the next one to print */
+  int column = 0; /* column that is printed next */
   for (; column < WAYS; column++) printf(" %8s", rn_rate_way_name((rn_rate_way)column));
   for (int i = 0; i < rate->count; i++) {
     const rn_rate_gemm *p = &rate->product[i];

@@ -33,8 +33,8 @@ typedef struct rn_rate_gemm {
 typedef struct rn_rate {
   rn_world *world; /* not owned */
   int threads;
-  rn_arena memory; /* of the operands */
-  float *operands; /* those of all threads, and of the shared products */
+  rn_arena memory; /* memory of the operands */
+  float *operands; /* operands of each thread's products, and of the products that threads share */
   void *packed;    /* a packed weight */
   rn_rate_gemm *product;
   int count, capacity, samples;

@@ -1,7 +1,7 @@
 #include "trainer/bench/bench_sweep.h"
 
-/* Reads one cache line per iteration, because the hardware prefetches less if more streams are
- * read. */
+/* Reads consecutive cache lines, one per iteration, because hardware prefetching is less effective
+ * with several streams. */
 void rn_sweep_read(int64_t n, const float *x, float *out) {
   float sum[RN_SWEEP_LANES] = {0};
 #pragma omp parallel for schedule(static) reduction(+ : sum)

@@ -15,8 +15,9 @@ typedef enum { RN_EXPORT_TORCHSCALE, RN_EXPORT_HF } rn_export_format;
 typedef struct rn_export_options {
   rn_export_format format;
   rn_safetensors_type dtype; /* F32, BF16 or F16 */
-  int64_t shard_bytes;       /* largest file; 0: all tensors in one file */
-  bool fused_gate;           /* fla: one [2 F, D] gate_proj, as before 2025-02-09 */
+  int64_t shard_bytes;       /* maximum size of a file; 0: all tensors in one file */
+  bool fused_gate;           /* fla: write fc1 and gate as one gate_proj [2 F, D], as fla did before
+                                2025-02-09 */
 } rn_export_options;
 
 /**
@@ -26,13 +27,13 @@ typedef struct rn_export_options {
  * tied embedding, and the buffers retnet_rel_pos.angle [K] (each theta twice) and .decay [H] (log
  * gamma). `path` is a file if it ends in .safetensors, else a folder.
  * HF: a folder with config.json and safetensors, for LlamaForCausalLM if the model is a
- * transformer, else for fla's RetNetForCausalLM, with `attn` for attention layers. A head norm
- * without weights is written with weights of one.
+ * transformer, else for fla's RetNetForCausalLM, with `attn` for attention layers. If the other
+ * program requires weights of the head norm and the model has none, all of them are written as 1.
  *
  * Values are exact in F32, and rounded to nearest in other types.
  * Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support, or a value
- *         too large for the dtype; nothing is then left at `path`. RN_ERR_USAGE if `path` is a file
- *         and the format is HF.
+ *         that is too large for the dtype; in these cases nothing remains at `path`. RN_ERR_USAGE
+ *         if `path` is a file and the format is HF.
  */
 rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options);

@@ -25,8 +25,8 @@ static rn_status write_text(rn_err *err, const char *folder, const char *name, c
   return rn_file_replace(err, rn_path_join(folder, name).text, text, strlen(text));
 }
 
-/* Writes a rank file as tokenizer.json too, which is what Hugging Face reads; warns if that cannot
- * be done. */
+/* Also writes a rank file as tokenizer.json, which Hugging Face reads; warns if the file cannot be
+ * converted. */
 static rn_status write_for_hf(rn_err *err, const Retnet__Tokenizer *file, const char *folder) {
   rn_hf_files texts;
   rn_err why = {0};
@@ -99,7 +99,7 @@ static rn_status read_kind(rn_err *err, const char *text, Retnet__Vocabulary *ou
   return status;
 }
 
-/* A pipe would block the import. */
+/* True for a regular file. Opening a pipe would block the import. */
 static bool is_file(const char *path) {
   struct stat info;
   return stat(path, &info) == 0 && S_ISREG(info.st_mode);

@@ -163,7 +163,8 @@ static rn_status write_rows(rn_err *err, exporter *e) {
   return RN_OK;
 }
 
-/* Writes the tensors and what goes along with them; all files get their places at the end. */
+/* Writes the tensors, the configuration and the tokenizer; all files get their final names at the
+ * end. */
 static rn_status write_model(rn_err *err, exporter *e, const char *config) {
   RN_TRY(err, write_rows(err, e));
   if (e->format->writes_config) {
@@ -202,8 +203,8 @@ static const char *dtype_name(rn_safetensors_type type) {
                                        : "float32";
 }
 
-/* Returns the number of digits that represent a number exactly, so that 1e-06 is not written as
- * 9.9999999999999995e-7. */
+/* Returns a number of digits, 15 if possible, from which the number can be read back exactly. With
+ * 17 digits, 1e-06 would be written as 9.9999999999999995e-7. */
 static int digits_of(double number) {
   enum { FEW = 15, ALL = 17 };
   char text[40];
@@ -225,7 +226,7 @@ static rn_status write_files(rn_err *err, exporter *e, const char *path) {
   return status;
 }
 
-/* Chooses the model of the other program, and checks that it can compute ours. */
+/* Chooses the format, and checks that the other program can compute our model. */
 static rn_status choose_format(rn_err *err, exporter *e) {
   const rn_spec *spec = &e->model.spec;
   if (e->options->format == RN_EXPORT_TORCHSCALE) {

@@ -41,11 +41,14 @@ typedef struct rn_exchange_model {
 typedef struct rn_exchange_format {
   const char *program;          /* for messages: "the <program> model" */
   const rn_tensor_names *names; /* NULL: the names are those of our checkpoints */
-  bool has_buffers;   /* the file also holds torchscale's tables, and a tied embedding twice */
-  bool writes_config; /* true: to config.json; false: into the metadata of the tensors' file */
+  bool
+      has_buffers; /* the file also holds torchscale's tables and a tied embedding's second entry */
+  bool writes_config; /* write the configuration to config.json; false: into the metadata of the
+                         tensors' file */
   bool fuses_gate;    /* some versions store fc1 and gate in one tensor, fc1 first */
 
-  /** Errors: RN_ERR_MISMATCH naming a key whose value the other program does not support. */
+  /** Checks that the other program supports the model. Errors: RN_ERR_MISMATCH naming a key whose
+   * value is not supported. */
   rn_status (*check)(rn_err *err, const rn_spec *spec);
   /** Returns the configuration with the other program's keys; NULL: out of memory. `dtype` is the
    * name of the number format of the weights. */
@@ -59,7 +62,7 @@ extern const rn_exchange_format rn_format_torchscale; /* torchscale RetNetDecode
 extern const rn_exchange_format rn_format_fla;        /* fla RetNetForCausalLM */
 extern const rn_exchange_format rn_format_llama;      /* transformers LlamaForCausalLM */
 
-/** A key of which another program, or this one, supports only the values `supported`. */
+/** A key for which another program, or this program, supports only the values `supported`. */
 typedef struct rn_format_limit {
   bool fits;
   const char *key, *supported;

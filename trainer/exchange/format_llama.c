@@ -1,6 +1,6 @@
-/* LlamaForCausalLM of Hugging Face's transformers, the format of models with arch transformer. Both
- * programs rotate pairs of channels from the two halves of a head, so the rows of q_proj and k_proj
- * keep their order.
+/* Describes the format of LlamaForCausalLM of Hugging Face's transformers, which is used for models
+ * with arch transformer. Both programs rotate pairs of channels from the two halves of a head, so
+ * the rows of q_proj and k_proj keep their order.
  * Source: transformers/models/llama (configuration_llama.py, modeling_llama.py),
  * modeling_rope_utils.py. */
 #include <string.h>

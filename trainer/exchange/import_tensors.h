@@ -6,7 +6,8 @@
 #include "model/spec/param.h"
 #include "trainer/exchange/format.h"
 
-/** The location of one of our parameters: its elements begin at element `first` of a tensor. */
+/** The location of one of our parameters: its elements begin at element `first` of tensor
+ * `tensor`. */
 typedef struct rn_tensor_source {
   int tensor;
   int64_t first;
