@@ -35,6 +35,9 @@ elsewhere() {
     'cd build && cpack'*) by=jobs/check_debian.sh word='dpkg -i' ;;
     sbatch*) by=tests/e2e/slurm.sh word=sbatch ;;
     tensorboard*) by=tests/e2e/watch.sh word=EventAccumulator ;;
+    # Files of other programs.
+    'retnet-data build --out DATA '*) by=tests/e2e/token_files.sh word=train.bin ;;
+    jobs/compare.sh*) by=tests/e2e/compare.sh word=compare.sh ;;
     jobs/scaling.sh*) by=tests/e2e/scaling.sh word=scaling.sh ;;
     jobs/jitter.sh*) by=tests/e2e/jitter.sh word=jitter.sh ;;
     'retnet-bench step --threads'*) by=tests/e2e/scaling.sh word=--threads ;;
@@ -64,17 +67,20 @@ done
 cp "$source/tests/golden/tokenizer/bpe1000_identity_bytes_digits.model" .quickstart/tokenizer.model
 ln -s ../four .quickstart/run # a run of the tour
 
+span_commands "$source/README.md" >spans
+[ "$(wc -l <spans)" -ge 20 ] || fail "code spans: $(cat spans)"
 block_commands "$source/README.md" >commands
 [ "$(wc -l <commands)" -ge 12 ] || fail "commands: $(cat commands)"
 while read -r command; do
-  if elsewhere "$command"; then continue; fi
+  if elsewhere "$command"; then
+    [[ $command != retnet-* ]] || echo "$command" >>spans # its options are checked below
+    continue
+  fi
   small=$(sed -E 's/(train\.steps=[0-9]+)00\b/\1/g; s/--tokens [0-9]+/--tokens 4/g' <<<"$command")
   bash -c "set -euo pipefail; $small" >log 2>&1 </dev/null || fail "$command: $(tail -n 3 log)"
 done <commands
 
 for program in "$bin"/retnet-*; do "$program" --help; done >all_help
-span_commands "$source/README.md" >spans
-[ "$(wc -l <spans)" -ge 20 ] || fail "code spans: $(cat spans)"
 while read -r program words; do
   case $program in
     --*) words="$program $words" && cp all_help help ;;
