@@ -268,7 +268,7 @@ static rn_status answer_requests(rn_err *err, rn_world *world, const options *o,
 
 /* ---- the program ---- */
 
-/* Says what a form other than the default means for attention layers. */
+/* Logs that attention layers do not depend on --form; warns if the model has no other layers. */
 static void report_form(const rn_spec *spec, const char *form) {
   const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
   if (attending == spec->layers) {

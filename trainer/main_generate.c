@@ -157,7 +157,7 @@ static rn_status read_prompts(rn_err *err, const options *o, rn_completions *com
 
 /* ---- generation ---- */
 
-/* Sets the seed of each text: one for all, or one for each. */
+/* Sets the seed of each text. --seed is given once for all texts or once for each. */
 static rn_status set_seeds(rn_err *err, const options *o, const rn_text_generator *generator,
                            int texts) {
   const int count = o->seeds.count;

@@ -7,8 +7,8 @@
  * more or fewer than its share.
  *
  * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980): among the
- * sources that are behind their share by at least 1/(2 n - 2) if the next sample is counted, takes
- * the source that would reach the upper bound first.
+ *         sources that are behind their share by at least 1/(2 n - 2) if the next sample is
+ *         counted, takes the source that would reach the upper bound first.
  */
 #ifndef RN_DATA_BATCH_MIX_H
 #define RN_DATA_BATCH_MIX_H

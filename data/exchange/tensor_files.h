@@ -44,8 +44,8 @@ const char *rn_tensor_files_path(const rn_tensor_files *files, int index);
 /** Returns a string of the first file's __metadata__, or NULL. */
 const char *rn_tensor_files_metadata(const rn_tensor_files *files, const char *key);
 
-/** Reads elements [first, first + count) of a tensor as fp32; exact. Errors: RN_ERR_FORMAT for a
- * type other than F32, F16 and BF16. */
+/** Reads elements [first, first + count) of a tensor and converts them to fp32 exactly. Errors:
+ * RN_ERR_FORMAT for a type other than F32, F16 and BF16. */
 rn_status rn_tensor_files_read(rn_err *err, const rn_tensor_files *files, int index, int64_t first,
                                int64_t count, float *out);
 

@@ -78,7 +78,7 @@ rn_status rn_staged_folder_publish(rn_err *err, rn_staged_folder *s) {
   rn_status status = rn_listing_make(err, s->staged.text, NULL, 0, &files);
   if (status == RN_OK) status = move_all(err, s, &files);
   if (status == RN_OK) {
-    s->is_new = false; /* the folder stays */
+    s->is_new = false; /* rn_staged_folder_abandon must not remove the folder */
     rn_staged_folder_abandon(s);
     status = rn_file_sync_folder(err, s->folder.text);
   }

@@ -1,5 +1,5 @@
-/** Files that are written to a temporary folder, and then replace files of the same names in their
- * final folder: either all of them or none. */
+/** Writes files to a temporary folder and then moves them to their final folder, where they replace
+ * files of the same names: either all of them or none. */
 #ifndef RN_DATA_FILE_STAGED_FOLDER_H
 #define RN_DATA_FILE_STAGED_FOLDER_H
 
@@ -26,8 +26,8 @@ rn_status rn_staged_folder_create(rn_err *err, const char *folder, rn_staged_fol
  */
 rn_status rn_staged_folder_publish(rn_err *err, rn_staged_folder *staged);
 
-/** Removes the staged files, and the folder if it was created; accepts a zeroed or published one.
- */
+/** Removes the staged files, and the folder if it was created; accepts a zeroed or published
+ * object. */
 void rn_staged_folder_abandon(rn_staged_folder *staged);
 
 #endif

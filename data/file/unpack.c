@@ -11,13 +11,13 @@
 
 #include "proto/base/arena.h"
 
-enum { PLAIN_BYTES = 1 << 17, GZIP_WINDOW_BITS = 15 + 16 /* gzip headers, no others */ };
+enum { PLAIN_BYTES = 1 << 17, GZIP_WINDOW_BITS = 15 + 16 /* + 16: gzip headers only */ };
 
 struct rn_unpack {
   const char *path;
   rn_packing packing;
   bool inside;       /* a frame or member has begun and not ended */
-  bool member_ended; /* at least one gzip member has */
+  bool member_ended; /* at least one gzip member has ended */
   bool padded;       /* zeros were read after a gzip member: nothing else may follow */
   ZSTD_DCtx *zstd;
   z_stream gzip;
@@ -87,12 +87,13 @@ static rn_status add_zstd(rn_err *err, rn_unpack *u, const char *bytes, size_t c
     }
     u->inside = left != 0;
     RN_TRY(err, take(self, err, u->plain, out.pos));
-    full = out.pos == out.size && u->inside; /* after a frame, another call would begin one */
+    full = out.pos == out.size && u->inside; /* after a frame, a call would begin a new frame */
   }
   return RN_OK;
 }
 
-/* Between members: zeros may fill up the last block of a tape, as with gzip itself. */
+/* Skips zeros between gzip members. Like gzip, accepts zeros that fill up the last block of a
+ * tape. */
 static void skip_padding(rn_unpack *u) {
   while (u->gzip.avail_in > 0 && *u->gzip.next_in == 0) {
     u->gzip.next_in++;
@@ -122,7 +123,7 @@ static rn_status inflate_some(rn_err *err, rn_unpack *u, rn_stream_take *take, v
 
 static rn_status add_gzip(rn_err *err, rn_unpack *u, const char *bytes, size_t count,
                           rn_stream_take *take, void *self) {
-  u->gzip.next_in = (unsigned char *)(uintptr_t)bytes; /* zlib does not write there */
+  u->gzip.next_in = (unsigned char *)(uintptr_t)bytes; /* zlib does not write to its input */
   u->gzip.avail_in = (unsigned)count;
   for (bool full = false; u->gzip.avail_in > 0 || full;) {
     if (!u->inside && u->member_ended) skip_padding(u);

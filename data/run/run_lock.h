@@ -5,8 +5,8 @@
  * job) and ends with a heartbeat: a number that a thread of the owner increments every few seconds.
  * A job that finds the file follows this rule:
  *
- *   the owner ran on this host and has ended              takes over at once
- *   the owner runs on this host                           fails at once, naming the owner
+ *   the owner ran on this host and has ended              takes over immediately
+ *   the owner runs on this host                           fails immediately, naming the owner
  *   the heartbeat changes                                 fails, naming the owner
  *   the heartbeat does not change for dead_s              takes over
  *

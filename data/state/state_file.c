@@ -131,7 +131,8 @@ static rn_status read_message(rn_err *err, rn_state_reader *r) {
   return damaged(err, r, "damaged: the checksum of its message does not match");
 }
 
-/* The frames must fill the file up to the message, and be no larger than those that are written. */
+/* True if the frames fill the file up to the message and none exceeds the maximum size of a
+ * frame. */
 static bool frames_fit(const rn_state_reader *r) {
   const Retnet__GenerationState *m = r->message;
   uint64_t left =

@@ -1,5 +1,5 @@
 /**
- * File of the state of a text that generation has read, so that a long prompt is read once.
+ * Stores the state of a model that has read a text, so that a long prompt is processed only once.
  *
  *   frames    the bytes of the state, compressed by zstd in pieces
  *   message   a GenerationState (proto/schema/state.proto): which model and tokenizer, the tokens,
@@ -29,7 +29,7 @@ rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *o
 /** Appends bytes of the state, at least 1, as a frame. Errors: RN_ERR_MEMORY, RN_ERR_IO. */
 rn_status rn_state_writer_add(rn_err *err, rn_state_writer *writer, const void *data, size_t bytes);
 
-/** Writes the message, whose format and frames are set here, and gives the file its name, durably.
+/** Sets format and frames of the message, writes it, and gives the file its final name, durably.
  * Errors: RN_ERR_MEMORY, RN_ERR_IO. */
 rn_status rn_state_writer_commit(rn_err *err, rn_state_writer *writer,
                                  const Retnet__GenerationState *message);
@@ -54,7 +54,7 @@ typedef struct rn_state_reader {
 rn_status rn_state_reader_open(rn_err *err, const char *path, rn_state_reader *out);
 
 /**
- * Reads the state, of all frames.
+ * Reads the whole state from all frames.
  *
  * Ownership: the caller frees *state.
  * Errors:    RN_ERR_FORMAT naming the file; RN_ERR_MEMORY.

@@ -47,8 +47,7 @@ static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p
   p->code =
       pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count, options, &code, &offset, NULL);
   if (p->code == NULL) return library_error(err, RN_ERR_FORMAT, "the pattern cannot be read", code);
-  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) ==
-           0; /* without JIT, the pattern is interpreted */
+  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* else interpreted */
   return RN_OK;
 }
 
@@ -160,8 +159,7 @@ static rn_status repair(rn_err *err, rn_pretokenizer_work *w, const unsigned cha
 static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned char *text,
                             size_t count, size_t at, size_t range[2]) {
   const rn_pretokenizer *p = w->pretokenizer;
-  const uint32_t options =
-      PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* the repaired text is valid UTF-8 */
+  const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* `text` is valid UTF-8 */
   int found = p->jit ? pcre2_jit_match(p->code, text, count, at, options, w->match, w->context)
                      : pcre2_match(p->code, text, count, at, options, w->match, w->context);
   if (found == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter uses the heap instead */

@@ -30,14 +30,15 @@ rn_status rn_bench_scan(rn_err *err, rn_world *world, const rn_bench_options *op
 /**
  * Times small and large matrix products with every GEMM backend, on 1 to all threads.
  *
- * Collective: over the world; all ranks measure at once. Errors: those of the config.
+ * Collective: over the world; all ranks measure at the same time. Errors: those of the config.
  */
 rn_status rn_bench_gemm(rn_err *err, rn_world *world, const rn_bench_options *options);
 
 /**
  * Times softmax attention, forward and backward, and compares it with the best GEMM rate.
  *
- * Collective: over the world; all ranks measure at once, and rank 0 reports its own results.
+ * Collective: over the world; all ranks measure at the same time, and rank 0 reports its own
+ *             results.
  * Errors:     those of the config.
  */
 rn_status rn_bench_attention(rn_err *err, rn_world *world, const rn_bench_options *options);
@@ -45,7 +46,8 @@ rn_status rn_bench_attention(rn_err *err, rn_world *world, const rn_bench_option
 /**
  * Times writing and reading of shards and checkpoint files, with a plain file for comparison.
  *
- * Collective: over the world; all ranks measure at once. Errors: those of the config and of files.
+ * Collective: over the world; all ranks measure at the same time. Errors: those of the config and
+ * of files.
  */
 rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *options);
 
@@ -61,7 +63,8 @@ rn_status rn_bench_kernels(rn_err *err, rn_world *world, const rn_bench_options 
  * Times decoding of one and of several sequences and compares it with the memory read bandwidth;
  * reports time and memory per token at large positions and over a long run.
  *
- * Collective: over the world; all ranks measure at once, and rank 0 reports its own results.
+ * Collective: over the world; all ranks measure at the same time, and rank 0 reports its own
+ *             results.
  * Errors:     those of the config.
  */
 rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *options);

@@ -5,7 +5,7 @@
  * stay in the cache of the core, as do rows between two matrix products in training. The limit of a
  * row-wise kernel is the rate of the simplest one, y = a y + x. Optimizer kernels stream over
  * arrays in memory; their limit is the rate of y = a y + x on such arrays, or of a read-only sweep
- * for kernels that only read. All threads run the same kernel at once.
+ * for kernels that only read. All threads run the same kernel at the same time.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ typedef struct bench {
 
 typedef void run_kernel(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);
 
-/* Returns the seconds of `times` runs on all threads at once. */
+/* Returns the seconds of `times` runs on all threads at the same time. */
 static double run(bench *b, run_kernel *work, int times) {
   const double begin_s = rn_clock_s();
 #pragma omp parallel num_threads(b->threads)

@@ -42,7 +42,7 @@ typedef struct bench {
   double products_s[RN_QUANTILE_MAX];
 } bench;
 
-/* ---- a scan port that returns zeros at once ---- */
+/* ---- a scan port that returns zeros immediately ---- */
 
 static rn_status zero_begin(void *self, rn_err *err, rn_scan_direction direction, int layer,
                             rn_scan_element element) {

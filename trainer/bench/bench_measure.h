@@ -45,9 +45,9 @@ typedef struct rn_measured {
  * Runs steps on synthetic tokens. To find the time outside of matrix products, the products of one
  * step are recorded, and replayed alone after each timed step. To find the efficiency of the
  * products, the best GEMM rate of the machine is sampled between the steps. To find the cost of the
- * scan, each step with the scan is paired with a step whose scan port returns zeros at once; its
- * results are wrong but its timing is valid. Everything is measured in one run, so that
- * fluctuations of the machine affect all figures alike.
+ * scan, each step with the scan is paired with a step whose scan port returns zeros immediately;
+ * the results of that step are wrong but its timing is valid. Everything is measured in one run, so
+ * that fluctuations of the machine affect all figures alike.
  *
  * Collective: over the world.
  * Errors:     those of rn_run_create and rn_step; RN_ERR_USAGE for pairs without a scan.

@@ -55,7 +55,7 @@ enum { RN_RATE_MAX_ELEMENTS = 2048 * 1024 };
  * backend, by rows and by tiles. Errors: RN_ERR_MEMORY. */
 rn_status rn_rate_add_best(rn_err *err, rn_rate *rate);
 
-/** Takes one sample of each product, on all ranks at once. Collective: over the world. */
+/** Takes one sample of each product, on all ranks at the same time. Collective: over the world. */
 rn_status rn_rate_sample(rn_err *err, rn_rate *rate);
 
 /** Returns the median FLOP/s of a product, all ranks together. */

@@ -21,7 +21,7 @@ typedef struct comparison {
   rn_err *err;
   const Retnet__Config *old, *new;
   rn_status status;
-  bool prints; /* print the keys that differ and may differ */
+  bool prints; /* print the keys that differ although this is allowed */
 } comparison;
 
 /* True if the key must not change on a resume. With checkpoint.reset_lanes the streams may restart,
@@ -155,8 +155,8 @@ rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, 
   return load(err, run, source->path.text, source->weights_only);
 }
 
-/* Fails if a path that the user has given does not exist. The message also explains the accepted
- * keywords, for users who try one that other programs accept. */
+/* Fails if a path that the user has given does not exist. The message also lists the accepted
+ * keywords, because the user may have given a keyword of another program. */
 static rn_status check_given(rn_err *err, const char *key, const char *path) {
   if (rn_file_exists(path)) return RN_OK;
   return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,

@@ -12,8 +12,8 @@ static void warn(void *context, const char *line) {
   rn_log_warn("%s", line);
 }
 
-/* Counts the weights that are not finite. Warns if there are any, because the run then had diverged
- * and the model's output is meaningless. */
+/* Counts the weights that are not finite. Warns if there are any: the run has diverged, and the
+ * model's output is meaningless. */
 static void count_not_finite(rn_checkpoint_model *l) {
   const char *first = NULL;
   for (int i = 0; i < l->table->count; i++) {

@@ -32,8 +32,8 @@ rn_status rn_checkpoint_model_open_found(rn_err *err, const char *step_path,
                                          rn_checkpoint_model *out);
 
 /**
- * XXH3-64 of the weights and of the keys of the network, without those that change no result
- * (model.chunk, model.products) or act only in training (model.dropout).
+ * Computes the XXH3-64 of the weights and of the model keys, except keys that do not change results
+ * (model.chunk, model.products) or apply only to training (model.dropout).
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_checkpoint_model_hash(rn_err *err, const rn_checkpoint_model *model, uint64_t *out);

@@ -144,8 +144,8 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
 /* Bytes of row work that take as long as the softmax of one score. */
 enum { SOFTMAX = 9, SOFTMAX_BACKWARD = 9, DELTA = 8 };
 
-/* The number of scores of one block of queries and one block of keys, which begin at these tokens.
- */
+/* Returns the number of scores of one block of queries and one block of keys, which begin at tokens
+ * `queries` and `keys`. */
 static double scores_of(const rn_cost_sum *s, const rn_attention *a, int queries, int keys) {
   const int64_t tokens = s->unit->tokens;
   const int64_t end = rn_smaller(queries + RN_ATTENTION_QUERIES, tokens);

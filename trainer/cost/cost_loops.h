@@ -50,7 +50,8 @@ void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int 
 /** Adds a loop over the chunks of all heads, with `flops` for a whole chunk. */
 void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops);
 
-/** Adds forward of attention, or its backward: loops over blocks of queries, or of keys. */
+/** Adds the forward pass of attention, a loop over blocks of queries, or its backward pass, a loop
+ * over blocks of keys. */
 void rn_cost_attention(rn_cost_sum *s, const rn_attention *a, bool backward);
 
 #endif

@@ -107,7 +107,7 @@ static void add_projection(rn_cost_sum *s, rn_cost_kind kind, const char *phase,
 }
 
 /* Adds the retention of all chunks, as if there were no scan between ranks: the state before the
- * segment is available at once, and all terms of a chunk are computed in one phase. */
+ * segment is available immediately, and all terms of a chunk are computed in one phase. */
 static void add_retention(rn_cost_sum *s, rn_cost_kind kind, const rn_retention *r) {
   const chunk_flops f = flops_of(r);
   const bool forward = kind == RN_COST_FORWARD;

@@ -8,9 +8,9 @@
  * idle for a larger fraction of the time. The times are corrected by the efficiencies that
  * trainer/cost computes for both.
  *
- * The work of an attention layer grows with the length of the sequence. Its time is that of the
- * measured layers (in a hybrid, retention layers), multiplied by the ratio of the times that
- * trainer/cost computes for it and for them.
+ * The work of an attention layer grows with the length of the sequence. Its time is the measured
+ * time of a layer (in a hybrid, of a retention layer), multiplied by the ratio of the times that
+ * trainer/cost computes for the attention layer and for the measured layer.
  */
 #ifndef RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H
 #define RN_TRAINER_ESTIMATE_PLAN_SAMPLE_H

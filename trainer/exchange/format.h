@@ -41,8 +41,7 @@ typedef struct rn_exchange_model {
 typedef struct rn_exchange_format {
   const char *program;          /* for messages: "the <program> model" */
   const rn_tensor_names *names; /* NULL: the names are those of our checkpoints */
-  bool
-      has_buffers; /* the file also holds torchscale's tables and a tied embedding's second entry */
+  bool has_buffers;   /* the file also holds torchscale's tables, and a tied embedding twice */
   bool writes_config; /* write the configuration to config.json; false: into the metadata of the
                          tensors' file */
   bool fuses_gate;    /* some versions store fc1 and gate in one tensor, fc1 first */

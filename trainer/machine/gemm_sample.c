@@ -50,7 +50,7 @@ static bool same_function(const rn_gemm_backend *a, const rn_gemm_backend *b, rn
 
 /* Times each backend in every round, so that a disturbance affects all backends. */
 static void sample(const competitors *c, rn_gemm_sample *s, float *memory) {
-  const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test makes the chosen one slow */
+  const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test slows the chosen backend */
   for (int round = 0; round <= ROUNDS; round++) { /* round 0 is a warm-up: backends generate code */
     for (int k = 0; k < RN_GEMM_SAMPLE_KINDS; k++) {
       const rn_gemm_kind kind = (rn_gemm_kind)k;

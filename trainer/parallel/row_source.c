@@ -9,7 +9,7 @@ static int pieces_of(const rn_layout *layout) {
   return layout->sequence * layout->segments;
 }
 
-/* Returns true if a unit does not hold whole sequences, and layers of the stage attend. */
+/* Returns true if units do not hold whole sequences and the stage has attention layers. */
 static bool is_needed(const rn_spec *spec, const rn_row_source_shape *shape) {
   return pieces_of(&shape->layout) > 1 &&
          rn_spec_attention_layers(spec, (int)shape->layers.begin, (int)shape->layers.end) > 0;

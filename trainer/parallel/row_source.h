@@ -1,7 +1,7 @@
 /**
- * The exchange of keys and values of a stage's attention layers, set up for one unit at a time. It
- * runs over the ranks of the sequence axis and the segments of a rank; where a unit holds whole
- * sequences, attention needs none.
+ * Sets up the exchange of keys and values of a stage's attention layers for one unit at a time. The
+ * exchange runs over the ranks of the sequence axis and the segments of a rank. It is not needed if
+ * units hold whole sequences.
  */
 #ifndef RN_TRAINER_PARALLEL_ROW_SOURCE_H
 #define RN_TRAINER_PARALLEL_ROW_SOURCE_H
@@ -11,19 +11,19 @@
 #include "trainer/layout/layout.h"
 
 typedef struct rn_row_source {
-  rn_row_exchange *exchange; /* NULL: attention needs none */
+  rn_row_exchange *exchange; /* NULL: no exchange is needed */
   rn_layout layout;
-  int64_t tokens; /* of a training sequence */
-  int64_t *bound; /* [segments x ranks + 1] */
+  int64_t tokens; /* length of a training sequence */
+  int64_t *bound; /* [segments x ranks + 1] first token of each piece, then the length */
 } rn_row_source;
 
 /** Parameters of a row source. */
 typedef struct rn_row_source_shape {
   rn_layout layout;
-  rn_range layers;  /* of the stage */
+  rn_range layers;  /* layers of the stage */
   int sequences;    /* maximum number of sequences in a unit */
-  int64_t tokens;   /* of the longest sequence */
-  int microbatches; /* whose keys and values are kept at a time */
+  int64_t tokens;   /* length of the longest sequence */
+  int microbatches; /* number of micro-batches whose keys and values are kept at the same time */
   bool backward;
 } rn_row_source_shape;
 
@@ -40,7 +40,7 @@ rn_status rn_row_source_create(rn_err *err, const rn_grid *grid, const rn_spec *
                                rn_row_source_shape shape, rn_row_source *out);
 void rn_row_source_destroy(rn_row_source *source);
 
-/** Makes `thread` progress messages; NULL: no thread does. */
+/** Lets the communication thread `thread` drive the messages; NULL: no thread. */
 void rn_row_source_use_thread(rn_row_source *source, rn_comm_thread *thread);
 
 /** Unit of an exchange: a segment of a micro-batch of sequences of `length` tokens. */

@@ -44,7 +44,7 @@ bool rn_message_core_wins(rn_message_core_case c) {
 
 static rn_message_core_case case_of(const Retnet__Config *config, const rn_spec *spec,
                                     const rn_layout *l, int cores) {
-  enum { GFLOPS_FP32 = 50, GFLOPS_BF16 = 150 }; /* of one core in matrix products */
+  enum { GFLOPS_FP32 = 50, GFLOPS_BF16 = 150 }; /* rate of one core in matrix products */
   const bool bf16 = config->train->precision == RETNET__PRECISION__PRECISION_BF16;
   const double rows = (double)l->microbatch * rn_shapes_tokens(config, l);
   return (rn_message_core_case){

@@ -10,8 +10,8 @@
  *                          + max(0, travel(poll) - hidden W_backward / t)
  *   travel(poll)   = (S - 1) poll / 2 + time of the pipelined scan (comm/scan/scan_cost.h)
  *
- * If a core is left to it, the communication thread sees a message at once (poll = 0), but t is
- * smaller by one. Otherwise, `poll` is the time between two polls, which also take CPU time from
+ * If a core is left to it, the communication thread detects a message immediately (poll = 0), but t
+ * is smaller by one. Otherwise, `poll` is the time between two polls, which also take CPU time from
  * the other threads. Rates and latencies are constants that are typical of a cluster, so the rule
  * is a pure function of the model, the layout and the number of cores. It does not affect results.
  */

@@ -104,13 +104,14 @@ static void start_batches(rn_data_stream *s, int64_t length) {
 
 /* ---- the train split ---- */
 
-/* Each source of a mixture has an order of its own. */
+/* Returns the seed of the sequence order of a source; each source of a mixture has a different
+ * order. */
 static uint64_t seed_of(const rn_data_stream *s, int source) {
   return s->seed + (uint64_t)source * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* Reads the sequence with global index g: the mixture says which source it is from, and the
- * shuffled order of that source which of its sequences it is. */
+/* Reads the sequence with global index g: the mixture selects the source, and the shuffled order of
+ * the source selects the sequence. */
 static rn_status read_sequence(rn_err *err, rn_data_stream *s, int64_t g) {
   const int length = s->config->sequence_length;
   const rn_mix_sample sample = rn_mix_sample_at(&s->datasets->mix, g);

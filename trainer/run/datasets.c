@@ -10,7 +10,8 @@
 #include "proto/base/arena.h"
 #include "proto/options/options_items.h"
 
-/* The model has one vocabulary, so all splits must have the same one. */
+/* Checks that a split has the same vocabulary as the first train split, because the model has only
+ * one. */
 static rn_status check_kind(rn_err *err, const rn_datasets *d, const rn_split *split) {
   const Retnet__ShardHeader *first = rn_split_header(&d->train[0].split);
   const Retnet__ShardHeader *other = rn_split_header(split);
@@ -53,7 +54,8 @@ static rn_status open_source(rn_err *err, const Retnet__Data *config, const char
   return check_kind(err, d, &source->split);
 }
 
-/* A single split has its own hash, as in checkpoints of versions that knew no mixtures. */
+/* Returns the hash of the training data. For a single split it is the split's hash, as in
+ * checkpoints of versions without mixtures. */
 static uint64_t hash_of(const rn_datasets *d) {
   uint64_t hash = d->train[0].split.content;
   for (int i = 0; d->sources > 1 && i < d->sources; i++) {
@@ -113,7 +115,7 @@ static rn_status open_val(rn_err *err, const char *name, const char *dir, rn_dat
   return d->sources > 0 ? check_kind(err, d, &set->split) : RN_OK;
 }
 
-/* The last part of a path. */
+/* Returns the last part of a path. */
 static rn_path name_of(const char *dir) {
   rn_path name;
   size_t end = strlen(dir);
@@ -124,7 +126,7 @@ static rn_path name_of(const char *dir) {
   return name;
 }
 
-/* Names the val split of item i of a mixture. */
+/* Chooses the name of the val split of item i of a mixture. */
 static void name_by_folder(const rn_options_items *items, int i, rn_path *out) {
   *out = name_of(items->item[i].dir);
   bool good = is_name(out->text) && out->text[0] != '\0';

@@ -19,25 +19,25 @@ typedef struct rn_train_source {
 } rn_train_source;
 
 typedef struct rn_val_set {
-  char name[RN_VAL_NAME_BYTES]; /* "": the only set, without a name */
+  char name[RN_VAL_NAME_BYTES]; /* "": this is the only set and has no name */
   rn_split split;
 } rn_val_set;
 
 typedef struct rn_datasets {
   rn_train_source *train; /* [sources] */
-  int sources;            /* 0: no data.dir */
-  rn_mix mix;             /* of the sources */
+  int sources;            /* number of train splits; 0: no data.dir */
+  rn_mix mix;             /* selects the source of each sample */
   rn_val_set *val;        /* [val_sets] */
   int val_sets;
   uint64_t content; /* hash of the contents and weights of the sources */
-  int64_t tokens;   /* of all sources */
+  int64_t tokens;   /* number of tokens of all sources */
 } rn_datasets;
 
 /**
  * Opens the splits. The validation sets are those of data.val, else the val splits of data.dir: if
- * that is a list, each is named by the last part of its path, or by its position in the list (from
- * 1) where that is no valid name or not distinct. rn_datasets_close must be called even after a
- * failure.
+ * that is a list, each set is named by the last part of its path or, if that part is not a valid
+ * name or not unique, by its position in the list (from 1). rn_datasets_close must be called even
+ * after a failure.
  *
  * Errors: those of rn_split_open; RN_ERR_USAGE if a train split is shorter than a sequence, for a
  *         mixture with data.carry_state, and for names of validation sets; RN_ERR_FORMAT if the

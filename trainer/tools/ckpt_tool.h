@@ -38,7 +38,7 @@ rn_status rn_ckpt_tool_show(rn_err *err, const char *path, FILE *out);
 rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out);
 
 /**
- * Compares the logical content of two checkpoints, independently of the layouts that wrote them:
+ * Compares the logical content of two checkpoints, which may come from runs with different layouts:
  * the model keys (except dropout, chunk, products), step, tokens, data position, and the bits of
  * every tensor.
  *

@@ -128,7 +128,7 @@ static void show_step(rn_metrics *m, const rn_run_settings *settings,
 typedef struct scalar_list {
   rn_scalar scalar[MAX_SCALARS];
   int count;
-  char name[MAX_SCALARS][NAME_BYTES]; /* of scalars whose names are made up of parts */
+  char name[MAX_SCALARS][NAME_BYTES]; /* storage for composed names, such as NAME/SET */
 } scalar_list;
 
 static void add(scalar_list *list, const char *name, double value) {
@@ -136,7 +136,7 @@ static void add(scalar_list *list, const char *name, double value) {
   list->scalar[list->count++] = (rn_scalar){name, value};
 }
 
-/* Adds NAME/SET. */
+/* Adds the value of one validation set, with the name NAME/SET. */
 static void add_of_set(scalar_list *list, const char *name, const rn_val_set *set, double value) {
   char *text = list->name[list->count];
   snprintf(text, NAME_BYTES, "%s/%s", name, set->name);

@@ -10,8 +10,8 @@
  * Takes the lock of run.dir before anything in it is read or changed. If the folder does not exist
  * or is not writable, returns RN_OK and sets *out to NULL, because some jobs write nothing there
  * (for example, if the run is finished and on a read-only disk). While rank 0 observes the
- * heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop` is given
- * meanwhile, the wait ends, and *out may be NULL.
+ * heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop` is requested
+ * during the wait, the wait ends, and *out may be NULL.
  *
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
