@@ -28,7 +28,8 @@ static rn_status take_tokens(void *self, rn_err *err, const rn_tokens *tokens, b
   return rn_build_split_add(err, &b->split, tokens, begins);
 }
 
-/* Counts each id of a token file as the number of text bytes to which the tokenizer decodes it. */
+/* Fills b->tokens with the ids of a piece and the number of text bytes to which the tokenizer
+ * decodes each of them (0 without a tokenizer), and adds these bytes to the report. */
 static rn_status add_text_bytes(rn_err *err, builder *b, const rn_document_piece *piece) {
   const void *ignored = NULL;
   b->tokens.count = 0;

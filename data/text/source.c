@@ -53,7 +53,8 @@ static rn_status refuse_parquet(rn_err *err, const char *path) {
                  path, path, (int)(strlen(path) - strlen(".parquet")), path);
 }
 
-/* Adds the size of a file. A walk without a visitor only measures the files. */
+/* Adds the size of a file to the counts. A walk without a visitor calls this instead of reading the
+ * file. */
 static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
   struct stat info;
   if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {

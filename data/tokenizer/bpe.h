@@ -71,7 +71,7 @@ void rn_bpe_work_free(rn_bpe_work *work);
 
 /**
  * Appends the ids of a piece of at least one byte, in O(n log n).
- * Errors: RN_ERR_MEMORY; RN_ERR_USAGE for a piece of 4 GiB or more.
+ * Errors: RN_ERR_MEMORY; RN_ERR_USAGE for a piece of 1 GiB or more.
  */
 rn_status rn_bpe_encode(rn_err *err, const rn_bpe *bpe, rn_bpe_work *work,
                         const unsigned char *piece, size_t count, rn_tokens *tokens);

@@ -54,7 +54,8 @@ static rn_status bad_brackets(rn_err *err) {
                  "the pattern has brackets that do not match, or are nested too deeply");
 }
 
-/* Copies {n,m}, and makes the atom before it atomic if the interval is possessive. */
+/* Copies {n,m}. If the interval is possessive, encloses the atom before it and the interval in
+ * (?>...). */
 static rn_status interval(rn_err *err, walk *w) {
   const char *end = strchr(w->at, '}');
   if (end == NULL) return bad_brackets(err);

@@ -66,7 +66,7 @@ static double sweep_bytes(int arrays) {
   return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
 }
 
-/* Returns the median time of SWEEPS sweeps; time_tokens takes a median too. */
+/* Returns the median time of SWEEPS sweeps; the time of a decoding step is also a median. */
 static double time_read(bench *b) {
   float sum[RN_SWEEP_LANES];
   double sweep_s[SWEEPS];

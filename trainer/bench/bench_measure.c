@@ -16,8 +16,8 @@
 #include "trainer/machine/binding.h"
 #include "trainer/run/step.h"
 
-/* Steps before the measurement. With pairs of steps, which measure the scan, matrix products are
- * timed only after the first PRODUCTS_BESIDE_PAIRS steps. */
+/* WARM_UP is the number of steps before the measurement. With pairs of steps, which measure the
+ * scan, matrix products are timed only after each of the first PRODUCTS_BESIDE_PAIRS pairs. */
 enum { WARM_UP = 2, PRODUCTS_BESIDE_PAIRS = 3 };
 
 /* The run and its measurements. `none_s` holds the times of the steps without a scan. */

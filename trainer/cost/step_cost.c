@@ -76,7 +76,7 @@ static chunk_flops flops_of(const rn_retention *r) {
                        2 * scores * (3 * r->key_width + 2 * r->value_width)};
 }
 
-/* Sums or propagates the states of all chunks. */
+/* Adds the loop that sums or propagates the states of all chunks. */
 static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
   const int64_t slabs = rn_retention_slabs(r, s->unit->sequences);
   const double elements = (double)s->unit->sequences * r->heads * r->key_width * r->value_width;
@@ -153,7 +153,7 @@ static void add_retention_backward(rn_cost_sum *s) {
 
 /* ---- softmax attention ---- */
 
-/* Columns of k and v. */
+/* Returns the number of columns of k and v together. */
 static int kv_width(const rn_spec *spec) {
   return 2 * spec->kv_heads * rn_spec_attention_width(spec);
 }

@@ -24,7 +24,7 @@ typedef struct scorer {
   rn_grid *grid;
   rn_scan_source scan;
   rn_row_source rows;          /* keys and values of attention layers */
-  rn_comm_thread *comm_thread; /* or NULL */
+  rn_comm_thread *comm_thread; /* NULL: none */
   rn_pipeline pipeline;
   pack *pack;
   int64_t packs;
@@ -59,8 +59,8 @@ static rn_status make_packs(rn_err *err, scorer *s) {
   return RN_OK;
 }
 
-/* Forms the groups of ranks, as the header says. Whole packs save attention layers the exchange of
- * keys and values. */
+/* Forms the groups of ranks as described in score.h. With whole packs, attention layers need no
+ * exchange of keys and values. */
 static rn_status make_grid(rn_err *err, scorer *s) {
   const Retnet__Parallel *p = s->scoring->parallel;
   const rn_spec *spec = &s->model->spec;
@@ -181,8 +181,8 @@ static int32_t is_largest(const float *logits, int n, int32_t target) {
   return 1;
 }
 
-/* Computes the logits of the rows once more, a few at a time, and compares the targets' with the
- * others. */
+/* Recomputes the logits of the rows, a few rows at a time, and checks whether each target has the
+ * largest logit. */
 static rn_status find_largest(rn_err *err, scorer *s, int rows) {
   const int n = s->model->spec.vocab;
   for (int row = 0; row < rows; row++) {

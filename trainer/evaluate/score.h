@@ -57,11 +57,11 @@ typedef struct rn_score_visitor {
  *
  * The ranks form parallel.data groups of parallel.sequence ranks. The groups take the packs
  * round-robin, and the ranks of a group divide each pack. If one of the keys is 0, it is computed
- * from the number of ranks. If both are 0, ranks take whole packs if none has more than
- * RN_SCORE_SHORT_TOKENS tokens, or if there are as many packs as ranks and none has more than
- * RN_SCORE_LONG_TOKENS tokens; otherwise all ranks form one group. Where ranks take whole packs,
- * the scores are bitwise the same on any number of ranks. They depend, within rounding, on the
- * other windows of a pack.
+ * from the number of ranks. If both are 0, each rank takes whole packs if the model has attention
+ * layers, if no pack has more than RN_SCORE_SHORT_TOKENS tokens, or if there are at least as many
+ * packs as ranks and no pack has more than RN_SCORE_LONG_TOKENS tokens; otherwise all ranks form
+ * one group. Where ranks take whole packs, the scores are bitwise the same on any number of ranks.
+ * They depend, within rounding, on the other windows of a pack.
  *
  * Collective: over the world; all ranks pass equal windows.
  * Errors:     those of reading and of the visitor, agreed; RN_ERR_USAGE if data x sequence is not

@@ -47,7 +47,8 @@ rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
  * file. The configuration of a RetNetDecoder is the one that rn_export stored in the file, or a
  * config.json with RetNetConfig's arguments. Values are exact. Errors: RN_ERR_FORMAT,
  * RN_ERR_MISMATCH naming file and tensor or key, for a file that is damaged or holds a model that
- * our format cannot represent exactly; RN_ERR_USAGE if `ckpt_path` exists.
+ * our format cannot represent exactly; RN_ERR_USAGE if `ckpt_path` exists and is not an empty
+ * folder.
  */
 rn_status rn_import(rn_err *err, const char *path, const char *ckpt_path, FILE *out);
 

@@ -17,8 +17,9 @@ rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where,
 
 /**
  * Reads the tokenizer of a folder into the fields of `vocabulary` that describe it. Changes nothing
- * if the folder has none. If this program does not support the tokenizer, or its vocabulary is
- * larger than the model's, prints a warning on stderr and changes nothing.
+ * if the folder has none. If this program does not support a tokenizer, or its vocabulary is larger
+ * than the model's, prints a warning on stderr and tries the folder's next tokenizer; if there is
+ * none, changes nothing.
  *
  * Ownership: rn_exchange_free_tokenizer frees the fields.
  * Errors:    RN_ERR_MEMORY.

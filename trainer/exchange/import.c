@@ -60,9 +60,9 @@ static rn_status parse_config(rn_err *err, importer *im, const char *text, size_
                  im->config_file.text, problem.position, problem.text);
 }
 
-/* Reads the configuration. If `path` is a folder with a config.json, reads that; else, reads the
- * one that rn_export wrote into the tensors' file or, without one, config.json in the same
- * folder. */
+/* Reads the configuration. If `path` is a folder with a config.json, reads that file. Otherwise
+ * reads the configuration that rn_export wrote into the tensors' file or, if there is none,
+ * config.json in the same folder. */
 static rn_status load_config(rn_err *err, importer *im, const char *path) {
   const rn_path beside =
       rn_path_join(is_folder(path) ? path : rn_path_folder(path).text, "config.json");

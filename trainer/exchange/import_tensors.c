@@ -50,8 +50,8 @@ static rn_status check_shape(rn_err *err, const search *s, int tensor, const rn_
                  rn_tensor_files_path(s->files, tensor), t->name, shape);
 }
 
-/* Returns the index of the tensor that holds the rows of both fc1 and gate, or -1. `index` is gate;
- * fc1 is the parameter before it. */
+/* Returns the index of the tensor that holds the rows of both fc1 and gate, or -1. `index` is the
+ * index of gate in the parameter table, directly after fc1. */
 static int find_fused(const search *s, int index) {
   const rn_param *gate = &s->table->param[index];
   if (!s->format->fuses_gate || strstr(gate->name, ".ffn.gate.weight") == NULL) return -1;

@@ -143,7 +143,7 @@ rn_status rn_generator_reserve(rn_err *err, rn_generator *g, int64_t tokens) {
 /* ---- prefill ---- */
 
 /* Reads tokens of sequence `index` until at most `unread` are left. Stores the logits that follow
- * the last one. */
+ * the last token read. */
 static rn_status prefill(rn_err *err, rn_generator *g, int index, int64_t unread,
                          rn_token_visitor visitor, float *logits) {
   rn_sequence *s = &g->sequence[index];

@@ -67,9 +67,8 @@ static void even_split(const rn_spec *spec, int stages, int *first) {
 /* ---- layers of different costs ---- */
 
 /*
- * Gives each stage as many layers as it can have with at most `most` FLOP per token, but leaves a
- * layer for every later stage. Returns false if layers are left over, or if the last stage has too
- * much.
+ * Gives each stage, from first to last, as many layers as fit into `most` FLOP per token, but at
+ * least one, and leaves a layer for every later stage. Returns false if a stage exceeds `most`.
  */
 static bool fill_stages(const rn_spec *spec, int stages, double most, int *first) {
   int layer = 0;
@@ -87,7 +86,7 @@ static bool fill_stages(const rn_spec *spec, int stages, double most, int *first
   return layer == spec->layers;
 }
 
-/* Finds the least work of the most loaded stage by bisection. */
+/* Minimizes the work of the most loaded stage by bisection. */
 static void balanced_split(const rn_spec *spec, int stages, int *first) {
   enum { HALVINGS = 60 };
   double least = 0, most = 2 * rn_spec_flops_per_token(spec) + rn_spec_embedding_flops(spec);
