@@ -1,5 +1,5 @@
 /* Converts numbers with integer operations on their bits, so that the result does not depend on the
- * floating-point environment. (These programs flush subnormal numbers to zero.) */
+ * floating-point environment. (The programs of this project flush subnormal numbers to zero.) */
 #include "data/exchange/float_types.h"
 
 #include <assert.h>

@@ -73,7 +73,8 @@ rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, co
                                  int64_t count);
 
 /** Returns the path at which to write another file of the model, such as config.json, which
- * rn_tensor_files_finish then moves together with the tensors. Not for a single file of tensors. */
+ * rn_tensor_files_finish then moves together with the tensors. Must not be called if the path of
+ * rn_tensor_files_create is a single file. */
 rn_path rn_tensor_files_beside(const rn_tensor_files_writer *writer, const char *name);
 
 /** Gives all files their final names, the index of several files too. If that fails, the content of

@@ -19,7 +19,8 @@ typedef struct rn_postscript {
   uint64_t footer_offset, footer_bytes, footer_sum;
 } rn_postscript;
 
-/** Writes the magic and the length at the start, and the sum at the end, of a frame of `bytes`. */
+/** Writes the magic and the length at the start, and the sum at the end, of a frame of `bytes`
+ * bytes. */
 void rn_frame_seal(unsigned char *frame, size_t bytes);
 /** Returns 1 if magic, length and sum are correct, else 0. */
 int rn_frame_is_valid(const unsigned char *frame, size_t bytes);

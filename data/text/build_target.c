@@ -75,7 +75,7 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   return RN_OK;
 }
 
-/* val is moved first, because training needs only train. */
+/* val is moved first: as training needs only train, a folder with train must be complete. */
 static const char *const splits[] = {"val", "train"};
 enum { SPLITS = sizeof splits / sizeof splits[0] };
 

@@ -26,9 +26,9 @@ typedef struct rn_document_loss {
 typedef struct rn_evaluation_options {
   rn_form form;
   int sequence_length;
-  const Retnet__Parallel *parallel; /* as in rn_scoring */
+  const Retnet__Parallel *parallel; /* how the work is divided; see rn_scoring */
   int stride;                       /* windows begin every `stride` tokens; 0: sequence_length */
-  bool by_document; /* windows begin with the document; otherwise the split is cut as one text */
+  bool by_document; /* evaluate each document as a separate text; false: the split is one text */
   rn_token_file *tokens;        /* receives the log-likelihoods on rank 0; NULL: none */
   int set;                      /* value of "set" in the lines of `tokens` */
   rn_document_loss **documents; /* with by_document, output: losses on rank 0, which the caller

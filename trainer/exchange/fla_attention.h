@@ -1,4 +1,5 @@
-/** The attention layers of a hybrid of flash-linear-attention: `attn` in its config.json. */
+/** Converts the description of a hybrid model's attention layers to and from `attn` in the
+ * config.json of flash-linear-attention. */
 #ifndef RN_TRAINER_EXCHANGE_FLA_ATTENTION_H
 #define RN_TRAINER_EXCHANGE_FLA_ATTENTION_H
 

@@ -38,17 +38,17 @@ rn_status rn_generator_create(rn_err *err, const rn_checkpoint_model *model,
                               rn_generator **out);
 void rn_generator_destroy(rn_generator **generator);
 
-/** Returns a sequence, to give it tokens and its seed. */
+/** Returns a sequence; the caller adds tokens to it and sets its seed. */
 rn_sequence *rn_generator_sequence(rn_generator *generator, int sequence);
 
 /**
- * Makes room for sequences of `tokens` tokens, which only attention layers need; the states are
- * kept. rn_generator_run does it by itself. Errors: RN_ERR_MEMORY.
+ * Ensures that sequences of `tokens` tokens fit into memory, and keeps the states. Only attention
+ * layers need this. rn_generator_run calls it. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tokens);
 
 /**
- * Copies the state of a sequence, as of its first `read` tokens.
+ * Copies the state of a sequence after its first `read` tokens.
  *
  * Ownership: the caller frees *state.
  * Errors:    RN_ERR_MEMORY.
@@ -56,7 +56,8 @@ rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tok
 rn_status rn_generator_save(rn_err *err, rn_generator *generator, int sequence, void **state,
                             size_t *bytes);
 
-/** Sets the state of a sequence, for which there must be room; the caller also sets `read`.
+/** Sets the state of a sequence, after rn_generator_reserve for its tokens; the caller also sets
+ * `read`.
  * Errors: as rn_decoder_load. */
 rn_status rn_generator_load(rn_err *err, rn_generator *generator, int sequence, const void *state,
                             size_t bytes);

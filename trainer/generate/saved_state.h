@@ -1,4 +1,5 @@
-/** States of sequences in files (data/state/state_file.h), so that a long prompt is read once. */
+/** Saves states of sequences to files (data/state/state_file.h) and loads them, so that a long
+ * prompt is processed only once. */
 #ifndef RN_TRAINER_GENERATE_SAVED_STATE_H
 #define RN_TRAINER_GENERATE_SAVED_STATE_H
 
@@ -19,8 +20,8 @@ rn_status rn_saved_state_write(rn_err *err, rn_generator *generator, int sequenc
                                rn_state_owner owner, const char *path);
 
 /**
- * Gives the sequences 0 .. sequences - 1, which must be empty, the tokens and the state of a file.
- * With equal options, each sequence has the same completion as the saved sequence would have.
+ * Sets the tokens and the state of sequences 0 .. sequences - 1, which must be empty, to those of a
+ * file. With equal options, each sequence has the same completion as the saved sequence would have.
  *
  * Errors: those of rn_state_reader_open; RN_ERR_USAGE if the file belongs to another model,
  *         tokenizer or precision.

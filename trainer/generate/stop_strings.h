@@ -1,4 +1,4 @@
-/** Texts that end a completion, found across the borders of tokens. */
+/** Finds the strings that end a completion, even if a string spans several tokens. */
 #ifndef RN_TRAINER_GENERATE_STOP_STRINGS_H
 #define RN_TRAINER_GENERATE_STOP_STRINGS_H
 

@@ -1,5 +1,5 @@
 /**
- * Generation from text to text: encodes prompts, and collects or prints the completions.
+ * Generates text from text: encodes prompts, and collects or prints the completions.
  */
 #ifndef RN_TRAINER_GENERATE_TEXT_GENERATOR_H
 #define RN_TRAINER_GENERATE_TEXT_GENERATOR_H
@@ -34,7 +34,8 @@ typedef struct rn_text_generator {
 } rn_text_generator;
 
 /**
- * Opens the tokenizer that the checkpoint `path` carries, and a generator for a number of texts.
+ * Opens the tokenizer that is stored in the checkpoint `path`, and a generator for a number of
+ * texts.
  *
  * Ownership: `model`, and the arrays to which `options` points, must outlive the generator.
  * Errors:    RN_ERR_USAGE if the tokenizer or a special token is missing, or the model has fewer
@@ -44,7 +45,7 @@ rn_status rn_text_generator_open(rn_err *err, const char *path, const rn_checkpo
                                  const rn_text_options *options, int texts, rn_text_generator *out);
 void rn_text_generator_close(rn_text_generator *generator);
 
-/** Lets all texts, which must be empty, continue the one in a state file. Errors: those of
+/** Makes all texts, which must be empty, continue the text of a state file. Errors: those of
  * rn_saved_state_load. */
 rn_status rn_text_generator_load(rn_err *err, rn_text_generator *generator, const char *path);
 

@@ -5,8 +5,8 @@
 #include "comm/world/world.h"
 
 /**
- * Agrees on `loaded`, the result of rn_blas_load, which each rank calls before MPI starts. `why` is
- * the error of that call.
+ * Makes all ranks return the same status: RN_OK if rn_blas_load succeeded on every rank. Each rank
+ * calls rn_blas_load before MPI starts; `loaded` is the status and `why` the error of that call.
  *
  * Collective: over the world. Errors: those of rn_blas_load, agreed.
  */

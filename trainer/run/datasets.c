@@ -28,7 +28,8 @@ static rn_status check_kind(rn_err *err, const rn_datasets *d, const rn_split *s
 
 /* ---- training ---- */
 
-/* Checks that the tokenizer that checkpoints will store is the one that made the tokens. */
+/* Checks that the tokenizer file, which checkpoints will store, is the one with which the tokens
+ * were made. */
 static rn_status check_tokenizer(rn_err *err, const rn_split *split) {
   Retnet__Tokenizer *file = NULL;
   RN_TRY(err, rn_split_tokenizer_file(err, split, &file));

@@ -14,7 +14,7 @@ typedef struct rn_metrics {
   rn_journal file; /* metrics.jsonl */
   rn_event_file events;
   double total_s;     /* sum over the steps of this launch */
-  double scan_wait_s; /* mean over ranks, summed over these steps */
+  double scan_wait_s; /* time waiting for states, mean over ranks, sum over the same steps */
   int64_t steps;
   double shown_s;               /* time of the progress line on the terminal; 0: there is none */
   rn_repeated_warning failures; /* consecutive failed writes of either file */

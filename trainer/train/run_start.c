@@ -60,14 +60,15 @@ static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   rn_gemm_sample sample;
   char text[400];
   if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO || rn_gemm_takes_bf16()) {
-    return RN_OK; /* there is no choice: only one backend multiplies in bf16 */
+    return RN_OK; /* AUTO has not chosen, or has no choice: only one backend multiplies in bf16 */
   }
   RN_TRY(err, rn_gemm_sample_take(err, &sample));
   if (rn_gemm_sample_warning(&sample, text, sizeof text)) rn_log_warn("%s", text);
   return RN_OK;
 }
 
-/* Prints the share and the epoch of each source of a mixture. */
+/* Prints the share and the size of each source of a mixture, and after how many steps the source
+ * has been read once. */
 static void print_mixture(const rn_run *run) {
   const rn_datasets *d = &run->datasets;
   const Retnet__Data *data = run->settings.config->data;
