@@ -12,7 +12,7 @@
 enum { RN_RUN_COLOURS = 8 };
 
 /** Style of a curve: a line through the values; a running mean over a thin line through the values;
- * a dot per value. */
+ * a dot at each value, on a dashed line. */
 typedef enum { RN_CURVE_PLAIN, RN_CURVE_SMOOTHED, RN_CURVE_DOTS } rn_curve_style;
 
 /** One curve. `run` is the index of the curve's run, which determines the colour. */

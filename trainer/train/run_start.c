@@ -60,7 +60,7 @@ static rn_status check_gemm_choice(rn_err *err, const Retnet__Config *config) {
   rn_gemm_sample sample;
   char text[400];
   if (config->model->products != RETNET__PRODUCTS__PRODUCTS_AUTO || rn_gemm_takes_bf16()) {
-    return RN_OK; /* AUTO has not chosen, or has no choice: only one backend multiplies in bf16 */
+    return RN_OK; /* nothing to compare: the key is set, or bf16 has only one backend */
   }
   RN_TRY(err, rn_gemm_sample_take(err, &sample));
   if (rn_gemm_sample_warning(&sample, text, sizeof text)) rn_log_warn("%s", text);
