@@ -11,8 +11,8 @@
 #include "data/tokenizer/tokenizer_file.h"
 
 /* Names of the files of each kind of tokenizer, in the order in which import looks for them. A rank
- * file comes first, because the tokenizer.json beside it was made from it. `settings` is in the
- * same folder as `file`, where data/tokenizer expects it. */
+ * file comes first, because a tokenizer.json in the same folder was made from it. `settings` is in
+ * the same folder as `file`, where data/tokenizer expects it. */
 static const struct {
   const char *kind, *file, *settings;
 } kinds[] = {{"tiktoken", "ranks.tiktoken", "ranks.json"},

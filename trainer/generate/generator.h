@@ -1,10 +1,10 @@
 /**
- * Text generation. Prefill reads the given tokens of the sequences, one after the other, in the
- * chunkwise form; then the recurrent form decodes all sequences together, one token per step: each
- * step reads the weights once. The state does not grow with the length, except in attention layers
- * without a window. A completion does not depend on the other sequences.
+ * Generates text. Prefill reads the given tokens of the sequences, one sequence after the other, in
+ * the chunkwise form. Then the recurrent form decodes all sequences together, one token per step,
+ * so each step reads the weights once. The state does not grow with the length, except in attention
+ * layers without a window. A completion does not depend on the other sequences.
  *
- * A sequence keeps its state from run to run: it may be given more tokens after a completion.
+ * A sequence keeps its state from run to run: the caller may add more tokens after a completion.
  */
 #ifndef RN_TRAINER_GENERATE_GENERATOR_H
 #define RN_TRAINER_GENERATE_GENERATOR_H
