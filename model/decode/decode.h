@@ -69,8 +69,8 @@ size_t rn_decoder_saved_bytes(const rn_decoder *decoder, int slot);
 void rn_decoder_save(rn_decoder *decoder, int slot, void *to);
 /**
  * Sets a slot to a saved state of the same model. Errors: RN_ERR_FORMAT if the bytes are not a
- * saved state; RN_ERR_USAGE if the state has more tokens than max_tokens and the model has
- * attention layers.
+ * saved state; RN_ERR_USAGE if the state holds keys and values of more tokens than the decoder has
+ * memory for.
  */
 rn_status rn_decoder_load(rn_err *err, rn_decoder *decoder, int slot, const void *from,
                           size_t bytes);

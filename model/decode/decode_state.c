@@ -68,17 +68,24 @@ void rn_decoder_save(rn_decoder *d, int slot, void *to) {
   move_layers(&w, d, slot, d->position[slot]);
 }
 
+/* Returns how many earlier tokens the attention layers of a model see from a position. */
+static int64_t tokens_seen(const rn_spec *spec, int64_t position) {
+  const int window = spec->attention_window;
+  return window > 0 ? rn_smaller(position, window) : position;
+}
+
 rn_status rn_decoder_load(rn_err *err, rn_decoder *d, int slot, const void *from, size_t bytes) {
   int64_t position = 0;
   if (bytes >= sizeof position) memcpy(&position, from, sizeof position);
   if (bytes < sizeof position || position < 0) {
     return rn_fail(err, RN_ERR_FORMAT, "the saved state is damaged: it has no valid position");
   }
-  if (d->cache.layers > 0 && d->spec.attention_window == 0 && position > d->max_tokens) {
+  const int64_t tokens = tokens_seen(&d->spec, position);
+  if (d->cache.layers > 0 && tokens > d->cache.capacity) {
     return rn_fail(err, RN_ERR_USAGE,
                    "the saved state holds %lld tokens, more than the %lld for which memory was "
                    "reserved",
-                   (long long)position, (long long)d->max_tokens);
+                   (long long)tokens, (long long)d->cache.capacity);
   }
   if (bytes != saved_bytes(d, position)) {
     return rn_fail(err, RN_ERR_FORMAT,

@@ -170,8 +170,8 @@ static void memory_is_known_before(void) {
 }
 
 /* A decoder refuses a state with more tokens than it has memory for. */
-static void longer_state_is_refused(void) {
-  const rn_spec spec = attention_spec(2, 0);
+static void longer_state_is_refused(int window) {
+  const rn_spec spec = attention_spec(2, window);
   rn_err err = {0};
   test_model m = model_of(&spec);
   rn_real logits[10 * VOCAB];
@@ -201,6 +201,7 @@ int main(void) {
   bits_survive("window", attention_spec(2, 300), 350);
   bits_survive("hybrid", hybrid_spec(), 100);
   memory_is_known_before();
-  longer_state_is_refused();
+  longer_state_is_refused(0);
+  longer_state_is_refused(12);
   return check_result();
 }
