@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/file/file.h"
 #include "model/base/blas.h"
 #include "model/base/threads.h"
 #include "proto/base/arena.h"
@@ -183,6 +184,7 @@ static rn_status generate(rn_err *err, const options *o, rn_text_generator *gene
     return rn_fail(err, RN_ERR_USAGE, "%s has one text, but there are %d prompts",
                    o->interactive ? "--interactive" : "--save-state", completions->count);
   }
+  if (o->save_state != NULL) RN_TRY(err, rn_file_check_target(err, o->save_state));
   if (o->load_state != NULL) RN_TRY(err, rn_text_generator_load(err, generator, o->load_state));
   RN_TRY(err, set_seeds(err, o, generator, completions->count));
   for (int i = 0; i < completions->count; i++) {

@@ -255,10 +255,18 @@ done:
   return status;
 }
 
+rn_status rn_file_check_target(rn_err *err, const char *path) {
+  struct stat info;
+  if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return RN_OK;
+  return rn_fail(err, RN_ERR_IO,
+                 "%s is not a regular file and is not replaced; choose another path", path);
+}
+
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path) {
   rn_path temporary;
   snprintf(temporary.text, sizeof temporary.text, "%s", file->path);
-  rn_status status = rn_file_sync(err, file);
+  rn_status status = rn_file_check_target(err, path);
+  if (status == RN_OK) status = rn_file_sync(err, file);
   if (status == RN_OK) status = rn_file_close(err, file);
   if (status == RN_OK) status = rn_file_rename(err, temporary.text, path);
   if (status == RN_OK) status = rn_file_sync_folder(err, rn_path_folder(path).text);

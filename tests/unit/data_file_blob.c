@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "proto/base/random.h"
 #include "tests/support/check.h"
@@ -133,6 +134,19 @@ static void a_replaced_file_is_whole_and_leaves_nothing_behind(void) {
   CHECK(!rn_file_exists(temp_path("deep")));
 }
 
+/* A rename to the path of a device, pipe or folder would remove it. */
+static void only_regular_files_are_replaced(void) {
+  const char *pipe = temp_path("pipe");
+  struct stat info;
+  CHECK(mkfifo(pipe, 0600) == 0);
+  CHECK_FAILS(err, RN_ERR_IO, "pipe|regular file", rn_file_replace(err, pipe, "one", 3));
+  CHECK(stat(pipe, &info) == 0 && S_ISFIFO(info.st_mode));
+  CHECK(!rn_file_exists(temp_path("pipe.new")));
+  CHECK_OK(err, rn_file_make_folder(err, temp_path("folder")));
+  CHECK_FAILS(err, RN_ERR_IO, "folder|regular file",
+              rn_file_replace(err, temp_path("folder"), "one", 3));
+}
+
 static void a_full_disk_is_named(void) {
   rn_file file = {.path = strdup("/dev/full")};
   FILE *full = fopen("/dev/full", "w");
@@ -150,6 +164,7 @@ int main(void) {
   every_flipped_bit_is_found();
   foreign_frames_are_refused();
   a_replaced_file_is_whole_and_leaves_nothing_behind();
+  only_regular_files_are_replaced();
   a_full_disk_is_named();
   return check_result();
 }

@@ -110,7 +110,7 @@ static rn_status open_val(rn_err *err, const char *name, const char *dir, rn_dat
     return rn_fail(err, RN_ERR_USAGE, "data.val: two validation sets have the name \"%s\"", name);
   }
   rn_val_set *set = &d->val[d->val_sets];
-  snprintf(set->name, sizeof set->name, "%s", name);
+  memcpy(set->name, name, strlen(name) + 1);
   RN_TRY(err, rn_split_open(err, dir, "val", &set->split));
   d->val_sets++;
   return d->sources > 0 ? check_kind(err, d, &set->split) : RN_OK;
