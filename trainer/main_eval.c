@@ -41,7 +41,8 @@ static const char about[] =
     "--by-document evaluates each document by itself, from its beginning. --stride gives the "
     "tokens of long texts more context, as Hugging Face's sliding-window perplexity does; a "
     "retentive network keeps its context in the state, so a larger --sequence-length costs less.\n"
-    "--requests computes what lm-evaluation-harness asks of a model: each line of FILE is "
+    "--requests computes the log-likelihoods that lm-evaluation-harness requests: each line of "
+    "FILE is "
     "{\"context\": ..., \"continuation\": ...}, and gives a line {\"log_likelihood\": ..., "
     "\"is_greedy\": ..., \"tokens\": ...}.";
 

@@ -34,7 +34,7 @@ static const double max_integer = 9e15;
 static const char about[] =
     "Generates text with a trained model. Several prompts are continued in one batch, and each "
     "text is the same as with its prompt alone. Texts are printed in the order of --prompt, "
-    "--prompt-file and --prompt-lines, each character as soon as it is certain; with --json, "
+    "--prompt-file and --prompt-lines, each character as soon as it is final; with --json, "
     "after all are complete.\n"
     "The next token is drawn as Hugging Face's generate() does: --repetition-penalty changes the "
     "logits, then --temperature divides them; --top-k, --top-p and --min-p follow in this order, "
@@ -85,11 +85,10 @@ static const rn_arg table[] = {
      "apply the penalty to the last N tokens of the text, prompt included (default 0: all)",
      RN_ARG_INTEGER, &given.repetition.window, 0, max_integer},
     {0, "seed", "S",
-     "random seed (default 1); repeated, each prompt has the seed at its place in the order of "
-     "the texts",
-     RN_ARG_LIST, &given.seeds, 0, 0},
+     "random seed (default 1); if repeated, the i-th seed is used for the i-th text", RN_ARG_LIST,
+     &given.seeds, 0, 0},
     {0, "interactive", NULL,
-     "add each line of the standard input to the text, and print how it goes on; Ctrl-C ends a "
+     "add each line of the standard input to the text, and print its continuation; Ctrl-C ends a "
      "completion, the end of the input the program",
      RN_ARG_SWITCH, &given.interactive, 0, 0},
     {0, "load-state", "FILE",

@@ -109,8 +109,8 @@ static rn_status check_files(const check *c, const Retnet__Manifest *manifest) {
     int file_index = rn_ckpt_file_index(file->name);
     if (file_index <= last) {
       return rn_fail(c->err, c->status,
-                     "%s: \"%s\" is not the name of a checkpoint file, or out of order", c->where,
-                     file->name);
+                     "%s: \"%s\" is not the name of a checkpoint file, or is out of order",
+                     c->where, file->name);
     }
     last = file_index;
     RN_TRY(c->err, check_file(c, manifest, file));

@@ -75,9 +75,10 @@ rn_status rn_build_ids_open(rn_err *err, const rn_build_options *options, int ll
                             rn_build_ids *ids) {
   *ids = (rn_build_ids){.inputs = {.format = options->format}};
   if (options->tokenizer != NULL && options->vocab_size > 0) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "--vocab-size: the vocabulary is that of --tokenizer %s; give only one of both",
-                   options->tokenizer);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "--vocab-size: the vocabulary is that of --tokenizer %s; give only one of the two",
+        options->tokenizer);
   }
   if (options->tokenizer != NULL) return use_tokenizer(err, options, options->tokenizer, ids);
   const vocabulary numbers = vocabulary_of(options, llmc_bytes);

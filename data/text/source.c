@@ -46,11 +46,12 @@ static rn_status refuse_parquet(rn_err *err, const char *path) {
       rn_file_read(&ignored, &file, 0, head, sizeof head) == RN_OK && memcmp(head, "PAR1", 4) == 0;
   rn_file_destroy(&file);
   if (!is_parquet) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: Parquet is not read; convert its text column to JSON lines, for example with "
-                 "python3 -c \"import pandas; pandas.read_parquet('%s', columns=['text'])"
-                 ".to_json('%.*s.jsonl', orient='records', lines=True)\"",
-                 path, path, (int)(strlen(path) - strlen(".parquet")), path);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: Parquet is not supported; convert its text column to JSON lines, for example with "
+      "python3 -c \"import pandas; pandas.read_parquet('%s', columns=['text'])"
+      ".to_json('%.*s.jsonl', orient='records', lines=True)\"",
+      path, path, (int)(strlen(path) - strlen(".parquet")), path);
 }
 
 /* Adds the size of a file to the counts. A walk without a visitor calls this instead of reading the
@@ -216,8 +217,7 @@ static rn_status visit_stdin(rn_err *err, const walk *w) {
   const rn_document_format plain = {.lines = false};
   const rn_token_inputs *tokens = w->options->tokens;
   if (tokens != NULL && (tokens->no_text || tokens->format > RN_FORMAT_TEXT)) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "standard input: is read as text only; name a file of tokens");
+    return rn_fail(err, RN_ERR_USAGE, "standard input must be text; give token files by name");
   }
   RN_TRY(err, rn_documents_read(err, NULL, plain, w->visit, w->self, &found));
   return found.documents > 0 ? RN_OK : rn_fail(err, RN_ERR_FORMAT, "standard input: empty");

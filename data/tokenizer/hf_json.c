@@ -147,8 +147,10 @@ static rn_status add_added(rn_err *err, const reading *r) {
     const json_t *content = json_object_get(token, "content");
     rn_err inner = {0};
     if (!json_is_integer(id) || !json_is_string(content)) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: added_tokens[%zu] has no id or no content", r->where,
-                     i);
+      return rn_fail(
+          err, RN_ERR_FORMAT,
+          "%s: added_tokens[%zu]: \"id\" or \"content\" is missing or has the wrong type", r->where,
+          i);
     }
     if (rn_token_table_add(&inner, r->table, json_integer_value(id), RN_TOKEN_SPECIAL,
                            json_string_value(content), json_string_length(content)) != RN_OK) {
@@ -213,11 +215,9 @@ static rn_status add_merge(rn_err *err, const reading *r, const json_t *merge, s
   made.right = made.left < 0 ? -1 : id_of(r, right, strlen(right), joined, &count);
   made.id = made.right < 0 ? -1 : rn_bpe_find(r->merges, joined, count);
   if (made.id < 0) {
-    return rn_fail(
-        err, RN_ERR_FORMAT,
-        "%s: merges[%zu] has a token that is not in the vocabulary, or joins to one that "
-        "is not",
-        r->where, rank);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: a token of merges[%zu], or their concatenation, is not in the vocabulary",
+                   r->where, rank);
   }
   rn_bpe_add_pair(r->merges, made);
   return RN_OK;

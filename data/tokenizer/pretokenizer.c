@@ -173,9 +173,9 @@ static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned
   range[0] = vector[0];
   range[1] = vector[1];
   if (at <= range[0] && range[0] < range[1] && range[1] <= count) return RN_OK;
-  return rn_fail(
-      err, RN_ERR_FORMAT,
-      "the pattern of the tokenizer makes a match that ends before it begins: is it \\K?");
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "the pattern of the tokenizer has an invalid match, which ends before it begins; "
+                 "does it use \\K?");
 }
 
 /* State of splitting a text. Pieces are found in the repaired text and visited with their original

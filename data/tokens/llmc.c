@@ -18,7 +18,7 @@ enum {
 static const char *kind_of(int32_t magic) {
   switch (magic) {
     case 20240522:
-      return "an evaluation file (multiple choice), which is no stream of tokens";
+      return "an evaluation file (multiple choice), not a stream of tokens";
     case 20240328:
       return "a tokenizer file; give the tokenizer with --tokenizer";
     case 20240326:
@@ -69,9 +69,10 @@ rn_status rn_llmc_check(rn_err *err, const rn_file *file, rn_token_type *type, i
   }
   const int wanted = magic == MAGIC_U16 ? 1 : 7;
   if (version != wanted) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: version %d of the llm.c magic number %d is unknown; version %d is read",
-                   file->path, version, magic, wanted);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: version %d of the llm.c magic number %d is unknown; only version %d is supported",
+        file->path, version, magic, wanted);
   }
   *type = (rn_token_type){.bytes = magic == MAGIC_U16 ? 2 : 4};
   *tokens = (int32_t)rn_get_u32(header + 8);
@@ -117,7 +118,7 @@ static rn_status find_place(rn_err *err, const rn_file *file, rn_token_reader *r
 
 rn_status rn_nanogpt_read(rn_err *err, const rn_file *file, rn_token_reader *r) {
   if (file->size_bytes == 0) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: empty; it holds no token", file->path);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the file is empty", file->path);
   }
   if (file->size_bytes % 2 != 0) {
     return rn_fail(err, RN_ERR_FORMAT,

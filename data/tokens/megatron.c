@@ -35,7 +35,7 @@ static rn_status find_type(rn_err *err, const rn_file *index, int code, rn_token
       [5] = {8, true},  [8] = {2, false}, [9] = {4, false}, [10] = {8, false}};
   if (code == 6 || code == 7) {
     return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: its type code %d means floating-point numbers, which are no token ids",
+                   "%s: its type code %d means floating-point numbers, which are not token ids",
                    index->path, code);
   }
   const bool known = code >= 0 && code < (int)(sizeof types / sizeof types[0]);
@@ -60,7 +60,8 @@ static rn_status check_head(rn_err *err, const rn_file *index, const unsigned ch
                    index->path);
   }
   if (rn_get_u64(head + MAGIC_BYTES) != 1) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: version %llu of the index is unknown; 1 is read",
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: version %llu of the index is unknown; only version 1 is supported",
                    index->path, (unsigned long long)rn_get_u64(head + MAGIC_BYTES));
   }
   return RN_OK;

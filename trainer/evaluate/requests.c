@@ -76,7 +76,10 @@ static rn_status add_string(rn_err *err, const line_reader *r, const json_t *obj
   const json_t *value = json_object_get(object, key);
   *found = value != NULL;
   if (value == NULL) return RN_OK;
-  if (!json_is_string(value)) return refuse(err, r, "a value is not a string");
+  if (!json_is_string(value)) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s, line %lld: \"%s\" is not a string", r->path,
+                   (long long)r->line, key);
+  }
   return rn_text_add(err, text, json_string_value(value), json_string_length(value));
 }
 
@@ -87,7 +90,7 @@ static rn_status add_object(rn_err *err, line_reader *r, const json_t *object, r
   const size_t context_bytes = text->count;
   RN_TRY(err, add_string(err, r, object, "continuation", text, &found));
   if (!found && !has_context) RN_TRY(err, add_string(err, r, object, "text", text, &found));
-  if (!found) return refuse(err, r, "no \"continuation\", and no \"text\"");
+  if (!found) return refuse(err, r, "\"continuation\" or \"text\" is missing");
   RN_TRY(err, rn_text_add(err, text, "", 1)); /* allocates, so that text->bytes is not NULL */
   text->count--;
   return add_request(err, r, text, context_bytes);

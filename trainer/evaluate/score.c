@@ -77,7 +77,7 @@ static rn_status make_grid(rn_err *err, scorer *s) {
     return rn_fail(err, RN_ERR_USAGE,
                    "evaluation needs parallel.data %d x parallel.sequence %d ranks and no "
                    "parallel.pipeline, but there are %d ranks",
-                   p->data, p->sequence, ranks);
+                   data, sequence, ranks);
   }
   return rn_grid_create(err, s->world, data, 1, sequence, &s->grid);
 }

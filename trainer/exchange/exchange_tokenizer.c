@@ -115,7 +115,7 @@ rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder, Retnet__Vo
     const rn_status status = read_kind(&why, text, out);
     if (status == RN_OK) return RN_OK;
     if (status == RN_ERR_MEMORY) return rn_fail(err, status, "%s", why.text);
-    fprintf(stderr, "warning: the tokenizer is not imported: %s\n", why.text);
+    fprintf(stderr, "warning: %s cannot be imported: %s\n", path.text, why.text);
   }
   return RN_OK;
 }

@@ -103,7 +103,8 @@ static rn_status take_token(void *self, rn_err *err, int text, int32_t token,
   RN_TRY(err, add_token(err, t, token, c));
   if (c->tokens == t->options.generation.max_tokens) c->complete = true;
   if (t->options.stream) {
-    t->output_lost = !rn_completions_stream(t->completions, t->options.stops, &t->printed);
+    t->output_lost =
+        !rn_completions_stream(t->completions, t->options.stops, &t->printed) || t->output_lost;
   }
   if (c->complete || t->output_lost || is_interrupted(t)) *next = RN_GENERATE_STOP;
   if (c->complete && c->stop == RN_STOP_DOCUMENT) *next = RN_GENERATE_END;

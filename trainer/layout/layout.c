@@ -61,10 +61,10 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
 static rn_status check_data(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   const Retnet__Data *data = config->data;
   if (l->data > data->batch_sequences) {
-    return rn_fail(
-        err, RN_ERR_USAGE,
-        "parallel.data %d is above data.batch_sequences %d: each data rank needs a sequence",
-        l->data, data->batch_sequences);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.data %d is above data.batch_sequences %d: each data rank needs at "
+                   "least one sequence",
+                   l->data, data->batch_sequences);
   }
   return RN_OK;
 }
@@ -75,13 +75,14 @@ static rn_status check_pieces(rn_err *err, const Retnet__Config *config, int lay
   if ((int64_t)l->sequence * l->segments > data->sequence_length) {
     return rn_fail(err, RN_ERR_USAGE,
                    "parallel.sequence %d x parallel.segments %d is above data.sequence_length %d: "
-                   "each segment needs a token",
+                   "each segment needs at least one token",
                    l->sequence, l->segments, data->sequence_length);
   }
   if (l->pipeline > layers) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.pipeline %d is above model.layers %d: each stage needs a layer",
-                   l->pipeline, layers);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "parallel.pipeline %d is above model.layers %d: each stage needs at least one layer",
+        l->pipeline, layers);
   }
   return RN_OK;
 }
