@@ -116,4 +116,8 @@ exec 5>&-
 ended 0 run 'interactive mode'
 generate --load-state interrupted --tokens 1 >/dev/null || fail 'no state after SIGINT'
 refuse 2 '--json' "${program[@]}" --interactive --json
+# Without any line, the state of the empty text is saved.
+generate --interactive --save-state silent </dev/null >got || fail 'no line, no state'
+generate --load-state silent --prompt 'line 3' | cmp - <(generate --prompt 'line 3') ||
+  fail 'another text after the state of an empty text'
 finish

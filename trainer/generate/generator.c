@@ -93,8 +93,7 @@ rn_sequence *rn_generator_sequence(rn_generator *g, int sequence) {
 
 /* ---- states ---- */
 
-rn_status rn_generator_save(rn_err *err, rn_generator *g, int sequence, void **state,
-                            size_t *bytes) {
+static rn_status save(rn_err *err, rn_generator *g, int sequence, void **state, size_t *bytes) {
   *bytes = rn_stage_decoder_saved_bytes(g->stage, g->decoder, sequence);
   RN_TRY(err, rn_alloc(err, "state", *bytes, 1, state));
   const rn_status status = rn_stage_decoder_save(err, g->stage, g->decoder, sequence, *state);
@@ -115,7 +114,7 @@ static rn_status move_states(rn_err *err, rn_generator *g, rn_stage_decoder *to)
   for (int i = 0; status == RN_OK && i < g->sequences; i++) {
     void *state = NULL;
     size_t bytes = 0;
-    status = rn_generator_save(err, g, i, &state, &bytes);
+    status = save(err, g, i, &state, &bytes);
     if (status == RN_OK) status = rn_stage_decoder_load(err, g->stage, to, i, state, bytes);
     free(state);
   }
@@ -138,6 +137,12 @@ rn_status rn_generator_reserve(rn_err *err, rn_generator *g, int64_t tokens) {
   g->decoder = decoder;
   g->max_tokens = tokens;
   return RN_OK;
+}
+
+rn_status rn_generator_save(rn_err *err, rn_generator *g, int sequence, void **state,
+                            size_t *bytes) {
+  if (g->decoder == NULL) RN_TRY(err, rn_generator_reserve(err, g, g->sequence[sequence].count));
+  return save(err, g, sequence, state, bytes);
 }
 
 /* ---- prefill ---- */

@@ -48,7 +48,7 @@ rn_sequence *rn_generator_sequence(rn_generator *generator, int sequence);
 rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tokens);
 
 /**
- * Copies the state of a sequence after its first `read` tokens.
+ * Copies the state of a sequence after its first `read` tokens, which may be none.
  *
  * Ownership: the caller frees *state.
  * Errors:    RN_ERR_MEMORY.
