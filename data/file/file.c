@@ -255,8 +255,17 @@ done:
   return status;
 }
 
+static rn_status check_folder(rn_err *err, const char *folder) {
+  struct stat info;
+  int error = stat(folder, &info) == 0 ? 0 : errno;
+  if (error == 0 && !S_ISDIR(info.st_mode)) error = ENOTDIR;
+  if (error == 0 && access(folder, W_OK | X_OK) != 0) error = errno;
+  return error == 0 ? RN_OK : rn_file_fail(err, "write to directory", folder, error);
+}
+
 rn_status rn_file_check_target(rn_err *err, const char *path) {
   struct stat info;
+  RN_TRY(err, check_folder(err, rn_path_folder(path).text));
   if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return RN_OK;
   return rn_fail(err, RN_ERR_IO,
                  "%s is not a regular file and is not replaced; choose another path", path);

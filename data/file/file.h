@@ -77,13 +77,14 @@ bool rn_file_exists(const char *path);
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /** Checks that a file may be written to `path` in place of what is there. Errors: RN_ERR_IO for a
- * device, a pipe, a socket or a folder, which a rename would remove. */
+ * device, a pipe, a socket or a folder, which a rename would remove, and for a folder of `path`
+ * that is not writable; RN_ERR_NOT_FOUND if that folder does not exist. */
 rn_status rn_file_check_target(rn_err *err, const char *path);
 
 /**
  * Renames a file, which was written under a temporary name in the same folder, to `path`, durably:
  * calls fsync, closes and renames the file, and calls fsync on the folder. Always closes the file;
- * removes it on failure. Errors: RN_ERR_IO, also those of rn_file_check_target.
+ * removes it on failure. Errors: RN_ERR_IO; those of rn_file_check_target.
  */
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
 

@@ -31,7 +31,7 @@ rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *o
   rn_path temporary;
   *out = (rn_state_writer){.bytes = 0};
   snprintf(out->path.text, sizeof out->path.text, "%s", path);
-  snprintf(temporary.text, sizeof temporary.text, "%s.tmp", path);
+  snprintf(temporary.text, sizeof temporary.text, "%s.%ld.tmp", path, (long)getpid());
   RN_TRY(err, rn_file_check_target(err, path));
   return rn_file_create(err, temporary.text, &out->file);
 }

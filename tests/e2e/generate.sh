@@ -85,7 +85,15 @@ refuse 2 'another model' "${program[@]}" --load-state read
 head -c 500 read >torn
 refuse 1 'torn' "${program[@]}" --load-state torn
 refuse 1 'text' "${program[@]}" --load-state text
-refuse 1 'nowhere' "${program[@]}" --prompt a --tokens 1 --save-state nowhere/state
+# A folder that does not exist is noticed before any text is generated. A file beside the state is
+# kept.
+for folder in nowhere text; do
+  refuse 1 "directory $folder" "${program[@]}" --prompt a --tokens 1 --save-state $folder/state
+  [ "$(wc -l <refused.log)" = 1 ] || fail "text before the error: $(cat refused.log)"
+done
+echo kept >state.tmp
+generate --prompt a --tokens 1 --save-state state >/dev/null
+[ "$(cat state.tmp)" = kept ] || fail 'saving a state overwrote state.tmp'
 
 # Drawing the document token ends a saved text; more text removes it, and --ignore-end reads it.
 hot() { "$bin/retnet-generate" --checkpoint run --temperature 1000000 --tokens 5000 "$@"; }
