@@ -38,6 +38,7 @@
 #define rn_decoder_measure_state RN_NAME(rn_decoder_measure_state)
 #define rn_decoder_saved_bytes RN_NAME(rn_decoder_saved_bytes)
 #define rn_decoder_save RN_NAME(rn_decoder_save)
+#define rn_decoder_saved_position RN_NAME(rn_decoder_saved_position)
 #define rn_decoder_load RN_NAME(rn_decoder_load)
 #define rn_decode_project RN_NAME(rn_decode_project)
 #define rn_decode_barrier_before RN_NAME(rn_decode_barrier_before)

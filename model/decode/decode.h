@@ -67,6 +67,9 @@ size_t rn_decoder_saved_bytes(const rn_decoder *decoder, int slot);
 /** Writes the position, states, keys and values of a slot. The bytes do not depend on the decoder's
  * number of slots or on its max_tokens. */
 void rn_decoder_save(rn_decoder *decoder, int slot, void *to);
+/** Returns the position in the bytes that rn_decoder_save wrote; a negative number if they have no
+ * valid position. */
+int64_t rn_decoder_saved_position(const void *saved, size_t bytes);
 /**
  * Sets a slot to a saved state of the same model. Errors: RN_ERR_FORMAT if the bytes are not a
  * saved state; RN_ERR_USAGE if the state holds keys and values of more tokens than the decoder has

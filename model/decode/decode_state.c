@@ -8,6 +8,9 @@
 
 #include "model/decode/decoder.h"
 
+/* No sequence is longer. Sums of positions below this limit do not overflow. */
+static const int64_t MAX_POSITION = INT64_C(1) << 48;
+
 /* The progress of saving or loading. */
 typedef struct walk {
   bool save; /* true: copies to the saved bytes; false: copies from them */
@@ -74,10 +77,15 @@ static int64_t tokens_seen(const rn_spec *spec, int64_t position) {
   return window > 0 ? rn_smaller(position, window) : position;
 }
 
+int64_t rn_decoder_saved_position(const void *saved, size_t bytes) {
+  int64_t position = -1;
+  if (bytes >= sizeof position) memcpy(&position, saved, sizeof position);
+  return position <= MAX_POSITION ? position : -1;
+}
+
 rn_status rn_decoder_load(rn_err *err, rn_decoder *d, int slot, const void *from, size_t bytes) {
-  int64_t position = 0;
-  if (bytes >= sizeof position) memcpy(&position, from, sizeof position);
-  if (bytes < sizeof position || position < 0) {
+  int64_t position = rn_decoder_saved_position(from, bytes);
+  if (position < 0) {
     return rn_fail(err, RN_ERR_FORMAT, "the saved state is damaged: it has no valid position");
   }
   const int64_t tokens = tokens_seen(&d->spec, position);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/attention/block_attention.h"
+#include "model/decode/decode.h"
 
 static const rn_stage_ops *in_use = &rn_stage_cpu;
 
@@ -171,6 +172,10 @@ size_t rn_stage_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, 
 rn_status rn_stage_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 int sequence, void *to) {
   return stage->ops->decoder_save(err, stage, decoder, sequence, to);
+}
+
+int64_t rn_stage_saved_position(const void *saved, size_t bytes) {
+  return rn_decoder_saved_position(saved, bytes);
 }
 
 rn_status rn_stage_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,

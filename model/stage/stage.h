@@ -333,6 +333,9 @@ size_t rn_stage_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, 
 /** Writes the state of a sequence to host memory; see rn_decoder_save (model/decode/decode.h). */
 rn_status rn_stage_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 int sequence, void *to);
+/** Returns the position in the bytes that rn_stage_decoder_save wrote; a negative number if they
+ * have no valid position. */
+int64_t rn_stage_saved_position(const void *saved, size_t bytes);
 /** Sets a sequence to a saved state. Errors: the same as for rn_decoder_load. */
 rn_status rn_stage_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 int sequence, const void *from, size_t bytes);

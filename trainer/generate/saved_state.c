@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "data/state/state_file.h"
+#include "model/stage/stage.h"
 
 /* Bytes of the state that are compressed as one frame. */
 enum { FRAME_BYTES = 1 << 24 };
@@ -83,18 +84,40 @@ static rn_status restore_tokens(rn_err *err, const Retnet__GenerationState *m, r
   return RN_OK;
 }
 
+/* The decoder must have read exactly the tokens that the message says. */
+static rn_status check_position(rn_err *err, const rn_state_reader *reader, const void *state,
+                                size_t bytes) {
+  const int64_t position = rn_stage_saved_position(state, bytes);
+  if (position == (int64_t)reader->message->read) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: the state is at token %lld, but its message says %lld: the file is damaged; "
+                 "save the state again with --save-state",
+                 reader->file.path, (long long)position, (long long)reader->message->read);
+}
+
+/* Adds the name of the file to the message of an error of the decoder. */
+static rn_status name_file(rn_err *err, rn_status status, const char *path) {
+  const rn_err cause = *err;
+  rn_err_clear(err);
+  return rn_fail(err, status, "%s: %s", path, cause.text);
+}
+
+static rn_status restore_sequence(rn_err *err, rn_generator *g, int sequence,
+                                  const rn_state_reader *reader, const void *state, size_t bytes) {
+  const rn_status status = rn_generator_load(err, g, sequence, state, bytes);
+  if (status != RN_OK) return name_file(err, status, reader->file.path);
+  return restore_tokens(err, reader->message, rn_generator_sequence(g, sequence));
+}
+
 static rn_status restore(rn_err *err, rn_generator *g, int sequences,
                          const rn_state_reader *reader) {
   void *state = NULL;
   size_t bytes = 0;
   RN_TRY(err, rn_generator_reserve(err, g, (int64_t)reader->message->n_token));
   RN_TRY(err, rn_state_reader_read(err, reader, &state, &bytes));
-  rn_status status = RN_OK;
+  rn_status status = check_position(err, reader, state, bytes);
   for (int i = 0; status == RN_OK && i < sequences; i++) {
-    status = rn_generator_load(err, g, i, state, bytes);
-    if (status == RN_OK) {
-      status = restore_tokens(err, reader->message, rn_generator_sequence(g, i));
-    }
+    status = restore_sequence(err, g, i, reader, state, bytes);
   }
   free(state);
   return status;

@@ -23,8 +23,9 @@ rn_status rn_saved_state_write(rn_err *err, rn_generator *generator, int sequenc
  * Sets the tokens and the state of sequences 0 .. sequences - 1, which must be empty, to those of a
  * file. With equal options, each sequence has the same completion as the saved sequence would have.
  *
- * Errors: those of rn_state_reader_open; RN_ERR_USAGE if the file belongs to another model,
- *         tokenizer or precision.
+ * Errors: those of rn_state_reader_open; those of rn_decoder_load, with the name of the file;
+ *         RN_ERR_FORMAT if the state is at another token than the file says; RN_ERR_USAGE if the
+ *         file belongs to another model, tokenizer or precision.
  */
 rn_status rn_saved_state_load(rn_err *err, rn_generator *generator, int sequences,
                               rn_state_owner owner, const char *path);
