@@ -1,5 +1,6 @@
-/* Checks that a saved state continues as the generator that saved it, and that a file whose state
- * contradicts its message is refused with an error that names the file. */
+/* Checks that a saved state continues as the generator that saved it, that a file whose state
+ * contradicts its message is refused with an error that names the file, and that loading reserves
+ * memory for the run after it. */
 #include "trainer/generate/saved_state.h"
 
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "data/state/state_file.h"
 #include "model/base/threads.h"
+#include "proto/base/fault.h"
 #include "tests/support/check.h"
 #include "tests/support/stage.h"
 #include "tests/support/temp.h"
@@ -130,6 +132,39 @@ static void a_saved_state_continues(rn_spec spec, bool after_run) {
   close_model(&model);
 }
 
+/* Loading a state reserves the memory of the run after it, too, so that the run creates no second
+ * decoder. Two decoders at once would need twice the memory. */
+static void loading_reserves_the_next_run(void) {
+  rn_checkpoint_model model = model_of(attention_spec());
+  rn_generator *g = generator_of(&model);
+  save(&model);
+  CHECK_OK(&err, load(g, &model));
+  CHECK_OK(&err, rn_sequence_give(&err, rn_generator_sequence(g, 0), prompt, PROMPT));
+  setenv("RETNET_FAULT", "alloc:1-", 1);
+  CHECK_OK(&err, run(g));
+  unsetenv("RETNET_FAULT");
+  rn_generator_destroy(&g);
+  close_model(&model);
+}
+
+/* If there is no memory for more tokens than are needed, a decoder for just these is created. */
+static void spare_memory_is_optional(void) {
+  rn_checkpoint_model model = model_of(attention_spec());
+  rn_generator *g = generator_of(&model);
+  CHECK_OK(&err, rn_generator_reserve(&err, g, 1000));
+  setenv("RETNET_FAULT", "alloc:1", 1);
+  CHECK_OK(&err, rn_generator_reserve(&err, g, 1001));
+  CHECK(rn_fault_passes() > 1);
+  setenv("RETNET_FAULT", "alloc:1-", 1);
+  CHECK_FAILS(&err, RN_ERR_MEMORY, "memory", rn_generator_reserve(&err, g, 1002));
+  unsetenv("RETNET_FAULT");
+  rn_err_clear(&err);
+  CHECK_OK(&err, rn_sequence_give(&err, rn_generator_sequence(g, 0), prompt, PROMPT));
+  CHECK_OK(&err, run(g));
+  rn_generator_destroy(&g);
+  close_model(&model);
+}
+
 int main(void) {
   rn_threads_start(1);
   path = temp_path("a.state");
@@ -138,5 +173,7 @@ int main(void) {
   a_saved_state_continues(attention_spec(), false);
   a_state_of_other_tokens_is_refused(test_spec());
   a_state_of_other_tokens_is_refused(attention_spec());
+  loading_reserves_the_next_run();
+  spare_memory_is_optional();
   return check_result();
 }

@@ -121,15 +121,35 @@ static rn_status move_states(rn_err *err, rn_generator *g, rn_stage_decoder *to)
   return status;
 }
 
-rn_status rn_generator_reserve(rn_err *err, rn_generator *g, int64_t tokens) {
+static rn_status create_decoder(rn_err *err, const rn_generator *g, int64_t tokens,
+                                rn_stage_decoder **out) {
+  const rn_decoder_shape shape = {g->sequences, tokens, g->options.bf16};
+  return rn_stage_decoder_create(err, g->stage, shape, out);
+}
+
+/* Creates a decoder with memory for *tokens tokens, or a quarter more than the old decoder if that
+ * is larger and there is memory for it, so that few lines of an interactive text need a new
+ * decoder. *tokens is then the larger number. */
+static rn_status create_larger(rn_err *err, const rn_generator *g, int64_t *tokens,
+                               rn_stage_decoder **out) {
+  const int64_t more = g->max_tokens + g->max_tokens / 4;
+  if (more > *tokens) {
+    if (create_decoder(err, g, more, out) == RN_OK) {
+      *tokens = more;
+      return RN_OK;
+    }
+    rn_err_clear(err);
+  }
+  return create_decoder(err, g, *tokens, out);
+}
+
+/* Ensures that the decoder has memory for sequences of `tokens` tokens. */
+static rn_status reserve(rn_err *err, rn_generator *g, int64_t tokens) {
   const rn_spec *spec = &g->model->spec;
   rn_stage_decoder *decoder = NULL;
   const bool grows = rn_spec_attention_layers(spec, 0, spec->layers) > 0;
   if (g->decoder != NULL && (!grows || tokens <= g->max_tokens)) return RN_OK;
-  if (g->decoder != NULL && tokens < 2 * g->max_tokens) tokens = 2 * g->max_tokens;
-  RN_TRY(err,
-         rn_stage_decoder_create(
-             err, g->stage, (rn_decoder_shape){g->sequences, tokens, g->options.bf16}, &decoder));
+  RN_TRY(err, create_larger(err, g, &tokens, &decoder));
   const rn_status status = g->decoder != NULL ? move_states(err, g, decoder) : RN_OK;
   rn_stage_decoder **unused = status == RN_OK ? &g->decoder : &decoder;
   rn_stage_decoder_destroy(g->stage, unused);
@@ -139,9 +159,13 @@ rn_status rn_generator_reserve(rn_err *err, rn_generator *g, int64_t tokens) {
   return RN_OK;
 }
 
+rn_status rn_generator_reserve(rn_err *err, rn_generator *g, int64_t tokens) {
+  return reserve(err, g, tokens + g->options.max_tokens);
+}
+
 rn_status rn_generator_save(rn_err *err, rn_generator *g, int sequence, void **state,
                             size_t *bytes) {
-  if (g->decoder == NULL) RN_TRY(err, rn_generator_reserve(err, g, g->sequence[sequence].count));
+  if (g->decoder == NULL) RN_TRY(err, reserve(err, g, g->sequence[sequence].count));
   return save(err, g, sequence, state, bytes);
 }
 
@@ -245,13 +269,13 @@ static rn_status decode(rn_err *err, rn_generator *g) {
   return rn_stage_decoder_step(err, g->stage, g->decoder, tokens);
 }
 
-/* Returns an upper bound of the length of the longest sequence after the run. */
+/* Returns the length of the longest sequence. */
 static int64_t longest(const rn_generator *g) {
   int64_t most = 0;
   for (int i = 0; i < g->sequences; i++) {
     if (g->sequence[i].count > most) most = g->sequence[i].count;
   }
-  return most + g->options.max_tokens;
+  return most;
 }
 
 rn_status rn_generator_run(rn_err *err, rn_generator *g, rn_token_visitor visitor) {

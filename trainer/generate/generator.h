@@ -42,8 +42,9 @@ void rn_generator_destroy(rn_generator **generator);
 rn_sequence *rn_generator_sequence(rn_generator *generator, int sequence);
 
 /**
- * Ensures that sequences of `tokens` tokens fit into memory, and keeps the states. Only attention
- * layers need this. rn_generator_run calls it. Errors: RN_ERR_MEMORY.
+ * Ensures that sequences of `tokens` tokens and their completions (max_tokens) fit into memory, and
+ * keeps the states. Only attention layers need this. rn_generator_run calls it; an earlier call for
+ * the tokens of that run saves copies of the states. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tokens);
 

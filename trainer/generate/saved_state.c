@@ -5,8 +5,9 @@
 #include "data/state/state_file.h"
 #include "model/stage/stage.h"
 
-/* Bytes of the state that are compressed as one frame. */
-enum { FRAME_BYTES = 1 << 24 };
+/* FRAME_BYTES: bytes of the state that are compressed as one frame. PROMPT_TOKENS: tokens of a
+ * short prompt, for which memory is reserved when a state is loaded. */
+enum { FRAME_BYTES = 1 << 24, PROMPT_TOKENS = 256 };
 
 static rn_status write_state(rn_err *err, rn_generator *g, int sequence, rn_state_writer *writer) {
   char *state = NULL;
@@ -113,7 +114,7 @@ static rn_status restore(rn_err *err, rn_generator *g, int sequences,
                          const rn_state_reader *reader) {
   void *state = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_generator_reserve(err, g, (int64_t)reader->message->n_token));
+  RN_TRY(err, rn_generator_reserve(err, g, (int64_t)reader->message->n_token + PROMPT_TOKENS));
   RN_TRY(err, rn_state_reader_read(err, reader, &state, &bytes));
   rn_status status = check_position(err, reader, state, bytes);
   for (int i = 0; status == RN_OK && i < sequences; i++) {
