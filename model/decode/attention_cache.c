@@ -7,7 +7,8 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
 
-/* More tokens fit into no machine; with this limit, sizes do not overflow. */
+/* No machine has memory for more tokens. With this limit, the number of blocks fits into an int;
+ * the bytes of a whole cache may still exceed size_t. */
 static const int64_t MAX_TOKENS = INT64_C(1) << 32;
 
 rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int64_t max_tokens) {
@@ -29,14 +30,14 @@ static size_t head_elements(const rn_attention_cache *c) {
   return (size_t)c->blocks * 2 * (size_t)c->width * (size_t)c->block;
 }
 
-size_t rn_attention_cache_bytes(const rn_attention_cache *c) {
-  return (size_t)c->layers * (size_t)c->slots * (size_t)c->kv_heads * head_elements(c) *
-         sizeof(rn_real);
+double rn_attention_cache_bytes(const rn_attention_cache *c) {
+  return (double)c->layers * c->slots * c->kv_heads * (double)(head_elements(c) * sizeof(rn_real));
 }
 
 rn_status rn_attention_cache_create(rn_err *err, rn_attention_cache *cache) {
-  return rn_alloc(err, "keys and values of attention layers", rn_attention_cache_bytes(cache), 1,
-                  &cache->memory);
+  const size_t heads = (size_t)cache->layers * (size_t)cache->slots * (size_t)cache->kv_heads;
+  return rn_alloc(err, "keys and values of attention layers", heads,
+                  head_elements(cache) * sizeof(rn_real), &cache->memory);
 }
 
 void rn_attention_cache_destroy(rn_attention_cache *cache) {
@@ -100,14 +101,15 @@ void rn_attention_cache_attend(rn_cache_head at, int block, int64_t held, const 
 
 void rn_attention_cache_combine(const rn_attention_cache *c, int blocks, const rn_real *partial,
                                 rn_real *o) {
-  const int K = c->width, each = rn_attention_cache_partial(c);
+  const int K = c->width;
+  const int64_t each = rn_attention_cache_partial(c);
   rn_real top = partial[K], sum = 0;
   for (int i = 1; i < blocks; i++) {
     if (partial[i * each + K] > top) top = partial[i * each + K];
   }
   for (int e = 0; e < K; e++) o[e] = 0;
   for (int i = 0; i < blocks; i++) {
-    const rn_real *from = partial + (int64_t)i * each;
+    const rn_real *from = partial + i * each;
     const rn_real factor = (rn_real)exp((double)(from[K] - top));
     sum += factor * from[K + 1];
     for (int e = 0; e < K; e++) o[e] += factor * from[e];

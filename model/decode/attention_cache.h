@@ -45,8 +45,8 @@ typedef struct rn_cache_head {
 
 /** Returns a cache that has sizes but no memory, for sequences of at most `max_tokens` tokens. */
 rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int64_t max_tokens);
-/** Returns the bytes of the keys and values of all slots. */
-size_t rn_attention_cache_bytes(const rn_attention_cache *shape);
+/** Returns the bytes of the keys and values of all slots, which may exceed SIZE_MAX. */
+double rn_attention_cache_bytes(const rn_attention_cache *shape);
 /** Allocates the memory of a cache that has sizes. Errors: RN_ERR_MEMORY. */
 rn_status rn_attention_cache_create(rn_err *err, rn_attention_cache *cache);
 void rn_attention_cache_destroy(rn_attention_cache *cache);

@@ -46,9 +46,9 @@ void rn_decoder_destroy(rn_decoder **decoder);
 void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
 /** Returns the bytes of the states, keys and values of all slots. */
-size_t rn_decoder_state_bytes(const rn_decoder *decoder);
-/** Computes rn_decoder_state_bytes without creating a decoder. */
-size_t rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape);
+double rn_decoder_state_bytes(const rn_decoder *decoder);
+/** Computes rn_decoder_state_bytes without creating a decoder; the result may exceed SIZE_MAX. */
+double rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape);
 /** Returns the bytes of weights that a step of `count` sequences reads. */
 size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 

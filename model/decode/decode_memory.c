@@ -7,7 +7,7 @@
 #include "model/base/threads.h"
 #include "model/decode/decoder.h"
 
-static size_t reals(const rn_decoder *d, int width) {
+static size_t reals(const rn_decoder *d, int64_t width) {
   return rn_arena_round((size_t)d->slots * (size_t)width * sizeof(rn_real));
 }
 
@@ -18,8 +18,8 @@ static int gated_width(const rn_decoder *d) {
 }
 
 /* Returns the number of elements of d->partial for one row. */
-static int partial_elements(const rn_decoder *d) {
-  return d->cache.heads * d->cache.blocks * rn_attention_cache_partial(&d->cache);
+static int64_t partial_elements(const rn_decoder *d) {
+  return (int64_t)d->cache.heads * d->cache.blocks * rn_attention_cache_partial(&d->cache);
 }
 
 static size_t arena_bytes(const rn_decoder *d) {
@@ -102,8 +102,9 @@ static void set_sizes(const rn_spec *spec, rn_decoder_shape shape, rn_decoder *d
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
 }
 
-static size_t state_bytes(const rn_decoder *d) {
-  return (size_t)d->retaining * (size_t)d->slots * (size_t)slot_elements(d) * sizeof(rn_real) +
+/* In double, because the bytes of a shape that is refused may exceed SIZE_MAX. */
+static double state_bytes(const rn_decoder *d) {
+  return (double)d->retaining * d->slots * (double)slot_elements(d) * sizeof(rn_real) +
          rn_attention_cache_bytes(&d->cache);
 }
 
@@ -111,7 +112,7 @@ static size_t state_bytes(const rn_decoder *d) {
  * refused before. */
 static rn_status check_size(rn_err *err, const rn_decoder *d) {
   const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-  const double bytes = (double)state_bytes(d);
+  const double bytes = state_bytes(d);
   if (memory <= 0 || bytes <= memory) return RN_OK;
   return rn_fail(err, RN_ERR_MEMORY,
                  "the states of %d sequences of up to %lld tokens need %.1f GiB, and this machine "
@@ -156,11 +157,11 @@ void rn_decoder_destroy(rn_decoder **decoder) {
 
 /* ---- slots ---- */
 
-size_t rn_decoder_state_bytes(const rn_decoder *d) {
+double rn_decoder_state_bytes(const rn_decoder *d) {
   return state_bytes(d);
 }
 
-size_t rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape) {
+double rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape) {
   rn_decoder d = {0};
   set_sizes(spec, shape, &d);
   return state_bytes(&d);

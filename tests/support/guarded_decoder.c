@@ -46,7 +46,7 @@ static void move_state(decoder *d, int sequence, bool to_cpu) {
 }
 
 static rn_status take_parts(rn_err *err, guarded_cpu_stage *s, rn_decoder_shape shape, decoder *d) {
-  const size_t states = rn_decoder_measure_state(&s->spec, shape);
+  const size_t states = (size_t)rn_decoder_measure_state(&s->spec, shape);
   RN_TRY(err, rn_decoder_create(err, &s->spec, shape, &d->on_cpu));
   RN_TRY(err, rn_prefill_create(err, d->on_cpu, s->shape.max_tokens, &d->prefill));
   RN_TRY(err, rn_alloc(err, "decoder", (size_t)shape.slots, sizeof *d->bytes, &d->bytes));

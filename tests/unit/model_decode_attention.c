@@ -163,6 +163,13 @@ static void memory_is_known_before(void) {
   rn_decoder *none = NULL;
   CHECK_FAILS(&err, RN_ERR_MEMORY, "1 sequences|tokens|GiB",
               rn_decoder_create(&err, &whole, endless, &none));
+  /* A size that is 0 modulo 2^64 bytes is refused as well. */
+  rn_spec wide = attention_spec(32, 0);
+  wide.layers = wide.heads = wide.attention_heads = 32, wide.dim = 4096;
+  rn_err_clear(&err);
+  CHECK_FAILS(
+      &err, RN_ERR_MEMORY, "4096 sequences|tokens|GiB",
+      rn_decoder_create(&err, &wide, (rn_decoder_shape){4096, endless.max_tokens, false}, &none));
   rn_decoder *d = decoder_of(&whole, 3, 512);
   CHECK_EQUAL(rn_decoder_state_bytes(d), rn_decoder_measure_state(&whole, near));
   CHECK_EQUAL(rn_decoder_saved_bytes(d, 0), sizeof(int64_t));

@@ -101,7 +101,7 @@ static double limit_s(const bench *b, int count, double read_s) {
 
 /* Returns the bytes of the states, keys and values of one sequence at BATCH_POSITION. */
 static double state_bytes(const bench *b) {
-  return (double)rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
+  return rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
 
 /* Returns the fraction of the limit, including the memory traffic of the states. */
