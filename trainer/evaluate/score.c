@@ -45,7 +45,7 @@ static rn_status make_packs(rn_err *err, scorer *s) {
   const rn_scoring *scoring = s->scoring;
   const rn_retention_scale scale = s->model->spec.retention_scale;
   const bool may_pack = scale == RN_SCALE_CANONICAL || scale == RN_SCALE_RAW;
-  const int capacity = may_pack ? scoring->capacity : 0;
+  const int capacity = may_pack ? (int)rn_smaller(scoring->capacity, RN_SCORE_SHORT_TOKENS) : 0;
   RN_TRY(err, rn_alloc(err, "packs", (size_t)scoring->windows + 1, sizeof *s->pack, &s->pack));
   pack *p = s->pack;
   for (int64_t i = 0; i < scoring->windows; i++) {

@@ -5,9 +5,9 @@
  *                   targets   first + 1 .. first + tokens; the last `counted` of them are scored
  *
  * The state is zero at the start of a window, so that windows do not see each other. Short windows
- * are packed: consecutive ones run as one sequence of at most `capacity` tokens. A window longer
- * than `capacity` runs alone. If the retention scale depends on the position in the sequence, every
- * window runs alone.
+ * are packed: consecutive ones run as one sequence of at most `capacity` tokens, and of at most
+ * RN_SCORE_SHORT_TOKENS tokens, so that the ranks have packs to share. A longer window runs alone.
+ * If the retention scale depends on the position in the sequence, every window runs alone.
  */
 #ifndef RN_TRAINER_EVALUATE_SCORE_H
 #define RN_TRAINER_EVALUATE_SCORE_H

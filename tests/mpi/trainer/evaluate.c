@@ -2,7 +2,8 @@
  * Checks that an evaluation gives the mean loss over all targets of the split, including those of a
  * shorter last sequence. The expected loss is ln V if all weights are zero, and otherwise that of
  * the model applied to each sequence separately. val_loss in training and retnet-eval must agree
- * with it on any grid and in every form. A val split with another vocabulary is refused.
+ * with it on any grid and in every form. A val split with another vocabulary is refused. Short
+ * windows are packed into sequences that stay short, so that all ranks have some.
  */
 #include <math.h>
 #include <string.h>
@@ -199,6 +200,43 @@ static void windows_are_right(rn_world *part, const rn_checkpoint_model *model, 
   documents_have_their_own_losses(part, model, split, parallel, targets, 16);
 }
 
+/* The number of tokens that have been read since a score was last visited, and its maximum. */
+typedef struct read_ahead {
+  int64_t now, most;
+} read_ahead;
+
+static rn_status count_read(void *self, rn_err *e, int64_t first, int64_t count, int32_t *tokens) {
+  read_ahead *ahead = self;
+  (void)e;
+  for (int64_t i = 0; i < count; i++) tokens[i] = test_token(first + i);
+  ahead->now += count;
+  if (ahead->now > ahead->most) ahead->most = ahead->now;
+  return RN_OK;
+}
+
+static rn_status end_read(void *self, rn_err *e, int64_t window, const rn_token_score *score) {
+  read_ahead *ahead = self;
+  (void)e, (void)window, (void)score;
+  ahead->now = 0;
+  return RN_OK;
+}
+
+/* A capacity that is larger than RN_SCORE_SHORT_TOKENS, such as the sequence length of an imported
+ * model, must not pack all windows into one sequence, which a single rank would compute. */
+static void packs_of_short_windows_stay_short(rn_world *part, const rn_checkpoint_model *model,
+                                              const Retnet__Parallel *parallel) {
+  enum { WINDOW = 1000, WINDOWS = 6, FIT = RN_SCORE_SHORT_TOKENS / WINDOW };
+  rn_window window[WINDOWS];
+  read_ahead ahead = {0, 0};
+  for (int i = 0; i < WINDOWS; i++) window[i] = (rn_window){(int64_t)i * WINDOW, WINDOW, WINDOW};
+  const rn_scoring scoring = {
+      .window = window, .windows = WINDOWS, .capacity = 131072, .parallel = parallel};
+  CHECK_OK(&err,
+           rn_score_windows(&err, part, model, &scoring, (rn_window_source){&ahead, count_read, -1},
+                            (rn_score_visitor){&ahead, end_read}));
+  if (rn_world_rank(part) == 0) CHECK_EQUAL(ahead.most, FIT * (WINDOW + 1));
+}
+
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
   Retnet__Config *config = NULL;
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
@@ -219,6 +257,9 @@ static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) 
     one_evaluation(part, &model, &split, form, config->parallel, targets, log(VOCAB));
   }
   if (targets == 3 * T) windows_are_right(part, &model, &split, config->parallel, targets);
+  if (targets == 3 * T && g.sequence == 1) {
+    packs_of_short_windows_stay_short(part, &model, config->parallel);
+  }
   bits_go_by_recorded_bytes(part, &model, &split, config->parallel);
   free(model.params);
   rn_split_close(&split);
