@@ -63,7 +63,8 @@ case $case in
       fail "$(tail -n 3 hybrid.log)"
     for model in llama hybrid; do
       "$ckpt" export --format hf --out $model.hf $model
-      "$ckpt" import --out $model.back $model.hf >$model.yaml
+      "$ckpt" import --out $model.back $model.hf >$model.yaml 2>$model.import.log
+      ! grep bos_token_id $model.import.log || fail 'a warning about the document token'
       "$ckpt" export --format hf --out $model.again $model.back
       diff -r $model.hf $model.again || fail "$model: other bytes"
       [ "$(loss $model)" = "$(loss $model.back)" ] || fail "$model: $(loss $model.back)"
@@ -73,6 +74,11 @@ case $case in
       ! grep -q 'trained with' $model.log || fail "$(grep 'trained with' $model.log)"
     done
     grep -q '"LlamaForCausalLM"' llama.hf/config.json || fail "$(cat llama.hf/config.json)"
+    # Texts begin with the document token, which may not be the model's first token.
+    cp -r llama.hf bos
+    sed -i 's/"bos_token_id": 256/"bos_token_id": 255/' bos/config.json
+    "$ckpt" import --out bos.back bos >/dev/null 2>bos.log
+    grep -q 'bos_token_id is 255, .* document token 256' bos.log || fail "bos_token_id: $(cat bos.log)"
     # An export that fails over an older one leaves the older one.
     cp -r llama.hf older
     refuse 1 'No space' env RETNET_FAULT=file.write:9- "$ckpt" export --format hf --out llama.hf llama

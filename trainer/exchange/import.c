@@ -8,6 +8,7 @@
 
 #include "data/checkpoint/ckpt.h"
 #include "data/exchange/tensor_files.h"
+#include "proto/base/log.h"
 #include "proto/cli/version.h"
 #include "proto/options/options.h"
 #include "trainer/exchange/exchange.h"
@@ -202,6 +203,18 @@ static void describe_vocabulary(const importer *im, Retnet__Vocabulary *out) {
   out->document_token = out->has_document_token ? (int32_t)token : 0;
 }
 
+/* Texts begin with the document token here. Warns if they began with another token in the training
+ * of the model. */
+static void warn_of_first_token(const importer *im, const Retnet__Vocabulary *vocabulary) {
+  const json_t *begin = json_object_get(im->config_json, "bos_token_id");
+  if (!vocabulary->has_document_token || !json_is_integer(begin)) return;
+  if (json_integer_value(begin) == vocabulary->document_token) return;
+  rn_log_warn(
+      "%s: bos_token_id is %lld, but here texts begin with the document token %d: texts of "
+      "this model begin with another token than in its training",
+      im->config_file.text, (long long)json_integer_value(begin), vocabulary->document_token);
+}
+
 static rn_status commit(rn_err *err, importer *im, const char *folder, const char *ckpt_path) {
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
@@ -218,6 +231,7 @@ static rn_status commit(rn_err *err, importer *im, const char *folder, const cha
   RN_TRY(err, rn_exchange_read_tokenizer(err, folder, &vocabulary));
   const rn_status status =
       rn_ckpt_commit_folder(err, im->staged.text, ckpt_path, &head, im->reports, im->report_count);
+  if (status == RN_OK) warn_of_first_token(im, &vocabulary);
   rn_exchange_free_tokenizer(&vocabulary);
   return status;
 }
