@@ -9,9 +9,10 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Lists of messages: ROWS, then one list of sums for each store. With segments, the sums of a layer
- * may stay in flight until the receiver reaches its next segment, while other layers run. The tag
- * of a message is the index of its sequence. */
+/* Lists of messages: ROWS, then the lists of sums: one for each layer in reproducible mode with
+ * segments, where the sums of a layer may stay in flight until the receiver reaches its next
+ * segment, while other layers run; otherwise one. The tag of a message is the index of its
+ * sequence. */
 enum { ROWS, SUMS };
 
 struct rn_row_exchange {
@@ -19,7 +20,7 @@ struct rn_row_exchange {
   rn_row_exchange_shape shape;
   const rn_grid *grid;
   int rank;
-  rn_row_messages *messages; /* [1 + stores] */
+  rn_row_messages *messages; /* [message_lists] */
   rn_comm_thread *thread;
   int64_t *bound;
   rn_row_pieces pieces;
@@ -28,7 +29,6 @@ struct rn_row_exchange {
   char *rows;
   float *sums;     /* the same shape without micro-batches */
   float *received; /* [ranks - 1, B, own_tokens]: sums of other ranks */
-  int64_t bytes_sent;
   /* the current call */
   rn_range reach;
   int layer, sequences;
@@ -71,8 +71,18 @@ static size_t received_bytes(const rn_row_exchange_shape *s, int ranks) {
          sizeof(float);
 }
 
+/* True if each layer has its own list of sums. */
+static bool lists_layers(const rn_row_exchange_shape *s) {
+  return keeps(s) && s->ordered;
+}
+
+static int message_lists(const rn_row_exchange_shape *s) {
+  return SUMS + (lists_layers(s) ? s->layers : 1);
+}
+
 size_t rn_row_exchange_bytes(rn_row_exchange_shape shape, int ranks) {
-  return rows_bytes(&shape) + sum_bytes(&shape) + received_bytes(&shape, ranks);
+  return rows_bytes(&shape) + sum_bytes(&shape) + received_bytes(&shape, ranks) +
+         (size_t)message_lists(&shape) * rn_row_messages_bytes(ranks * shape.sequences);
 }
 
 /* ---- places ---- */
@@ -102,11 +112,7 @@ static float *sums_of(const rn_row_exchange *x) {
 
 /* Returns the list of messages of the current layer's sums. */
 static rn_row_messages *sum_messages(const rn_row_exchange *x) {
-  return &x->messages[SUMS + (keeps(&x->shape) ? x->layer : 0)];
-}
-
-static int message_lists(const rn_row_exchange *x) {
-  return SUMS + (int)stores(&x->shape);
+  return &x->messages[SUMS + (lists_layers(&x->shape) ? x->layer : 0)];
 }
 
 /* ---- keys and values ---- */
@@ -125,7 +131,6 @@ static rn_status post_rows(rn_err *err, rn_row_exchange *x, bool send, int peer,
     const rn_row_message message = {rows_of(x) + (size_t)row_at(x, b, rows.begin) * x->shape.bytes,
                                     rn_range_count(rows), peer, b};
     RN_TRY(err, rn_row_messages_post(err, &x->messages[ROWS], send, message));
-    if (send) x->bytes_sent += rn_range_count(rows) * (int64_t)x->shape.bytes;
   }
   return RN_OK;
 }
@@ -207,9 +212,6 @@ static rn_status post_sums(rn_err *err, rn_row_exchange *x, bool send, int peer,
   for (int b = 0; b < x->sequences && rows.begin < rows.end; b++) {
     const rn_row_message message = {sum_at(x, b, rows.begin), rn_range_count(rows), peer, b};
     RN_TRY(err, rn_row_messages_post(err, sum_messages(x), send, message));
-    if (send) {
-      x->bytes_sent += rn_range_count(rows) * x->shape.elements * (int64_t)sizeof(float);
-    }
   }
   return RN_OK;
 }
@@ -321,9 +323,9 @@ static rn_status row_end_sums(void *self, rn_err *err) {
 static rn_status create_parts(rn_err *err, rn_row_exchange *x) {
   const rn_row_exchange_shape *s = &x->shape;
   const int ranks = ranks_of(x);
-  RN_TRY(err,
-         rn_alloc(err, "messages", (size_t)message_lists(x), sizeof *x->messages, &x->messages));
-  for (int i = 0; i < message_lists(x); i++) {
+  const int lists = message_lists(s);
+  RN_TRY(err, rn_alloc(err, "messages", (size_t)lists, sizeof *x->messages, &x->messages));
+  for (int i = 0; i < lists; i++) {
     RN_TRY(err, rn_row_messages_create(err, ranks * s->sequences, &x->messages[i]));
   }
   RN_TRY(err,
@@ -365,7 +367,7 @@ rn_status rn_row_exchange_connect(rn_err *err, rn_row_exchange *x) {
   const size_t sums = (size_t)x->shape.elements * sizeof(float);
   RN_TRY(err, rn_row_messages_connect(err, &x->messages[ROWS], comm, x->shape.bytes));
   RN_TRY(err, rn_row_messages_connect(err, &x->messages[SUMS], comm, sums));
-  for (int i = SUMS + 1; i < message_lists(x); i++) {
+  for (int i = SUMS + 1; i < message_lists(&x->shape); i++) {
     rn_row_messages_attach(&x->messages[i], &x->messages[SUMS]);
   }
   return RN_OK;
@@ -375,7 +377,7 @@ void rn_row_exchange_destroy(rn_row_exchange **out) {
   rn_row_exchange *x = *out;
   bool ended = true;
   if (x == NULL) return;
-  for (int i = x->messages != NULL ? message_lists(x) - 1 : -1; i >= 0; i--) {
+  for (int i = x->messages != NULL ? message_lists(&x->shape) - 1 : -1; i >= 0; i--) {
     rn_row_messages_destroy(&x->messages[i], &ended);
   }
   if (ended) {
@@ -392,7 +394,7 @@ void rn_row_exchange_destroy(rn_row_exchange **out) {
 static rn_progress_state poll_messages(void *self) {
   const rn_row_exchange *x = self;
   int in_flight = 0;
-  for (int i = 0; i < message_lists(x); i++) {
+  for (int i = 0; i < message_lists(&x->shape); i++) {
     in_flight += x->messages[i].sends + x->messages[i].receives;
   }
   if (in_flight == 0) return RN_PROGRESS_DONE;
@@ -418,8 +420,4 @@ void rn_row_exchange_set_unit(rn_row_exchange *x, rn_row_unit unit) {
 
 rn_row_port *rn_row_exchange_port(rn_row_exchange *x) {
   return &x->port;
-}
-
-int64_t rn_row_exchange_bytes_sent(const rn_row_exchange *x) {
-  return x->bytes_sent;
 }

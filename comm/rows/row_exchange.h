@@ -44,7 +44,7 @@ typedef struct rn_row_exchange_shape {
 
 typedef struct rn_row_exchange rn_row_exchange;
 
-/** Returns the bytes of rows and sums that an exchange over `ranks` ranks allocates. Not
+/** Returns the bytes of rows, sums and messages that an exchange over `ranks` ranks allocates. Not
  * collective. Errors: none. */
 size_t rn_row_exchange_bytes(rn_row_exchange_shape shape, int ranks);
 
@@ -85,8 +85,5 @@ void rn_row_exchange_set_unit(rn_row_exchange *exchange, rn_row_unit unit);
 /** Returns the port, which the exchange owns. Not collective, but calls through the port are
  * collective over the sequence axis. Errors: none; calls through the port return RN_ERR_MPI. */
 rn_row_port *rn_row_exchange_port(rn_row_exchange *exchange);
-
-/** Returns the bytes that this rank has sent since creation. Not collective. Errors: none. */
-int64_t rn_row_exchange_bytes_sent(const rn_row_exchange *exchange);
 
 #endif

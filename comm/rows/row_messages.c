@@ -8,6 +8,10 @@
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
+size_t rn_row_messages_bytes(int capacity) {
+  return sizeof(rn_row_messages) + 2 * (size_t)capacity * sizeof(MPI_Request);
+}
+
 rn_status rn_row_messages_create(rn_err *err, int capacity, rn_row_messages *out) {
   *out = (rn_row_messages){.capacity = capacity};
   RN_TRY(err, rn_alloc(err, "messages", (size_t)capacity, sizeof *out->send, &out->send));

@@ -18,6 +18,8 @@ typedef struct rn_row_messages {
   MPI_Request *send, *receive; /* [capacity] */
 } rn_row_messages;
 
+/** Returns the bytes of a list of this capacity. Not collective. Errors: none. */
+size_t rn_row_messages_bytes(int capacity);
 /** Creates empty lists for at most `capacity` sends and `capacity` receives; call
  * rn_row_messages_connect next. Not collective. Errors: RN_ERR_MEMORY, not agreed. */
 rn_status rn_row_messages_create(rn_err *err, int capacity, rn_row_messages *out);
