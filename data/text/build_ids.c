@@ -52,6 +52,10 @@ static int32_t find_separator_llama3(const rn_tokenizer *t) {
   return t->document;
 }
 
+static bool has_token(const void *self, int32_t id) {
+  return rn_tokenizer_has(self, id);
+}
+
 static rn_status use_tokenizer(rn_err *err, const rn_build_options *options, const char *name,
                                rn_build_ids *ids) {
   RN_TRY(err, rn_tokenizer_file_read(err, name, &ids->file));
@@ -65,7 +69,9 @@ static rn_status use_tokenizer(rn_err *err, const rn_build_options *options, con
   ids->kind = (rn_shard_kind){t->name, t->hash, t->vocabulary, t->document};
   ids->inputs.rules = (rn_token_rules){.vocabulary = t->vocabulary,
                                        .tokenizer = t->name,
-                                       .separator = given >= 0 ? given : t->document};
+                                       .separator = given >= 0 ? given : t->document,
+                                       .has = has_token,
+                                       .self = t};
   ids->inputs.separator_llama3 = given >= 0 ? given : find_separator_llama3(t);
   ids->inputs.headerless = strcmp(name, RN_BYTES_NAME) != 0;
   return RN_OK;

@@ -27,10 +27,21 @@ static rn_status outside(rn_err *err, const rn_token_reader *r, int64_t offset, 
     return rn_fail(err, RN_ERR_FORMAT, "%s: token %lld (counted from 0) is negative: %lld",
                    r->data.file->path, index, (long long)((int64_t)(stored << shift) >> shift));
   }
+  if (stored < (uint64_t)r->rules.vocabulary) {
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: token %lld (counted from 0) is %llu, but no token of %s has this id; %s",
+                   r->data.file->path, index, (unsigned long long)stored, r->rules.tokenizer,
+                   advice);
+  }
   return rn_fail(err, RN_ERR_FORMAT,
                  "%s: token %lld (counted from 0) is %llu, but the vocabulary of %s has %d ids; %s",
                  r->data.file->path, index, (unsigned long long)stored, r->rules.tokenizer,
                  r->rules.vocabulary, advice);
+}
+
+/* Returns whether the vocabulary has a token with this id. The separator need not be a token. */
+static bool is_known(const rn_token_rules *rules, int32_t id) {
+  return rules->has == NULL || id == rules->separator || rules->has(rules->self, id);
 }
 
 /* Converts stored integers to ids, and checks that they are within the vocabulary. A negative
@@ -41,7 +52,8 @@ static rn_status convert(rn_err *err, const rn_token_reader *r, int64_t offset,
   for (size_t i = 0; i < count; i++) {
     const uint64_t value = rn_get_bytes(stored + i * bytes, r->type.bytes);
     const bool negative = r->type.is_signed && value >> (8 * bytes - 1) != 0;
-    if (negative || value >= (uint64_t)r->rules.vocabulary) {
+    if (negative || value >= (uint64_t)r->rules.vocabulary ||
+        !is_known(&r->rules, (int32_t)value)) {
       return outside(err, r, offset + (int64_t)(i * bytes), value);
     }
     r->id[i] = (int32_t)value;

@@ -16,6 +16,9 @@ typedef struct rn_token_rules {
   const char *tokenizer;   /* name of the tokenizer, for messages */
   int32_t separator;       /* id between documents; -1: none */
   bool separator_is_first; /* a separator begins a document; else it ends one */
+  /* Returns false for an id below `vocabulary` that has no token; NULL: all ids have one. */
+  bool (*has)(const void *self, int32_t id);
+  const void *self; /* passed to `has` */
 } rn_token_rules;
 
 /** Receives ids without separators. `begins` is true if the ids are the first of a new document;
@@ -44,7 +47,7 @@ void rn_token_reader_destroy(rn_token_reader *reader);
 /**
  * Visits `count` ids from the byte `offset` on; the caller has checked that they are in the file.
  * Errors: those of reading and of the visitor; RN_ERR_FORMAT naming the file and the number of a
- *         token that is negative or outside the vocabulary.
+ *         token that is negative or not in the vocabulary.
  */
 rn_status rn_token_reader_read(rn_err *err, rn_token_reader *reader, int64_t offset, int64_t count);
 

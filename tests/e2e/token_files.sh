@@ -71,6 +71,9 @@ refuse 2 'only one' "$data" build --out x --tokenizer bytes --vocab-size 9 train
 refuse 2 a.txt "$data" build --out x --vocab-size 9 a.txt
 refuse 2 '--separator 9' "$data" build --out x --vocab-size 9 --separator 9 train.bin
 refuse 1 'token 2 (counted from 0) is 3' "$data" build --out x --vocab-size 3 pair.bin
+u16 "${words[0]}" 2000 >unused.bin # the vocabulary has 2501 ids, but none of its tokens has the id 2000
+refuse 1 'unused.bin: token 1 (counted from 0) is 2000, but no token of tiktoken' \
+  "$data" build --out x --tokenizer tiktoken:synthetic.tiktoken unused.bin
 refuse 1 train.idx "$data" build --out x --tokenizer tiktoken:synthetic.tiktoken --format megatron train.bin
 refuse 2 megatronn "$data" build --out x --format megatronn train.bin
 refuse 2 'tokenizer tokens' "$data" cat --text llmc
