@@ -146,9 +146,14 @@ typedef struct block_decoder {
   int32_t *tokens; /* [block_tokens] */
 } block_decoder;
 
+/* What a block records of itself. */
+typedef struct block_counts {
+  uint64_t tokens, text_bytes;
+} block_counts;
+
 /* Unpacks one block; checks its width and ids, and that it has `want` tokens (0: any number). */
 static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw, uint64_t want,
-                              uint64_t *count) {
+                              block_counts *found) {
   Retnet__Shard *shard = retnet__shard__unpack(NULL, raw.count, raw.data);
   const Retnet__Block *b = shard != NULL && shard->n_block == 1 ? shard->block[0] : NULL;
   rn_status status = RN_OK;
@@ -164,7 +169,7 @@ static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw,
     }
     d->tokens[i] = (int32_t)id;
   }
-  if (status == RN_OK) *count = b->tokens.len / b->width;
+  if (status == RN_OK) *found = (block_counts){b->tokens.len / b->width, b->text_bytes};
   if (shard != NULL) retnet__shard__free_unpacked(shard, NULL);
   return status;
 }
@@ -175,9 +180,9 @@ static rn_status read_block(rn_err *err, const rn_shard *shard, int64_t block, i
   const block_decoder decoder = {shard->file.path, shard->footer->header, tokens};
   void *raw = NULL;
   size_t raw_bytes = 0;
-  uint64_t count = 0;
+  block_counts ignored;
   RN_TRY(err, rn_blob_read(err, &shard->file, extent, RN_SHARD_MAX_BLOCK_BYTES, &raw, &raw_bytes));
-  rn_status status = unpack_block(err, &decoder, (rn_bytes){raw, raw_bytes}, b->tokens, &count);
+  rn_status status = unpack_block(err, &decoder, (rn_bytes){raw, raw_bytes}, b->tokens, &ignored);
   free(raw);
   return status;
 }
@@ -242,7 +247,8 @@ typedef struct recovery {
 
 /* Unpacks the block at offset `at` into ids; returns its size in the file, or 0 if it is not
  * intact. */
-static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
+static size_t whole_block(const recovery *r, size_t at, block_counts *found) {
+  static const uint64_t max_text_bytes = INT64_MAX / RN_SHARD_BLOCK_TOKENS;
   rn_err ignored = {0};
   size_t raw_bytes = 0;
   const size_t stored = ZSTD_findFrameCompressedSize(r->bytes + at, r->count - at);
@@ -255,7 +261,8 @@ static size_t whole_block(const recovery *r, size_t at, uint64_t *found) {
   const bool whole =
       raw != NULL &&
       rn_blob_unpack(&ignored, r->path, r->bytes + at, stored, raw, raw_bytes) == RN_OK &&
-      unpack_block(&ignored, &decoder, (rn_bytes){raw, raw_bytes}, 0, found) == RN_OK;
+      unpack_block(&ignored, &decoder, (rn_bytes){raw, raw_bytes}, 0, found) == RN_OK &&
+      found->text_bytes <= max_text_bytes;
   free(raw);
   return whole ? stored : 0;
 }
@@ -269,7 +276,7 @@ static size_t next_frame(const recovery *r, size_t at) {
 
 static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *out) {
   for (size_t at = RN_SHARD_HEADER_BYTES; at < r->count;) {
-    uint64_t found = 0;
+    block_counts found = {0, 0};
     const size_t stored = whole_block(r, at, &found);
     if (stored == 0) {
       const bool footer =
@@ -281,10 +288,9 @@ static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *
       at = next;
       continue;
     }
-    int64_t text = 0;
-    for (uint64_t i = 0; i < found; i++) text += r->ids[i] != (int32_t)r->header->document_token;
-    RN_TRY(err, rn_shard_append(err, r->writer, r->ids, (int64_t)found, text));
-    out->tokens += (int64_t)found;
+    RN_TRY(err, rn_shard_append(err, r->writer, r->ids, (int64_t)found.tokens,
+                                (int64_t)found.text_bytes));
+    out->tokens += (int64_t)found.tokens;
     out->blocks++;
     at += stored;
   }

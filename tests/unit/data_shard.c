@@ -14,7 +14,7 @@
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
-enum { TOKENS = 2 * RN_SHARD_BLOCK_TOKENS + 77 };
+enum { TOKENS = 2 * RN_SHARD_BLOCK_TOKENS + 77, TEXT_BYTES = 3 /* of a token */ };
 
 static rn_err err;
 
@@ -29,7 +29,7 @@ static void write_shard(const char *path, int64_t count) {
     int32_t ids[999];
     int64_t piece = count - at < 999 ? count - at : 999;
     for (int64_t i = 0; i < piece; i++) ids[i] = token(at + i);
-    CHECK_OK(&err, rn_shard_append(&err, writer, ids, piece, piece));
+    CHECK_OK(&err, rn_shard_append(&err, writer, ids, piece, TEXT_BYTES * piece));
     at += piece;
   }
   CHECK_OK(&err, rn_shard_finish(&err, &writer));
@@ -136,12 +136,13 @@ static void a_cut_shard_gives_its_whole_blocks(void) {
 }
 
 /* Returns whether a shard contains all blocks of the undamaged shard except block `left_out`
- * (-1: all). */
+ * (-1: all), and the number of bytes of their text. */
 static bool holds_all_but(const char *path, int64_t left_out) {
   rn_shard shard;
   bool same = true;
   int32_t *ids = calloc(RN_SHARD_BLOCK_TOKENS, sizeof *ids);
   if (!CHECK_OK(&err, rn_shard_open(&err, path, &shard))) return false;
+  CHECK_EQUAL(shard.footer->text_bytes, TEXT_BYTES * shard.footer->tokens);
   for (int64_t b = 0; b < (int64_t)shard.footer->n_block; b++) {
     const int64_t first = (b + (left_out >= 0 && b >= left_out)) * RN_SHARD_BLOCK_TOKENS;
     CHECK_OK(&err, rn_shard_read_block(&err, &shard, b, ids));
