@@ -45,8 +45,8 @@ void rn_batch_start(rn_batch *batch, int64_t first, int64_t last) {
   batch->tokens = (int)(last - first);
 }
 
-/* Visits tokens 0 .. last-1 of the sequence, stores those in the segment, and tracks doc_position.
- * Returns the doc_position of token `last`. */
+/* Visits tokens 0 .. last-1 of the sequence, stores those that are in the segment, and tracks
+ * doc_position. Returns the doc_position of token `last`. */
 static int32_t take_segment(rn_batch *batch, int32_t document, int64_t last, int32_t doc_position) {
   const int64_t row = (int64_t)batch->sequences * batch->tokens;
   for (int64_t t = 0; t < last; t++, doc_position += doc_position < INT32_MAX) {
@@ -60,12 +60,13 @@ static int32_t take_segment(rn_batch *batch, int32_t document, int64_t last, int
   return doc_position;
 }
 
-/* Returns the token that resets doc_position, or -1, which is not a valid token, if none does. */
+/* Returns the token that resets doc_position. If no token resets it, returns -1, which is not a
+ * valid token. */
 static int32_t document_token(rn_sequence_source source) {
   return source.reset_at_documents ? (int32_t)rn_split_header(source.split)->document_token : -1;
 }
 
-/* Reads the first `count` tokens of a sequence, and the one after them. */
+/* Reads the first `count` tokens of a sequence and the token that follows them. */
 static rn_status read_sequence(rn_err *err, rn_batch *batch, rn_sequence_source source,
                                int64_t sample_index, int64_t count) {
   assert(batch->sequences < batch->max_sequences);

@@ -42,8 +42,8 @@ typedef struct rn_sequence_source {
 } rn_sequence_source;
 
 /**
- * Adds the segment of sequence `sample_index` of the split, which begins at token
- * sample_index * sequence_length; its global index is `global_index`.
+ * Adds the segment of one sequence of the split. The sequence has the index `sample_index` in the
+ * split, begins at token sample_index * sequence_length, and has the global index `global_index`.
  * Errors: those of rn_split_read.
  */
 rn_status rn_batch_add(rn_err *err, rn_batch *batch, rn_sequence_source source,
@@ -56,7 +56,8 @@ void rn_batch_fill_synthetic(rn_batch *batch, int vocab, int64_t global_index);
 /**
  * Like rn_batch_add, for a sequence that continues a stream. On entry *doc_position is the number
  * of tokens from the start of the document or stream to the first token of this sequence; on
- * return, the same for the next sequence of the stream. Reads the whole sequence to compute it.
+ * return, the same for the next sequence of the stream. Reads the whole sequence to compute this
+ * number.
  */
 rn_status rn_batch_continue(rn_err *err, rn_batch *batch, rn_sequence_source source,
                             int64_t sample_index, int64_t global_index, int32_t *doc_position);

@@ -8,8 +8,8 @@
 
 #include "proto/base/arena.h"
 
-/* Maximum sum of the integer weights. Up to this value sums are exact in a double, and products
- * with 2 * RN_MIX_MAX_SOURCES fit into 64 bits. */
+/* Maximum sum of the integer weights. A sum up to this value is exact in a double, and its product
+ * with 2 * RN_MIX_MAX_SOURCES fits into 64 bits. */
 #define MAX_TOTAL (INT64_C(1) << 50)
 
 static int64_t gcd(int64_t a, int64_t b) {
@@ -21,8 +21,8 @@ static int64_t gcd(int64_t a, int64_t b) {
   return a;
 }
 
-/* True if all weights times `scale` are integers, up to rounding; stores these integers in
- * `out`. */
+/* Stores the weights times `scale` in `out`. Returns true if these products are positive integers,
+ * up to rounding errors, and their sum is at most MAX_TOTAL. */
 static bool scale_exactly(const double *weight, int sources, double scale, int64_t *out) {
   double sum = 0;
   for (int i = 0; i < sources; i++) {
@@ -35,7 +35,8 @@ static bool scale_exactly(const double *weight, int sources, double scale, int64
   return true;
 }
 
-/* Rounds weights for which no scale is exact to multiples of about sum / MAX_TOTAL. */
+/* Used if scale_exactly() fails for every scale. Sets `out` to about MAX_TOTAL * weight / (sum of
+ * the weights), rounded down to an integer, but at least 1. */
 static void scale_nearly(const double *weight, int sources, int64_t *out) {
   double max = 0, sum = 0;
   for (int i = 0; i < sources; i++) max = weight[i] > max ? weight[i] : max;
@@ -80,8 +81,8 @@ void rn_mix_destroy(rn_mix *mix) {
   *mix = (rn_mix){0};
 }
 
-/* Returns the number of further samples after which source i, if none of them is taken from it, is
- * as far behind its share as the bound allows. */
+/* Returns the number of further samples after which source i would reach the largest lag behind its
+ * share that the bound allows, if none of these samples came from source i. */
 static double slack(const rn_mix *m, int i) {
   const double margin = (double)m->total / (2 * m->sources - 2);
   return ((double)(m->total - m->behind[i]) - margin) / (double)m->weight[i];

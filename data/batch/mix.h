@@ -2,13 +2,16 @@
  * Defines a mixture of sources: from which source each sample of the mixture comes, and its index
  * in that source.
  *
- * The source of sample g is a pure function of the weights and g. Of the first G samples, every
- * source i has |count_i - G weight_i / sum| <= 1 - 1/(2 n - 2) for n sources: less than one sample
- * more or fewer than its share.
+ * The source of sample g is a pure function of the weights and g. Let count_i be the number of
+ * samples of source i among the first G samples, and `sum` the sum of the weights. For n sources,
  *
- * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980): among the
- *         sources that are behind their share by at least 1/(2 n - 2) if the next sample is
- *         counted, takes the source that would reach the upper bound first.
+ *   |count_i - G * weight_i / sum| <= 1 - 1 / (2 * n - 2)
+ *
+ * so count_i differs from the share of source i by less than one sample.
+ *
+ * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980): the next
+ * sample comes from a source that would otherwise be behind its share by at least 1 / (2 * n - 2);
+ * of these sources, from the one that would reach the bound first.
  */
 #ifndef RN_DATA_BATCH_MIX_H
 #define RN_DATA_BATCH_MIX_H
@@ -22,10 +25,10 @@ enum { RN_MIX_MAX_SOURCES = 1024 };
 /** Zero-initialise. All arrays are [sources]. */
 typedef struct rn_mix {
   int sources;
-  int64_t *weight; /* integers in the ratio of the weights */
+  int64_t *weight; /* weights scaled to integers without a common divisor */
   int64_t total;   /* sum of `weight`; the order of the sources repeats with this period */
   int64_t *behind; /* total * (share at `position` - count): 0 at the beginning of a period */
-  int64_t *count;  /* samples of each source before `position` */
+  int64_t *count;  /* number of samples of each source before `position` */
   int64_t position;
 } rn_mix;
 
@@ -42,7 +45,8 @@ typedef struct rn_mix_sample {
 rn_status rn_mix_create(rn_err *err, const double *weight, int sources, rn_mix *out);
 void rn_mix_destroy(rn_mix *mix);
 
-/** Returns sample g, in any order of calls. Fastest if g is one more than in the previous call. */
+/** Returns sample g. Calls may request samples in any order; a call is fastest if g is one more
+ * than in the previous call. */
 rn_mix_sample rn_mix_sample_at(rn_mix *mix, int64_t g);
 
 #endif

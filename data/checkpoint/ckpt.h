@@ -51,7 +51,8 @@ typedef struct rn_ckpt_report {
 
 /**
  * Checks that a run can save its checkpoints: that there is free space for two checkpoints of
- * `bytes`, and that a small file can be written and read back. Called before the run starts.
+ * `bytes` bytes each, and that a small file can be written and read back. Called before the run
+ * starts.
  *
  * Errors: RN_ERR_IO naming the directory, what is missing and what to do.
  */

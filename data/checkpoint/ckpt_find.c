@@ -80,7 +80,7 @@ static rn_status open_and_check(rn_err *err, const char *path, const rn_ckpt_not
   return RN_OK;
 }
 
-/* A search of a run's checkpoints, newest first. */
+/* State of a search through the checkpoints of a run, from the newest to the oldest. */
 typedef struct search {
   const rn_ckpt_notes *notes;
   rn_ckpt_entry *entries; /* [count] */

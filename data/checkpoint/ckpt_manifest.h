@@ -10,7 +10,7 @@ rn_status rn_ckpt_manifest_write(rn_err *err, const char *path, const Retnet__Ma
 
 /**
  * Reads a manifest and checks the trailer and the encoding; rn_ckpt_index_create checks the
- * content. The config has all its sections.
+ * content. Sections of the config that the file does not contain are added with default values.
  *
  * Ownership: retnet__manifest__free_unpacked.
  * Errors:    RN_ERR_FORMAT; RN_ERR_MISMATCH for a format from a later version.

@@ -17,8 +17,9 @@ void rn_ckpt_name(char name[RN_CKPT_NAME_BYTES], int64_t step, rn_ckpt_state sta
 /** Parses a name written by rn_ckpt_name; false for any other name. */
 bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
 
-/** Writes the file name of an index, "part-00003.zst". rn_ckpt_file_index returns the index, or -1
- * for any other name. */
+/** rn_ckpt_file_name writes the name of the checkpoint file with an index, such as
+ * "part-00003.zst". rn_ckpt_file_index returns the index in such a name, or -1 for any other name.
+ */
 void rn_ckpt_file_name(char name[RN_CKPT_NAME_BYTES], int index);
 int rn_ckpt_file_index(const char *name);
 

@@ -14,8 +14,8 @@ static bool looks_whole(const char *path) {
   return whole;
 }
 
-/* Renames a checkpoint, then removes it. A partly removed checkpoint under its own name would look
- * damaged. */
+/* Renames a checkpoint before removing it, so that an interrupted removal does not leave a folder
+ * that looks like a damaged checkpoint. */
 static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_entry *entry) {
   rn_path staged = rn_ckpt_stage_path(run_dir, entry->step);
   if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));

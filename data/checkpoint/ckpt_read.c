@@ -74,7 +74,7 @@ const Retnet__Tensor *rn_ckpt_tensor(const rn_ckpt *ckpt, Retnet__TensorKind kin
   return index < 0 ? NULL : ckpt->manifest->tensor[index];
 }
 
-/* Allocates the buffers for the largest frame, on the first read. */
+/* On the first read, allocates buffers that are large enough for the largest frame. */
 static rn_status allocate_scratch(rn_err *err, rn_ckpt *ckpt) {
   int64_t max_elements = 1;
   if (ckpt->frame != NULL) return RN_OK;

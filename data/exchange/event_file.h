@@ -13,7 +13,7 @@
 
 #include "data/file/journal.h"
 
-/** A value of a step. */
+/** A named value that is recorded for a step. */
 typedef struct rn_scalar {
   const char *name;
   double value;

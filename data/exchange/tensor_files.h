@@ -77,8 +77,8 @@ rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, co
  * rn_tensor_files_create is a single file. */
 rn_path rn_tensor_files_beside(const rn_tensor_files_writer *writer, const char *name);
 
-/** Gives all files their final names, the index of several files too. If that fails, the content of
- * the folder is as before. All elements must have been appended. */
+/** Gives all files, including the index if there are several files, their final names. If that
+ * fails, the content of the folder is as before. All elements must have been appended. */
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer);
 
 /** Removes what was written, and leaves the folder as it was; accepts NULL. */

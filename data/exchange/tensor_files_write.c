@@ -17,7 +17,7 @@ struct rn_tensor_files_writer {
   int *shard;          /* [header->count]: the file of each tensor */
   int shards, written; /* number of files, and number of complete files */
   int tensor;          /* index of the tensor that is being written */
-  int64_t elements;    /* number of its elements that are written */
+  int64_t elements;    /* number of elements of this tensor written so far */
   rn_safetensors_writer *file;
 };
 
@@ -59,7 +59,7 @@ static rn_status check_folder(rn_err *err, const rn_tensor_files_writer *w, cons
                  other->text);
 }
 
-/* Prepares the folder, in which the files are staged. */
+/* Checks `folder`, and creates in it the folder in which the files are staged. */
 static rn_status prepare_folder(rn_err *err, rn_tensor_files_writer *w, const char *folder) {
   RN_TRY(err, check_folder(err, w, folder));
   RN_TRY(err, rn_staged_folder_create(err, folder, &w->folder));
@@ -104,7 +104,8 @@ fail:
   return status;
 }
 
-/* Completes the file if the current tensor is its last one, and starts the next file. */
+/* Proceeds to the next tensor. If the current tensor is the last one of its file, completes this
+ * file and starts the next one. */
 static rn_status next_tensor(rn_err *err, rn_tensor_files_writer *w) {
   w->elements = 0;
   w->tensor++;

@@ -46,8 +46,8 @@ rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level
 /**
  * Reads the content size of a frame from its header, without unpacking the frame.
  *
- * Errors: RN_ERR_FORMAT, naming `where`, unless `stored` is exactly one whole frame that declares
- *         its content size, at most `max_bytes`.
+ * Errors: RN_ERR_FORMAT, naming `where`, unless `stored` is exactly one whole frame that declares a
+ * content size of at most `max_bytes`.
  */
 rn_status rn_blob_raw_bytes(rn_err *err, const char *where, const void *stored, size_t stored_bytes,
                             size_t max_bytes, size_t *raw_bytes);

@@ -15,8 +15,8 @@
 
 enum { RN_PATH_BYTES = PATH_MAX + 64 };
 
-/** A path by value. A truncated path is still longer than PATH_MAX, so it cannot name a different
- * file by mistake. */
+/** A path, stored by value. If a path does not fit and is truncated, it is still longer than
+ * PATH_MAX, so it cannot name a different file by mistake. */
 typedef struct rn_path {
   char text[RN_PATH_BYTES];
 } rn_path;
@@ -76,15 +76,15 @@ bool rn_file_exists(const char *path);
  */
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
-/** Checks that a file may be written to `path` in place of what is there. Errors: RN_ERR_IO for a
- * device, a pipe, a socket or a folder, which a rename would remove, and for a folder of `path`
- * that is not writable; RN_ERR_NOT_FOUND if that folder does not exist. */
+/** Checks that a new file may be created at `path` or may replace an existing file there. Errors:
+ * RN_ERR_IO if `path` is a device, pipe, socket or folder, which must not be replaced, or if the
+ * parent folder is not writable; RN_ERR_NOT_FOUND if the parent folder does not exist. */
 rn_status rn_file_check_target(rn_err *err, const char *path);
 
 /**
- * Renames a file, which was written under a temporary name in the same folder, to `path`, durably:
- * calls fsync, closes and renames the file, and calls fsync on the folder. Always closes the file;
- * removes it on failure. Errors: RN_ERR_IO; those of rn_file_check_target.
+ * Gives a file that was written under a temporary name in the same folder its final name `path`,
+ * durably: calls fsync, closes and renames the file, and calls fsync on the folder. Always closes
+ * the file; removes it on failure. Errors: RN_ERR_IO; those of rn_file_check_target.
  */
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
 
@@ -94,8 +94,8 @@ rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
  */
 rn_status rn_file_replace(rn_err *err, const char *path, const void *data, size_t bytes);
 
-/** Fails with the message "cannot `doing` `path`: reason; what to do", derived from an errno
- * value. */
+/** Fails with the message "cannot `doing` `path`: reason; advice", where reason and advice belong
+ * to the errno value `error`. */
 rn_status rn_file_fail(rn_err *err, const char *doing, const char *path, int error);
 
 /** Returns the path `folder`/`name`. */

@@ -82,7 +82,7 @@ static rn_status note_line(rn_err *err, filter *f, const rn_file *file, copier *
   return RN_OK;
 }
 
-/* Visits all lines of the file, up to the size it had when it was opened. */
+/* Visits all lines of the file; ignores bytes that were appended after it was opened. */
 static rn_status walk(rn_err *err, filter *f, const rn_file *file, copier *c, char *buffer) {
   start_line(f, 0);
   for (int64_t done = 0; done < file->size_bytes;) {

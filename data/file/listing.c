@@ -1,6 +1,7 @@
 /*
- * Walks the tree first without following links, then follows each link to a folder in byte order.
- * The listing therefore does not depend on the order in which the system returns names.
+ * Walks the tree first without following links, then follows the links to folders in the byte order
+ * of their paths. The listing therefore does not depend on the order in which the system returns
+ * names.
  */
 #include "data/file/listing.h"
 

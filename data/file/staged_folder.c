@@ -34,8 +34,8 @@ static moved_file file_of(const rn_staged_folder *s, const char *staged) {
   return file;
 }
 
-/* Makes a hard link to the file that will be replaced, or renames it if the file system has no
- * hard links. */
+/* Keeps, under the name `old`, the file that will be replaced: makes a hard link or, if the file
+ * system has no hard links, renames the file. */
 static rn_status keep_old(rn_err *err, const moved_file *file) {
   struct stat info;
   if (lstat(file->target.text, &info) != 0) return RN_OK;
@@ -49,8 +49,8 @@ static rn_status move_in(rn_err *err, const moved_file *file) {
   return rn_file_rename(err, file->staged.text, file->target.text);
 }
 
-/* Restores the replaced file, or removes the new file if there was none. Does nothing for the file
- * that could not be moved. */
+/* Restores the replaced file, or removes the new file if there was none. If the staged file was not
+ * moved and no old file was kept, does nothing. */
 static void move_back(const moved_file *file) {
   if (rn_file_exists(file->old.text)) {
     (void)rename(file->old.text, file->target.text);

@@ -28,7 +28,8 @@ void rn_unpack_destroy(rn_unpack **unpack);
 rn_status rn_unpack_add(rn_err *err, rn_unpack *unpack, const char *bytes, size_t count,
                         rn_stream_take *take, void *self);
 
-/** Must be called after the last bytes. Errors: RN_ERR_FORMAT if the data are truncated. */
+/** Checks that the data are complete; must be called after the last bytes. Errors: RN_ERR_FORMAT if
+ * the data are truncated. */
 rn_status rn_unpack_finish(rn_err *err, const rn_unpack *unpack);
 
 #endif

@@ -19,11 +19,11 @@ typedef enum {
   RN_CONFIG_FILE_FOREIGN /* not written by this version, or not readable */
 } rn_config_file_kind;
 
-/** Writes the first line of a file whose other lines are `body` into mark [RN_CONFIG_MARK_BYTES].
+/** Sets mark [RN_CONFIG_MARK_BYTES] to the first line of a file whose other lines are `body`.
  */
 void rn_config_file_mark(const char *body, size_t bytes, char *mark);
 
-/** Returns who wrote the file. */
+/** Returns whether retnet-train wrote the file, and whether the file was edited since. */
 rn_config_file_kind rn_config_file_state(const char *path);
 
 #endif

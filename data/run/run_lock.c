@@ -194,8 +194,8 @@ static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, 
   return rn_fail(err, why.status, "%s", why.text);
 }
 
-/* Sets *out to its last successor. A successor has taken over but has not yet renamed its file to
- * `lock`. */
+/* On entry *out is the process in `lock`; on return, its last successor. A successor is a process
+ * that has taken over but has not yet renamed its file to `lock`. */
 static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *out) {
   for (int i = 0; is_there(out) && i < MAX_CHAIN; i++) {
     record next;
@@ -231,7 +231,8 @@ static bool is_left(const char *path) {
          !rn_process_is_alive(&r.process);
 }
 
-/* Removes names of completed takeovers and files of dead contenders; only the owner may call it. */
+/* Removes the `lock.after-` names of completed takeovers and the files of dead contenders; only the
+ * owner may call it. */
 static void clean_up(const rn_run_lock *l) {
   DIR *folder = opendir(l->folder.text);
   const struct dirent *item;
@@ -309,8 +310,8 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
   }
 }
 
-/* Repeats until the lock is ours (*won = true), a live owner is found or the wait is stopped. `own`
- * is the path of our own file. */
+/* Tries to take the lock until this process owns it (*won is true) or the wait is stopped (*won is
+ * false); fails if a live owner is found. `own` is the path of the file of this process. */
 static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, bool *won) {
   *won = false;
   while (!*won && !is_asked_to_stop(l)) {
@@ -334,7 +335,8 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, boo
 
 /*
  * Increments the heartbeat if the file is ours, else sets `lost`. Does nothing if the file cannot
- * be read or written, because the caller's next write reports that. The caller holds `mutex`.
+ * be read or written, because the caller's next write then reports the error. The caller holds
+ * `mutex`.
  */
 static void verify(rn_run_lock *l) {
   record now = {.text = ""};
