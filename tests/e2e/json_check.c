@@ -1,5 +1,5 @@
-/* Exits with 0 if standard input is one JSON object, or with --lines one object per line, and
- * nothing else. */
+/* Exits with 0 if standard input contains exactly one JSON object or, with --lines, one JSON object
+ * per line, and nothing else. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

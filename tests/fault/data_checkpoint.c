@@ -60,8 +60,9 @@ static bool killed(const char *run, const char *site, int pass, int64_t step) {
   return WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL;
 }
 
-/* Injects a fault at every third pass of every site. After each fault checks that the run has a
- * valid checkpoint and that the same step can be saved. Returns the number of faults. */
+/* For each site, injects a fault when a save reaches the site for the 1st, 4th, 7th, ... time.
+ * After each fault, checks that the run has a valid checkpoint and that the same step can be saved.
+ * Returns the number of faults. */
 static int every_site(const char *run, bool (*strike)(const char *, const char *, int, int64_t)) {
   int64_t step = 1;
   int struck = 0;

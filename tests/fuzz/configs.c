@@ -28,7 +28,7 @@
 #include "trainer/estimate/plan_show.h"
 #include "trainer/run/step.h"
 
-/* Number of configurations. It is smaller without sanitizers, which find most faults. */
+/* Number of configurations. It is smaller in builds without sanitizers, which find fewer faults. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { CONFIGS = 5000 };
 #else
@@ -280,8 +280,8 @@ static void print_config(uint64_t number, const char *data) {
   fprintf(stderr, "\n");
 }
 
-/* Runs a batch, in its own process. Writes the number of the current configuration to the file
- * `place`, which the parent reads if this process fails. */
+/* Runs a batch of configurations in the child process that was started for it. Writes the number of
+ * the current configuration to the file `place`; the parent reads it if the child fails. */
 static int run_batch(int argc, char **argv, uint64_t first, uint64_t count, const char *data,
                      const char *place) {
   rn_world *world = NULL;
@@ -335,7 +335,7 @@ int main(int argc, char **argv) {
   const char *data = temp_path("data");
   test_write_shard(rn_path_join(data, "train").text, "00000.rtd", 0, 2000);
   setenv("SLURM_MEM_PER_NODE", "1024", 1);
-  /* Recording stacks of allocations takes most of the time, and other tests look for leaks. */
+  /* Recording full stacks of allocations would take most of the time. Other tests detect leaks. */
   setenv("ASAN_OPTIONS", "fast_unwind_on_malloc=1:malloc_context_size=1:detect_leaks=0", 1);
   if (argc == 2) {
     print_config(strtoull(argv[1], NULL, 10), data);

@@ -58,7 +58,8 @@ static rn_status see_ids(void *self, rn_err *why, const int32_t *id, size_t coun
   return RN_OK;
 }
 
-/* Reads the file. Returns whether all ids are valid and an error, if any, names `stem`. */
+/* Reads the file. Returns true if all ids are valid and the message of an error, if there is one,
+ * contains `stem`. */
 static bool survives(const char *path, const char *stem, rn_token_format format) {
   rn_err why = {0};
   bool sound = true;
@@ -70,8 +71,8 @@ static bool survives(const char *path, const char *stem, rn_token_format format)
   return sound && (status == RN_OK || strstr(why.text, stem) != NULL);
 }
 
-/* Writes mutations of the sample to the file `damaged` and reads `path`, which is the same file or
- * the other one of a pair (tokens and index). */
+/* Writes mutations of the sample to the file `damaged`, and reads `path` after each write. `path`
+ * is `damaged` itself or, if tokens and index are separate files, the file of the tokens. */
 static void fuzz(const sample *s, const char *damaged, const char *path, const char *stem,
                  rn_token_format format) {
   static unsigned char work[MAX_BYTES];

@@ -5,7 +5,8 @@
 
 #include "proto/base/random.h"
 
-/* The copy to mutate, and the random numbers for it. */
+/* The byte string that is mutated, and its random number generator: `drawn` numbers of `key` have
+ * been used. */
 typedef struct copy {
   unsigned char *byte;
   size_t length, capacity;
@@ -17,8 +18,8 @@ static uint64_t draw(copy *c, uint64_t below) {
   return below == 0 ? 0 : rn_random_bits(c->key, c->drawn++) % below;
 }
 
-/* Opens a gap of `bytes` at offset `at`, or less if the capacity does not suffice; returns its
- * width. */
+/* Opens a gap of `bytes` bytes at offset `at`, or a smaller one if the capacity does not suffice.
+ * Returns the size of the gap. */
 static size_t open_gap(copy *c, size_t at, size_t bytes) {
   const size_t room = c->capacity - c->length;
   const size_t width = bytes < room ? bytes : room;

@@ -1,9 +1,10 @@
 /**
- * Reproducible random mutations of a byte string: the seed determines them.
+ * Mutates a byte string at random. The seed determines the mutations, so that they are
+ * reproducible.
  *
- * Applies one to eight mutations: flips bits, sets bytes and integers to extreme values, removes,
- * duplicates or moves pieces, inserts random bytes, truncates the end. A test passes the result to
- * a reader, which may refuse it but must neither crash nor hang.
+ * Each call applies one to eight mutations: it flips bits, sets bytes and integers to extreme
+ * values, removes, duplicates or moves pieces, inserts random bytes, truncates the end. A test
+ * passes the result to a reader, which may refuse it but must neither crash nor hang.
  */
 #ifndef RN_TESTS_FUZZ_MUTATE_H
 #define RN_TESTS_FUZZ_MUTATE_H

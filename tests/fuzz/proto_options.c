@@ -1,5 +1,5 @@
-/* Checks that any configuration is either read or refused with a message that says where the
- * fault is, and that a configuration which was read is written as YAML that loads to the same
+/* Checks that any configuration text is either read or refused with a message that says where the
+ * fault is. A configuration that has been read and is written as YAML must load with the same
  * values. */
 #include "proto/options/options.h"
 

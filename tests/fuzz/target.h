@@ -27,7 +27,8 @@ void target_require(bool condition, const char *rule);
 /** Requires a message if and only if `status` is a failure; returns true if it is RN_OK. */
 bool target_is_ok(rn_status status, const rn_err *err);
 
-/** Returns the path of a file in memory with this content, valid until the next call. */
+/** Creates a file in memory with this content. Returns its path, which is valid until the next
+ * call. */
 const char *target_file(const void *data, size_t bytes);
 
 #endif

@@ -1,5 +1,6 @@
-/* Fuzzes the readers of tokenizer files. The input consists of a line with the kind, for tiktoken a
- * line of settings, and the file. A tokenizer that is accepted must encode and decode a text. */
+/* Fuzzes the readers of tokenizer files. The input consists of a line that names the kind of
+ * tokenizer, a line of settings if the kind is tiktoken, and the bytes of the file. A tokenizer
+ * that is accepted must be able to encode and decode a text. */
 #include <stdlib.h>
 #include <string.h>
 

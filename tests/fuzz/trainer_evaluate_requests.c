@@ -1,5 +1,5 @@
-/* Checks that a file of requests with arbitrary bytes is either read, with requests that lie within
- * their tokens, or refused with a reason. */
+/* Checks that a request file with arbitrary bytes is either read or refused with a reason. The
+ * token ranges of the requests that are read must follow one another without gaps. */
 #include "trainer/evaluate/requests.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Checks that a model directory of another program is either imported or refused with a reason
- * when one of its files contains arbitrary bytes. */
+/* Checks that a model directory of another program, in which one file contains arbitrary bytes, is
+ * either imported or refused with a reason. */
 #include "trainer/exchange/exchange.h"
 
 #include <stdio.h>
@@ -16,8 +16,8 @@ enum { ROUNDS = 400, MAX_BYTES = 1 << 16 };
 
 static rn_err *err = &(rn_err){0};
 
-/* Imports the folder many times, with one file replaced by mutations of it; other files are
- * unchanged. */
+/* Imports the folder many times, each time with another mutation of the file `name`. The other
+ * files are unchanged. */
 static void every_mutation_is_survived(const char *folder, const char *name) {
   static unsigned char work[MAX_BYTES];
   const rn_path path = rn_path_join(folder, name);

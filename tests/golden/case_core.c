@@ -146,8 +146,8 @@ typedef struct chunk_states {
   rn_real *states, *adjoints; /* [chunks + 1, B, H, K, V], at chunk boundaries 0..chunks */
 } chunk_states;
 
-/* Returns where a run writes its gradients. A row of `dkv` contains a row of dk, then a row of
- * dv. */
+/* Returns pointers to the arrays to which a run writes its gradients. A row of `dkv` contains a row
+ * of dk, then a row of dv. */
 static rn_retention_grads grads_of(const core *x, rn_real *dkv) {
   const int64_t ldo = (int64_t)x->H * x->V, ldk = (int64_t)x->H * x->K;
   return (rn_retention_grads){.d_o = rn_matrix_of_reals(x->d_o, ldo),
@@ -223,7 +223,8 @@ static rn_status check_chunks(rn_err *err, core *x, const rn_retention *r, bool 
   return RN_OK;
 }
 
-/* Sets doc_position from packed.cu_seqlens: 0 = c0 < c1 < ... = T, the same for all sequences. */
+/* Sets doc_position from packed.cu_seqlens, which contains the document boundaries 0 = c0 < c1 <
+ * ... = T. They are the same for all sequences. */
 static rn_status packed_documents(rn_err *err, core *x) {
   golden_shape shape;
   int32_t *cu;
@@ -250,7 +251,8 @@ static rn_status check_packed(rn_err *err, core *x, const rn_retention *r) {
   return RN_OK;
 }
 
-/* Checks the parallel form, which is computed token by token. */
+/* Checks outputs and gradients of the parallel form, with packed documents or with one document per
+ * sequence. */
 static rn_status check_parallel(rn_err *err, core *x, const rn_retention *r, bool packed) {
   const int64_t ldo = (int64_t)x->H * x->V, ldk = (int64_t)x->H * x->K;
   const rn_real *before = packed ? x->zero : x->first, *behind = packed ? x->zero : x->last;

@@ -6,7 +6,7 @@
 #include "tests/golden/run.h"
 #include "tests/golden/spec.h"
 
-/* Names of a tensor inside a layer: this program's and fla's. */
+/* Pairs of names of the same tensor of a layer: {name in this program, name in fla}. */
 static const char *const layer_names[][2] = {
     {"retention_layer_norm.weight", "attn_norm.weight"},
     {"retention.q_proj.weight", "attn.q_proj.weight"},

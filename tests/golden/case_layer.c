@@ -13,7 +13,7 @@ typedef struct layer_case {
   golden_case *c;
   rn_spec spec;
   int B, T;
-  rn_param_table *table; /* of a model that consists of this layer */
+  rn_param_table *table; /* parameters of a model that consists of this layer */
   rn_real *params, *gradient;
   rn_real *x, *dy, *y, *dx; /* [B, T, D] */
   rn_unit unit;
@@ -135,7 +135,7 @@ static rn_status check_rotated(rn_err *err, const layer_case *l, const block_run
 }
 
 /* Checks the rows before and after the head norm. The block stores the row after the norm, y =
- * factor o; the official row before the norm is alpha o = alpha y / factor. */
+ * factor * o; the official row before the norm is alpha * o = alpha * y / factor. */
 static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *run,
                             const char *variant, const char *form) {
   const int H = run->block.heads, V = run->block.value_width, chunk = l->spec.chunk;
@@ -159,7 +159,7 @@ static rn_status check_norm(rn_err *err, const layer_case *l, const block_run *r
   return RN_OK;
 }
 
-/* Checks the official denominator c, which is defined by alpha = 1 / (sqrt(S_n) c). */
+/* Checks the official denominator c, which is defined by alpha = 1 / (sqrt(S_n) * c). */
 static rn_status check_denominator(rn_err *err, const layer_case *l, const block_run *run,
                                    const char *variant) {
   const int H = run->block.heads;

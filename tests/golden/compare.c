@@ -39,8 +39,8 @@ typedef struct result {
   double error, tolerance;
 } result;
 
-/* Once `worst` is NaN, it remains NaN, and every comparison with it is false. The caller therefore
- * counts a miss. */
+/* Returns the error of an array and the limit for it. If an element's error is NaN, so is the
+ * returned error; it then compares false with the limit, so that the caller counts a miss. */
 static result measure_error(golden_meaning m, const double *got, const double *want,
                             int64_t count) {
   double worst = 0, size = 0, sum = 0;
@@ -64,8 +64,8 @@ static result measure_error(golden_meaning m, const double *got, const double *w
   return (result){worst, m.tolerance};
 }
 
-/* In double, replaces the measure: 1 float ulp if the reference was rounded when it was stored,
- * else 1e-11 of the largest element. */
+/* For runs in double, replaces the measure and the tolerance. The limit is then 1 float ulp if the
+ * reference was rounded when it was stored, else 1e-11 of the largest element. */
 static golden_meaning in_precision(golden_meaning m, golden_precision precision, bool rounded) {
   if (precision == GOLDEN_F32 || m.measure == GOLDEN_EQUAL) return m;
   m.measure = rounded ? GOLDEN_ULP : GOLDEN_OWN_SIZE;

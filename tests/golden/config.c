@@ -1,4 +1,4 @@
-/* Reads values of a case's config, and checks each. */
+/* Reads values from the config of a case and checks that they are valid. */
 #include <math.h>
 
 #include "tests/golden/golden.h"

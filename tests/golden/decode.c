@@ -155,7 +155,7 @@ static rn_status decode_by_decoder(rn_err *err, const decode_case *x, int steps)
   return status;
 }
 
-/* Computes the same logits from whole sequences in chunks. */
+/* Computes the logits for the given tokens in one call in the chunkwise form, and checks them. */
 static rn_status decode_in_chunks(rn_err *err, const decode_case *x, golden_model *m, int steps) {
   char variant[32];
   snprintf(variant, sizeof variant, "chunk %d", m->spec.chunk);

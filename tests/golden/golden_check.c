@@ -14,7 +14,7 @@
 
 typedef rn_status (*run_fn)(rn_err *err, golden_case *c);
 
-/* In the order of golden_kind. */
+/* Functions that check a case in each precision. The rows are in the order of golden_kind. */
 static const run_fn runs[][GOLDEN_PRECISIONS] = {
 #define RUN_ROW(kind) {golden_run_##kind##_f32, golden_run_##kind##_f64},
     GOLDEN_RUNS(RUN_ROW)

@@ -38,7 +38,8 @@ static void read_bytes(const char *path, vectors *v) {
   fclose(in);
 }
 
-/* Returns the exit code of the program for a file of these bytes; -1 if a signal killed it. */
+/* Runs the program on a file with these bytes. Returns its exit code, or -1 if a signal killed it.
+ */
 static int code_of(const vectors *v, const unsigned char *bytes, size_t size) {
   const char *path = temp_path("changed.safetensors");
   FILE *out = fopen(path, "wb");
@@ -215,7 +216,8 @@ static bool has_own_bound(const vectors *v, const char *array) {
   return has;
 }
 
-/* Returns the file's bytes with config.tolerance set; this needs a new header. */
+/* Returns a copy of the file's bytes in which config.tolerance is set and the header is therefore
+ * written anew. */
 static unsigned char *with_own_bound(const vectors *v, const char *array, json_t *bound,
                                      size_t *size) {
   uint64_t length;

@@ -6,7 +6,8 @@
 
 #include "tests/golden/golden.h"
 
-/* Pattern for names without suffix; the first one that matches applies. */
+/* The meaning of all array names that match a pattern. Names are matched without their suffix; the
+ * first family that matches applies. */
 typedef struct family {
   golden_kind kind;
   const char *pattern;

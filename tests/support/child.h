@@ -8,7 +8,8 @@
  * Calls run(argument) in a child process and returns its exit status, or -1 if a signal ended it.
  * If `run` returns, the status is 1 if a check failed in it, else 0.
  *
- * Copies to `text` what the child printed on stderr: at most `bytes` - 1 characters of one write.
+ * Copies to `text` what the child printed on stderr in its first write, but at most `bytes` - 1
+ * characters.
  */
 int test_child_status(void (*run)(int), int argument, char *text, size_t bytes);
 

@@ -8,7 +8,8 @@
 rn_status exchanged_import(rn_err *err, const char *path, const char *ckpt);
 
 /** Exports, imports, exports again, and checks that the files, of which there are `count`, have
- * equal bytes. They are then in NAME.export1, NAME.imported0 and NAME.export2 of the test's folder.
+ * equal bytes. The results are then in NAME.export1, NAME.imported0 and NAME.export2 of the test's
+ * folder.
  */
 void exchanged_returns(const char *name, const char *run, rn_export_options options, int count);
 

@@ -32,7 +32,8 @@ static inline void test_fill(rn_real *x, int64_t n, double spread, uint64_t seed
   for (int64_t i = 0; i < n; i++) x[i] = (rn_real)(spread * rn_random_normal(key, (uint64_t)i));
 }
 
-/** Returns the sum of a[i] b[i], computed in double. As a loss of a, its gradient is b. */
+/** Returns the sum of a[i] * b[i], computed in double. As a loss of `a`, this sum has the gradient
+ * `b`. */
 static inline double test_dot(const rn_real *a, const rn_real *b, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];

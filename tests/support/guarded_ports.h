@@ -11,8 +11,8 @@ void guarded_attach(rn_stage *base, rn_layer_group_port port);
 rn_scan_port guarded_scan_port(guarded_cpu_stage *stage, rn_scan_port *scan);
 
 /**
- * A condition of the caller and the stage to close while it is evaluated. The stage stays open if
- * other threads compute.
+ * The arguments of guarded_until_reached: a condition of the caller, and a stage, which is closed
+ * while the condition is evaluated. The stage stays open if other threads compute.
  */
 typedef struct guarded_until {
   guarded_cpu_stage *stage;

@@ -6,8 +6,8 @@
 #include "tests/support/gradient.h"
 
 /**
- * Returns the padding of test i's row stride: how many elements, at most `largest`, are added to
- * the row's length.
+ * Returns the padding of a row in test i: the number of elements, at most `largest`, by which the
+ * row stride exceeds the row length.
  */
 static inline int test_pad(uint64_t i, int largest) {
   const int pads[] = {0, 0, 1, 8, largest};

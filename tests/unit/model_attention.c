@@ -95,7 +95,8 @@ static void plain_row(arrays *x, int b, int n, int h) {
 /* True if q, k, v, o and d_o are in bf16. */
 static bool in_bf16;
 
-/* Returns a view of x [count]; with bf16, of a copy, which the caller frees through *memory. */
+/* Returns a view of x [count] or, if operands are in bf16, of a bf16 copy, which the caller frees
+ * through *memory. */
 static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   *memory = NULL;
   if (!in_bf16) return rn_reals(x);
@@ -105,7 +106,8 @@ static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   return rn_bf16s(*memory);
 }
 
-/* Runs forward and backward of `tokens` queries, whose keys follow `before` earlier keys. */
+/* Runs forward and backward of `tokens` queries that follow `before` tokens whose keys are given.
+ */
 static void blockwise(arrays *x, int before, int tokens) {
   const sizes *s = &x->of;
   const int width = s->H * s->K, pair = 2 * s->G * s->K;

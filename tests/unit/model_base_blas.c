@@ -1,7 +1,7 @@
 /*
- * Checks that OpenBLAS uses kernels that fit the CPU. They are chosen in this process before
- * OpenBLAS is loaded; the environment and the number of threads do not change. A core type that the
- * user sets is kept. Any CBLAS can be the backend.
+ * Checks that OpenBLAS uses kernels that fit the CPU. The kernels are chosen in this process before
+ * OpenBLAS is loaded; this must change neither the environment nor the number of threads. A core
+ * type that the user sets is kept. Any CBLAS library can be the backend.
  */
 #include "model/base/blas.h"
 

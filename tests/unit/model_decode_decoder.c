@@ -55,8 +55,8 @@ static void decoding_is_the_recurrent_form(const char *what, rn_spec spec, int p
   decoding_is_the_form(what, spec, position, false);
 }
 
-/* Matrices are cast to bf16 for the stage and the decoder; the decoder then reads half as many
- * bytes of them. */
+/* Checks decoding with matrices cast to bf16, in the stage and in the decoder. The decoder must
+ * then read only half as many bytes for the matrices. */
 static void so_it_is_with_weights_in_bf16(void) {
   rn_spec spec = test_spec();
   decoding_is_the_form("bf16", spec, 0, true);
@@ -104,7 +104,8 @@ static void states_may_come_from_chunks(void) {
   test_model_close(&m);
 }
 
-/* Decodes `lengths` tokens of each sequence, in one step for all sequences that have not ended. */
+/* Decodes lengths[b] tokens of each sequence b. A step processes all sequences that have not ended.
+ */
 static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
   rn_threads_start(threads);
   rn_decoder *d = decoder_of(&m->spec, SEQUENCES, 0, false);

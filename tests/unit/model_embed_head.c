@@ -136,7 +136,7 @@ static void blocks_equal_rows_alone(void) {
   destroy(&f);
 }
 
-/* Computes the gradient of y of row r: the sum over the vocabulary of (softmax - one-hot) w. */
+/* Computes the gradient of y of row r: the sum over the vocabulary of (softmax - one-hot) * w. */
 static void gradient_of_row(fixture *f, int64_t r, rn_real *logits, rn_real *out) {
   const int dim = f->head.dim, vocab = f->head.vocab;
   double sum[MAX_DIM] = {0}, exponentials = 0;

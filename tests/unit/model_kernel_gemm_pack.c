@@ -1,6 +1,6 @@
 /* Checks that products with a packed weight match their formula for any shape, column range and
- * stride, and do not write outside their columns. The results must not depend, bit for bit, on
- * how the columns are divided, on the thread and on preceding calls. Packing must not read
+ * stride, and do not write outside their columns. The results must not depend, bit for bit, on the
+ * division of the columns, on the calling thread or on preceding calls. Packing must not read
  * beyond the weight. */
 #include "model/kernel/gemm_pack.h"
 
@@ -141,7 +141,7 @@ static void check_backend(bool bf16) {
     p.ldx = p.k + test_pad(i, MAX_PAD);
     p.ldw = (p.kind == RN_GEMM_NT ? p.k : p.n) + test_pad(i / 2, MAX_PAD);
     p.ldy = p.n + test_pad(i / 4, MAX_PAD);
-    /* All columns, columns from the first one of a panel, or any columns. */
+    /* Selects all columns, a range that begins with the first column of a panel, or any range. */
     p.cols = (rn_range){0, p.n};
     if (i % 3 > 0) p.cols.begin = (int64_t)(rn_random_uniform(key, 10 * i + 7) * p.n);
     if (i % 3 == 1) p.cols.begin -= p.cols.begin % RN_PACK_COLS;

@@ -51,7 +51,8 @@ static void every_product_is_recorded(const rn_gemm_record *record) {
   CHECK_NEAR(record->flops, whole * (3 * INNER + LONG), 0);
 }
 
-/* Returns the smallest address of a first operand. It is that of x, the first array. */
+/* Returns the smallest address among the first operands `a`. This is the beginning of x, which is
+ * the first array. */
 static const rn_real *min_a(const rn_recorded_gemm *product, int64_t count) {
   const rn_real *min = rn_array_reals(product[0].a);
   for (int64_t i = 1; i < count; i++) {
@@ -65,8 +66,8 @@ static bool lies_alike(rn_array x, const rn_real *begin, rn_array y, const rn_re
   return rn_array_reals(x) - begin == rn_array_reals(y) - other_begin;
 }
 
-/* Returns how many of `all` equal p, with operands at the same distances from the beginning of
- * the arrays. */
+/* Returns the number of products in `all` that equal `p` and have their operands at the same
+ * offsets from the beginning of the arrays. */
 static int times_found(const rn_recorded_gemm *all, int64_t count, const rn_recorded_gemm *p,
                        const rn_real *begin) {
   const rn_real *moved = min_a(all, count);

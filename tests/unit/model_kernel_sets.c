@@ -126,7 +126,7 @@ static void compare_rows(const results *got, const results *want) {
   CHECK_RELATIVE(got->loss, want->loss, test_tolerance);
 }
 
-/* With `boundary` a document begins inside the chunk. The tolerance for bf16 allows for operands
+/* If `boundary`, a document begins inside the chunk. The tolerance for bf16 allows for operands
  * of 8 bits. */
 static void chunks_agree(int set, bool boundary, bool bf16) {
   static rn_real powers[TOKENS + 1];
@@ -172,7 +172,8 @@ static void rounding_is_to_nearest(int set) {
   CHECK((y[5] & 0x7fff) > 0x7f80);
 }
 
-/* Checks the product, and that it has the same bits if rows and columns are divided in any way. */
+/* Checks the product, and that its bits do not depend on how rows and columns are divided into
+ * calls. */
 static void skinny_gemm_is_a_product(int set, int k, rn_real beta, bool bf16) {
   enum { MAX_ROWS = 9, COLS = 23, LDX = 150, LDY = 29 };
   static rn_real x[MAX_ROWS * LDX], w[COLS * LDX], before[MAX_ROWS * LDY];

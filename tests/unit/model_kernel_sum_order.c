@@ -120,8 +120,8 @@ static float product_of(int k, int lanes, bool fused, const float *a, const floa
   return lane[0];
 }
 
-/* Checks m rows times n columns of weights, in fp32 and in bf16, added to 0.3 times the previous
- * result. */
+/* Checks the product of m rows with n columns of weights, in fp32 and in bf16, added to 0.3 * the
+ * previous result. */
 static void skinny_gemm_adds_in_order(const rn_kernels *kernels, int m, int n, int k, int offset) {
   static rn_bf16 bf16s[MAX];
   static float x_fp64[MAX];

@@ -27,7 +27,8 @@ static void same_rows(const test_model *a, const test_model *b) {
   CHECK(memcmp(a->y, b->y, (size_t)(a->rows * a->spec.dim) * sizeof(rn_real)) == 0);
 }
 
-/* Attention layers need whole sequences. */
+/* Runs two training steps in two segments, or in one if there are attention layers, which need
+ * whole sequences. */
 static void steps_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   static const int cut[] = {FIRST, TOKENS}, whole[] = {TOKENS};
   const int segments = rn_spec_attention_layers(spec, 0, spec->layers) > 0 ? 1 : 2;

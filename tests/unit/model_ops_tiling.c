@@ -29,9 +29,9 @@ static double latest(const double *busy, int threads) {
   return end;
 }
 
-/* Returns the efficiency for the products of two weights [n, k] over `rows` rows, if free
- * threads take tasks in order. A task is a piece of the sum of a tile, and waits for the
- * previous piece of the same tile. */
+/* Returns the efficiency of the gradient products of two weights [n, k] over `rows` rows, where
+ * each free thread takes the next task in order. A task is a piece of the sum of a tile, and waits
+ * for the previous piece of the same tile. */
 static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int threads) {
   enum { MAX_TILES = 4096 };
   static double done[MAX_TILES], cost[MAX_TILES];
@@ -56,8 +56,8 @@ static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int thr
 }
 
 static void threads_find_work(void) {
-  /* k and v, q and g; then fc1 with gate, and fc2; for models with D = 512 and 2048, V = F = 2
-   * D. */
+  /* The two products of qkvg are (k, v) and (q, g); those of ffn are fc2 and (fc1, gate). The
+   * models have D = 512 and D = 2048, and V = F = 2 * D. */
   static const int narrow_qkvg[2][2] = {{1536, 512}, {1536, 512}},
                    narrow_ffn[2][2] = {{512, 1024}, {2048, 512}},
                    wide_qkvg[2][2] = {{6144, 2048}, {6144, 2048}},

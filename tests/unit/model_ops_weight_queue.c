@@ -1,9 +1,8 @@
-/* Checks that a queue of weight gradients gives the bits of products computed at once, with
- * plain and with exact sums and for any number of threads. It may be emptied in one call, left
- * at random points and continued, extended in between, or run by the threads of other parallel
- * work. A call that runs the queue returns when its condition is met. The oldest products come
- * first, and their completion is reported in this order. Products of a wide layer are deferred
- * too. */
+/* Checks that a queue of weight gradients gives the bits of products computed immediately, with
+ * plain and with exact sums and for any number of threads. It may be emptied in one call, left at
+ * random points and continued, extended in between, or run by the threads of other parallel work. A
+ * call that runs the queue returns when its condition is met. The oldest products come first, and
+ * their completion is reported in this order. Products of a wide layer are deferred too. */
 #include "model/ops/weight_queue.h"
 
 #include <omp.h>
@@ -28,7 +27,7 @@ static void *zeros(size_t count, size_t bytes) {
   return memory;
 }
 
-/* Operands of a test, and the gradient that results if the products are computed at once. */
+/* Operands of a test, and the gradient that results if the products are computed immediately. */
 typedef struct operands {
   rn_real *dy, *x; /* [ROWS, N] and [ROWS, K]; product i begins 8 i elements later */
   bool exact;

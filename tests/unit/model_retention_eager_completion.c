@@ -1,6 +1,6 @@
-/* Checks eager completion of a scan. Whenever the state before a segment arrives (at once,
- * during other work, or only at its end), rows and gradients must have the same bits, and the
- * state must be received and published once. In backward, other work includes the weight
+/* Checks eager completion of a scan. Whenever the state before a segment arrives (immediately,
+ * during other work, or only when that work ends), rows and gradients must have the same bits, and
+ * the state must be received and published once. In backward, other work includes the weight
  * gradients of the layer's feed-forward block and of the layer above: they are deferred until
  * the layer's scan has begun, and computed before its state is waited for. */
 #include "model/retention/eager_completion.h"
@@ -16,7 +16,8 @@ enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
 /* Port of a rank in the middle of a sequence. The state that it receives is synthetic; the
  * states that the layers publish are recorded. */
 typedef struct fake {
-  int polls_until, polls, ends, publishes, early; /* early: scans ended after their state arrived */
+  int polls_until, polls, ends, publishes,
+      early; /* early: number of scans whose state had arrived when the layer ended them */
   rn_scan_direction direction;
   int layer;
   /* Reverse scans that ended before (waited) or after (done) the deferrable weight gradients. */

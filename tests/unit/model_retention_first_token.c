@@ -26,8 +26,8 @@ static void normed(const rn_real *row, const rn_real *weight, double eps, double
   for (int i = 0; i < D; i++) out[i] = (double)weight[i] * (double)row[i] / sqrt(square + eps);
 }
 
-/* Computes the result of one token that is a document: y = row + headnorm((q . k) v) Wo. *min
- * becomes the smallest score. */
+/* Computes the result of a document that consists of one token: y = row + headnorm((q . k) v) Wo.
+ * *min becomes the smallest score. */
 static void one_token(const test_model *m, const rn_real *row, double *y, double *min) {
   const rn_layer_params *at = &m->table->layer[0];
   double x[D], z[H * V];

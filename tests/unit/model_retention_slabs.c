@@ -1,7 +1,7 @@
 /*
- * Checks that the states of a few heads can be divided among 64 threads between the GEMMs. For any
- * number of threads, the states must have the bits of a serial sum. A document that begins in a
- * chunk must be found.
+ * Checks that the update of the states of a few heads, which runs between the GEMMs, can be divided
+ * among 64 threads. For any number of threads, the states must have the bits of a serial sum. A
+ * document that begins in a chunk must be found.
  */
 #include <math.h>
 #include <omp.h>
@@ -26,8 +26,8 @@ static void states_are_work_for_64_threads(void) {
   }
 }
 
-/* With `model.decay: lightning` each layer has different decays: checks the tables of each
- * layer. */
+/* Checks the decay tables of each layer for `model.decay: lightning`, where the decays differ
+ * between layers. */
 static void layers_have_their_own_decays(void) {
   rn_spec spec = test_spec();
   rn_retention core;

@@ -102,7 +102,8 @@ static void a_filled_config_reads_back(void) {
   CHECK_NEAR(again.norm_eps, spec.norm_eps, 0);
 }
 
-/* Default values are replaced by the numbers that they stand for, and layers are sorted. */
+/* Checks that defaults are replaced by explicit numbers, and that the list of attention layers is
+ * sorted. */
 static void attention_keys_are_settled(void) {
   Retnet__Model model = RETNET__MODEL__INIT;
   int32_t layers[] = {3, 0, 11};
@@ -224,8 +225,8 @@ static void decays_and_angles_follow_their_formulas(void) {
   CHECK(theta[0] == 1);
 }
 
-/* The reference step costs 3 (8 layers + head); the inner part of retention costs 128 (D +
- * value_dim). */
+/* Checks the FLOP of a token: 3 * (8 layers + head), where the retention core of a layer costs 128
+ * * (D + value_dim). */
 static void model_flops_are_the_formula(void) {
   rn_spec spec = preset("retnet_base", 256);
   spec.layers = 8, spec.dim = 512, spec.value_dim = 1024, spec.ffn_dim = 1024, spec.heads = 4;

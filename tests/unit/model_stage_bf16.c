@@ -102,7 +102,7 @@ static void saving_less_gives_the_same_bits(rn_spec spec) {
   saving_less_gives_the_same_bits_with(spec, RN_SAVE_MOST);
 }
 
-/* Checks that a bf16 shadow from before the weights changed is not used. */
+/* Checks that casting the weights again replaces the bf16 shadow of the previous weights. */
 static void weights_are_cast_again(rn_spec spec) {
   const Retnet__Precision bf16 = RETNET__PRECISION__PRECISION_BF16;
   test_model fresh = open_in(bf16, &spec), used = open_in(bf16, &spec);

@@ -20,8 +20,8 @@ static double loss_of(void *context) {
   return test_loss(t->model, t->segments, false);
 }
 
-/* Returns whether a gradient consists only of rounding errors, as for a shift that a norm
- * removes; such a gradient cannot be compared with a slope. */
+/* Returns whether a gradient consists only of rounding errors and therefore cannot be compared with
+ * a slope. An example is the gradient of a bias that a norm cancels. */
 static bool is_rounding(const test_model *m, const rn_param *param, const rn_real *gradient) {
   double own =
       test_dot(gradient + param->offset, gradient + param->offset, param->rows * param->cols);
@@ -80,7 +80,7 @@ static void move(test_model *m, const rn_param *param, const rn_real *variant, d
   for (int64_t i = 0; i < n; i++) m->params[param->offset + i] += (rn_real)by * variant[i];
 }
 
-/* Returns (loss(x + h v) - loss(x - h v)) / 2 h for v = variant. */
+/* Returns (loss(x + h * v) - loss(x - h * v)) / (2 * h) for v = variant. */
 static double slope_along(trial *t, const rn_param *param, const rn_real *variant, double h) {
   move(t->model, param, variant, h);
   const double ahead = loss_of(t);

@@ -12,7 +12,7 @@ static test_model open(rn_spec spec) {
   return test_model_open(&spec, SEQUENCES, TOKENS);
 }
 
-/* Copies to the stage the weights of the same names in the whole model. */
+/* Copies the weights of a stage from the whole model, where they have the same names. */
 static void take_weights(const test_model *m, const rn_param_table *table, rn_real *params) {
   for (int i = 0; i < table->count; i++) {
     const rn_param *param = &table->param[i], *same = rn_param_find(m->table, param->name);
@@ -116,8 +116,8 @@ static void saving_nothing_gives_the_same_rows(void) {
   test_model_close(&m);
 }
 
-/* Checks that what backward recomputes equals what forward would have saved, in whichever memory
- * it is recomputed. */
+/* Checks that loss and gradient have the same bits whether backward reads saved activations or
+ * recomputes them. */
 static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_policy save) {
   enum { FIRST = 5 };
   static const int ends[] = {FIRST, TOKENS};
@@ -136,8 +136,8 @@ static void saving_less_gives_the_same_gradient_with(rn_spec spec, rn_save_polic
   test_model_close(&less);
 }
 
-/* Tests sizes at which all rows of the feed-forward block fit in the memory that retention uses,
- * some of them, or none. */
+/* Tests sizes for which all, some or none of the rows of the feed-forward block fit in the memory
+ * that retention uses. */
 static void saving_less_gives_the_same_gradient(rn_spec spec) {
   static const int ffn_dim[] = {5, 20, 400};
   for (int i = 0; i < 3; i++) {
@@ -274,8 +274,8 @@ static bool has_matrices(const test_model *m) {
   return all;
 }
 
-/* Compares weight gradients computed while the caller waits with those computed at once: they
- * must have the same bits. The caller waits for `polls` polls after each backward_input and
+/* Checks that weight gradients computed while the caller waits have the same bits as weight
+ * gradients computed immediately. The caller waits for `polls` polls after each backward_input and
  * between the calls of backward_weight. backward_weight must report the layer groups. */
 static void waiting_weights_keep_their_order(rn_spec spec, int polls) {
   static const int ends[] = {4, 6, TOKENS};

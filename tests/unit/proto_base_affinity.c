@@ -1,8 +1,9 @@
 /*
- * Checks how threads are assigned to cores: each thread gets a separate core, the current one if it
- * is free. No two threads share a physical core while another is idle, and none is outside the
- * launcher's CPU mask. Physical cores are read from the kernel's topology files, and whole cores
- * are divided among ranks. Masks are printed as lists of cores.
+ * Checks how threads are assigned to cores: each thread gets a separate core, and keeps the core on
+ * which it runs if that core is free. No two threads share a physical core while another physical
+ * core is idle, and no thread is placed outside the launcher's CPU mask. Physical cores are read
+ * from the kernel's topology files, and whole cores are divided among ranks. Masks are printed as
+ * lists of cores.
  */
 #include "proto/base/affinity.h"
 
@@ -18,7 +19,8 @@ enum { CORES = 16, MAX_THREADS = 16 };
 
 static int sibling[RN_MASK_CORES];
 
-/* Makes cores c and c + `apart` one physical core; if it is 0, each core is a physical core. */
+/* Makes cores c and c + `apart` one physical core; if `apart` is 0, each core is a physical core.
+ */
 static void set_topology(int apart) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
     sibling[c] = apart > 0 && c % (2 * apart) >= apart ? c - apart : c;

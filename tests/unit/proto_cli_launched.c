@@ -76,7 +76,7 @@ static int end_of(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Rank 0 prints at once. Of the other ranks of a node, one waits until it may print or is ended
+/* Rank 0 prints immediately. Of the other ranks of a node, one waits until it may print or is ended
  * by srun, and all others print nothing. */
 static void one_rank_of_a_node_waits_to_print(void) {
   siginfo_t first = {0};

@@ -231,8 +231,8 @@ static void null_is_no_value(void) {
   rn_options_free(&config);
 }
 
-/* Where YAML versions or their users disagree, a value is accepted only if it can have just one
- * meaning. */
+/* Checks YAML syntax that versions of YAML or readers interpret differently: a value is accepted
+ * only if it has the same meaning for all of them. */
 static void surprises_of_yaml_are_settled(void) {
   static const char *const taken[] = {
       "model: {dim: \"64\", gate: False, pre_norm: FALSE}\n",

@@ -133,8 +133,8 @@ static void what_is_written_resolves_to_the_same(void) {
   }
 }
 
-/* A config.yaml that this program wrote is replaced. One without this program's first line, one
- * that was edited, and a symbolic link are kept; effective.yaml is then written beside it. */
+/* A config.yaml that this program wrote is replaced. A file without this program's first line, an
+ * edited file and a symbolic link are kept; effective.yaml is then written beside it. */
 static void a_config_of_the_users_own_stays(void) {
   rn_effective e, other;
   const char *keys[] = {"train.steps=7"}, *others[] = {"train.steps=8"};

@@ -45,9 +45,10 @@ static void print(const rn_step_cost *cost) {
   }
 }
 
-/* `min` is the smallest efficiency allowed for a width, tokens and threads; `with_fewer` is that
- * for any smaller number of threads, which may not divide the number of tasks, so that some threads
- * are idle in the last round. */
+/* `min` is the smallest efficiency allowed for this width, number of tokens and number of threads.
+ * `with_fewer` is the smallest efficiency allowed for any smaller number of threads. It is lower
+ * than `min`, since a number of threads that does not divide the number of tasks leaves threads
+ * idle in the last round. */
 static const struct {
   int dim, tokens, threads;
   double min, with_fewer;

@@ -54,7 +54,8 @@ static void text_ends_where_it_must(rn_stop_strings stops, const char *text, uin
   rn_text_free(&c.text);
 }
 
-/* Cuts texts of two letters at random, since they contain many beginnings of the stop strings. */
+/* Cuts texts at random. They consist of two letters, so that they contain many beginnings of stop
+ * strings. */
 static void stop_strings_are_found_across_tokens(void) {
   static const char *const string[] = {"abba", "bb", "aabaab", "babababab"};
   const rn_random_key key = rn_random_key_named(RN_RANDOM_TEST, 1, "stops");

@@ -1,5 +1,6 @@
 /* Checks that tokens are drawn with exactly the probabilities that the filters of Hugging Face's
- * generate() leave, and that the repetition penalty is the one of its processor. */
+ * generate() leave, and that the repetition penalty is that of its
+ * RepetitionPenaltyLogitsProcessor. */
 #include "trainer/generate/sample.h"
 
 #include <math.h>
@@ -99,7 +100,7 @@ static void a_token_that_must_not_be_drawn_is_never_drawn(void) {
   float x[4] = {-INFINITY, 1, -INFINITY, 2};
   int32_t order[4];
   CHECK_EQUAL(rn_sample(s, 4, x, order, 0), 3);
-  CHECK_EQUAL(rn_sample(s, 4, x, order, 1), 1); /* beyond every quantile */
+  CHECK_EQUAL(rn_sample(s, 4, x, order, 1), 1); /* 1 is larger than any quantile drawn */
 }
 
 static void greedy_is_the_first_of_the_likeliest(void) {

@@ -1,6 +1,6 @@
-/* Checks that a saved state continues as the generator that saved it, that a file whose state
- * contradicts its message is refused with an error that names the file, and that loading reserves
- * memory for the run after it. */
+/* Checks that a generator that loads a saved state continues with the same tokens as the generator
+ * that saved it, that a file whose state contradicts its message is refused with an error that
+ * names the file, and that loading a state also reserves the memory of the next run. */
 #include "trainer/generate/saved_state.h"
 
 #include <stdlib.h>
@@ -113,7 +113,8 @@ static void a_state_of_other_tokens_is_refused(rn_spec spec) {
   close_model(&model);
 }
 
-/* The state before the first token can be saved, too. */
+/* Saves the state after a run or before the first token, and loads it into another generator. Both
+ * generators must then draw the same tokens. */
 static void a_saved_state_continues(rn_spec spec, bool after_run) {
   rn_checkpoint_model model = model_of(spec);
   rn_generator *saved = generator_of(&model), *loaded = generator_of(&model);
@@ -132,8 +133,8 @@ static void a_saved_state_continues(rn_spec spec, bool after_run) {
   close_model(&model);
 }
 
-/* Loading a state reserves the memory of the run after it, too, so that the run creates no second
- * decoder. Two decoders at once would need twice the memory. */
+/* Checks that loading a state also reserves the memory of the next run, so that this run creates no
+ * second decoder. Two decoders that exist at the same time would need twice the memory. */
 static void loading_reserves_the_next_run(void) {
   rn_checkpoint_model model = model_of(attention_spec());
   rn_generator *g = generator_of(&model);
@@ -147,7 +148,8 @@ static void loading_reserves_the_next_run(void) {
   close_model(&model);
 }
 
-/* If there is no memory for more tokens than are needed, a decoder for just these is created. */
+/* Checks that if there is no memory for spare tokens, a decoder for exactly the required tokens is
+ * created. */
 static void spare_memory_is_optional(void) {
   rn_checkpoint_model model = model_of(attention_spec());
   rn_generator *g = generator_of(&model);

@@ -1,5 +1,6 @@
 /* Checks that a stop signal is blocked while threads compute, is detected between two steps
- * whichever thread receives it, and ends a wait for a reader of log lines that reads no more. */
+ * whichever thread receives it, and ends the wait for a reader of log lines that has stopped
+ * reading. */
 #include "trainer/launch/stop_request.h"
 
 #include <omp.h>

@@ -30,8 +30,8 @@ static double heaviest(const rn_spec *spec, int stages, const int *first) {
   return most;
 }
 
-/* Returns the smallest possible work of the most loaded stage, over all splits of `layers`
- * layers among stages `stage` and following. */
+/* Returns the smallest possible work of the most loaded stage, over all splits of `layers` layers
+ * among stage `stage` and all later stages. */
 static double best(const rn_spec *spec, int stages, int stage, int layers) {
   const int left = stages - stage;
   if (left == 1) return work(spec, stages, stage, layers);

@@ -8,8 +8,8 @@
 
 static char text[300];
 
-/* Returns whether there is a warning for a node of `offered` cores where each of `ranks` ranks
- * is bound to `each` cores, or to all (0). */
+/* Returns whether there is a warning for a node of `offered` cores where each of `ranks` ranks is
+ * bound to `each` cores (0: to all cores). */
 static bool find(int offered, int ranks, int each, int threads, bool given) {
   const int used = each == 0 || ranks * each > offered ? offered : ranks * each;
   const rn_cores cores = {.cores = each == 0 ? offered : each,

@@ -50,7 +50,8 @@ static void a_core_costs_its_part_of_the_work(void) {
   CHECK(rn_message_core_layer_s(c, true) > 1.14 * work_s);
   CHECK(rn_message_core_layer_s(c, true) < 1.15 * work_s);
   CHECK(rn_message_core_layer_s(c, false) >= work_s);
-  CHECK(rn_message_core_layer_s(c, false) < 1.01 * work_s); /* hidden, but polls take time */
+  CHECK(rn_message_core_layer_s(c, false) <
+        1.01 * work_s); /* computation hides the transfers, but polls take time */
 }
 
 /* Applies the rule to `machine`, for `key` and 16 ranks that share a sequence; returns the

@@ -116,7 +116,8 @@ static void texts_are_escaped(void) {
   free(page);
 }
 
-/* Checks keys whose values are followed by comments, after characters of several bytes. */
+/* Checks that the origin of a key is read from the comment that follows its value, also in a text
+ * that contains multi-byte characters. */
 static void the_configuration_keeps_its_origins(void) {
   static const char text[] =
       "# \xe2\x82\xac\nrun:\n  dir: \"a # b\"  # run.yaml:3\n  seed: 1  # default\n"

@@ -151,7 +151,7 @@ static void an_end_too_early(rn_pipeline_schedule *list) {
   list->count--;
 }
 
-/* Stage 1 of three gets a list with a mistake. */
+/* Checks that a mistake in the task list of stage 1 of three is reported. */
 static void mistake_is_found(spoil *spoiled, const char *words) {
   rn_err err = {0};
   const rn_pipeline_schedule_shape shape = {3, 3, 2, true};

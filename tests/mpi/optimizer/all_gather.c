@@ -16,7 +16,8 @@ enum { BUCKETS = 3, ROUNDS = 4 };
 
 static rn_err err;
 
-/* Buckets and shards of unequal size: some are empty, and some shards need several messages. */
+/* Returns buckets and shards of unequal size. Some are empty, and some shards need several
+ * messages. */
 static rn_optimizer_shards make_shards(int replicas, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, replicas,
                            calloc((size_t)BUCKETS * ((size_t)replicas + 1), sizeof(int64_t))};

@@ -1,7 +1,7 @@
 /*
  * Checks that sums over replicas are bitwise equal to sums in rank order, for any order in which
- * buckets start and any grouping of ranks into nodes, whose ranks read each other's gradients in
- * place. Checks the same with gradients in private memory.
+ * buckets start and any grouping of ranks into nodes. Ranks of the same node read each other's
+ * gradients in shared memory. Checks the same with gradients in private memory.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@ static float value(int rank, int64_t index) {
   return (float)((index * 2654435761 + rank * 40503) % 1000003) * 1e-3f;
 }
 
-/* Buckets and shards of unequal size, some of them empty. */
+/* Returns buckets and shards of unequal size, some of them empty. */
 static rn_optimizer_shards make_shards(int size, int64_t total) {
   rn_optimizer_shards s = {BUCKETS, size, calloc(BUCKETS * ((size_t)size + 1), sizeof(int64_t))};
   for (int b = 0; b < BUCKETS; b++) {

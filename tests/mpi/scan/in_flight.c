@@ -84,7 +84,7 @@ static void states_of_the_ordered_scan_stay(const rn_grid *grid, int rank, int s
       CHECK_EQUAL(count_wrong(got, index, first_before(d, rank), last_before(d, rank, size)), 0);
       for (int64_t i = 0; i < TOTAL; i++) after[i] = got[i] + contribution(index, rank, i);
       CHECK_OK(&err, port->publish(port->self, &err, after));
-      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* may be overwritten after publish() */
+      for (int64_t i = 0; i < TOTAL; i++) after[i] = NAN; /* allowed once publish() has returned */
     }
   }
   rn_scan_destroy(&scan);

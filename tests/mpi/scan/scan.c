@@ -48,8 +48,8 @@ static double number(scan_index at, int piece, int64_t index) {
   return random_value(key_of(at, piece), index);
 }
 
-/* Factors differ between pieces, as for pieces of different lengths; some are 0, as at the
- * boundary of a document. */
+/* Returns the logarithm of a decay factor. Factors differ between pieces, as if pieces had
+ * different lengths; some are 0, as at the boundary of a document. */
 static double log_decay(scan_index at, int piece, int head) {
   if ((at.sequence + piece + head) % 5 == 0) return -INFINITY;
   return -0.3 * (1 + number(at, piece, 1000000 + head));
@@ -65,7 +65,8 @@ static double start_of(const stage_case *c, scan_index at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
 
-/* Returns the state before piece `mine`, or the final state if `mine` is the number of pieces. */
+/* Computes in `before` the state before piece `mine`, or the final state if `mine` is not a piece.
+ */
 static void serial(const stage_case *c, scan_index at, int size, int mine, float *before) {
   const int pieces = c->segments * size;
   double *state = calloc((size_t)c->matrix, sizeof *state);
@@ -229,8 +230,8 @@ static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid,
   }
 }
 
-/* With all factors 0, no value crosses a boundary, not even NaN, at whatever time messages
- * arrive. */
+/* Checks that if all factors are 0, the state before a piece depends only on the preceding piece,
+ * whenever messages arrive. Not even NaN of earlier pieces is propagated. */
 static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algorithm, int size,
                                      int rank, int polls) {
   enum { N = 3, M = 9001 };

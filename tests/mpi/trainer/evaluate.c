@@ -113,8 +113,8 @@ static void one_evaluation(rn_world *part, const rn_checkpoint_model *model, rn_
   CHECK_RELATIVE(e.bits_per_byte, want * (double)targets / log(2) / (double)bytes, 2e-6);
 }
 
-/* Checks that bits per byte of another tokenizer are computed from the number of text bytes in
- * the shard's footer, and are NaN if the footer has no such number. */
+/* Checks that for a tokenizer other than the byte tokenizer, bits per byte are computed from the
+ * number of text bytes in the shard's footer, and are NaN if the footer has no such number. */
 static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model *model,
                                       rn_split *split, const Retnet__Parallel *parallel) {
   static char words[] = "words";
@@ -136,7 +136,7 @@ static void bits_go_by_recorded_bytes(rn_world *part, const rn_checkpoint_model 
 
 /* Returns the sum of the losses of targets [first, first + n), computed in windows of `length`
  * tokens that begin every `stride` tokens. A window contributes only the targets that no earlier
- * window contained: its loss less that of its earlier targets. */
+ * window contains: the loss of the whole window minus the loss of its other targets. */
 static double loss_in_windows(const rn_spec *spec, int64_t first, int64_t n, int length,
                               int stride) {
   double sum = 0;

@@ -6,8 +6,8 @@
  *
  * Invalid grids are refused with the right message. Arguments: "segments K" runs one step with K
  * segments on every grid for which there are enough ranks; "thin" runs fewer steps, for tests of
- * all kernel sets and GEMM backends (tests/support/sets.h); "attention" trains a model half of
- * whose layers are attention layers, on a few layouts.
+ * all kernel sets and GEMM backends (tests/support/sets.h); "attention" trains a model in which
+ * half of the layers are attention layers, on a few layouts.
  */
 #include <math.h>
 #include <stdio.h>

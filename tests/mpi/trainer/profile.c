@@ -40,8 +40,9 @@ static void load(int ranks, Retnet__Config **config) {
   CHECK_OK(&err, rn_options_load(&err, NULL, keys, (int)(sizeof keys / sizeof keys[0]), config));
 }
 
-/* By the formula, a pipeline of two stages is idle for F + B - W and busy for m K (F + B + W). Here
- * F = B = W = 1. */
+/* Checks the idle time against the formula: a pipeline of two stages is idle for F + B - W and busy
+ * for m * K * (F + B + W), where m is the number of micro-batches, K the number of segments, and F,
+ * B and W are the times of forward, backward-input and backward-weight. Here F = B = W = 1. */
 static void idle_time_matches_the_schedule(rn_run *run) {
   enum { UNITS = SEQUENCES * SEGMENTS };
   rn_profile profile = {

@@ -1,12 +1,12 @@
 /*
  * Checks that a stage backend with separate memory gives bitwise the results of the CPU backend, on
  * 1 to 4 ranks (sequence, pipeline, data and mixed): training in fp32 or, with argument "bf16", in
- * bf16, also in reproducible mode, with carried states and with recomputed layers; validation; a
+ * bf16, also in reproducible mode, with TBPTT states and with recomputed layers; validation; a
  * save that is resumed with another layout; evaluation and generation from a save.
  *
  * The backend's pages are protected except while it computes and where they are mapped
  * (tests/support/guarded_stage.h). Therefore the test also shows that the trainer accesses only
- * mapped ranges while the stage does not compute, which includes port calls, and that it unmaps all
+ * mapped ranges while the stage does not compute (port calls included), and that it unmaps all
  * ranges. The test does not detect accesses by another thread or by a poll while the stage
  * computes.
  */

@@ -80,7 +80,8 @@ static void end(oracle *o) {
   free(o->v);
 }
 
-/* Decides by the tensor's name instead of the flag that the code under test reads. */
+/* Returns whether weight decay applies to a parameter. Uses the parameter's name instead of the
+ * flag that the code under test reads. */
 static bool decays(const rn_param *param, bool all) {
   return all || strstr(param->name, "norm") == NULL;
 }
@@ -273,8 +274,8 @@ static void validation_ignores_the_streams(rn_world *world) {
   rn_options_free(&config);
 }
 
-/* val is the training batch, so that the slope of its loss along the gradient is the squared
- * norm. */
+/* Uses the training batch as val split, so that the slope of val_loss along the gradient must be
+ * the squared norm of the gradient. */
 static void the_gradient_is_the_slope_of_the_loss(rn_world *world) {
   Retnet__Config *config = NULL;
   rn_run run;

@@ -19,7 +19,8 @@ enum { ROUNDS = 200 };
 static rn_err err;
 static rn_comm_thread_wait wait; /* mode of the thread under test */
 
-/* A message that needs `left` polls; main_inside is set while the main thread owns MPI. */
+/* A fake message that is complete after `left` polls. main_inside is set while the main thread owns
+ * MPI. */
 typedef struct fake {
   atomic_int main_inside, overlaps, polls, left;
   float sum;

@@ -82,7 +82,7 @@ static void shares_do_not_overlap(rn_world *world) {
   CHECK_EQUAL((int)sum, cores.cores >= size ? cores.hardware_threads : 0);
 }
 
-/* Checks whether there is a core for the communication thread that no other thread uses. */
+/* Checks that cores count as left over only if each rank gets one that no compute thread uses. */
 static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(2, 1), 1));
   CHECK(!rn_cores_left_over(shared(2, 1), 2));
@@ -91,7 +91,7 @@ static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(9, 3), 2));
 }
 
-/* The cores suffice if each thread has a core of its own. */
+/* Checks that cores suffice if and only if each thread can have a separate core. */
 static void cores_suffice_for_threads(void) {
   CHECK(rn_cores_suffice(shared(2, 1), 2));
   CHECK(rn_cores_suffice(shared(2, 2), 1));

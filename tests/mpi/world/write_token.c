@@ -1,6 +1,6 @@
-/* Checks that the write token passes from rank to rank. Ranks are divided into a few rows per
- * node. In a row, each rank begins to write where the previous one ended, and receives that
- * rank's failure. */
+/* Checks that the write token passes from rank to rank. The ranks of a node are divided into a few
+ * rows of consecutive ranks. Each rank begins to write where the previous rank of its row ended,
+ * and receives the failure of any earlier rank of the row. */
 #include "comm/world/write_token.h"
 
 #include <pthread.h>
@@ -57,7 +57,8 @@ static void each_write_begins_where_the_previous_ended(rn_write_token *write_tok
   }
 }
 
-/* Checks that a failure is passed on only within its row, and that the next round succeeds. */
+/* Checks that a failure is reported only to the later ranks of the same row, and that the next
+ * round succeeds. */
 static void failures_are_passed_on(rn_write_token *write_token, int rank, rn_range row) {
   const int culprit = 1;
   write_round t = {.write_token = write_token, .own = rank == culprit ? RN_ERR_MEMORY : RN_OK};
