@@ -79,7 +79,7 @@ typedef struct rn_attention_grads {
 rn_attention rn_attention_shape(const rn_spec *spec, int max_sequences, int max_keys);
 /** Returns the bytes that rn_attention_create allocates. */
 size_t rn_attention_bytes(const rn_attention *shape);
-/** Sets *out to the sizes and allocates the memory. Errors: RN_ERR_MEMORY. */
+/** Sets *out to the sizes in `shape`, and allocates the memory of *out. Errors: RN_ERR_MEMORY. */
 rn_status rn_attention_create(rn_err *err, const rn_attention *shape, rn_attention *out);
 void rn_attention_destroy(rn_attention *attention);
 

@@ -26,11 +26,12 @@ typedef struct key_block {
   rn_attention_head h; /* `head` is the query head that is being processed */
   rn_range keys;
   rn_real *p, *ds;    /* [QUERIES, KEYS] */
-  rn_array p16, ds16; /* [QUERIES, KEYS]: rounded p and ds; in bf16, instead of the rows below */
+  rn_array p16, ds16; /* [QUERIES, KEYS]: p and ds rounded to bf16; only with bf16 operands, in the
+                         memory of the arrays below, which are then not used */
   rn_real *keys_t, *values_t;     /* [K, KEYS]: transposed */
   rn_real *key_rows;              /* [KEYS, K] */
   rn_real *query_rows, *d_o_rows; /* [QUERIES, K] */
-  rn_real *dk, *dv;               /* first row of the block in the gradients */
+  rn_real *dk, *dv;               /* first row of the block in the gradients of k and v */
   rn_attention_progress *progress;
 } key_block;
 

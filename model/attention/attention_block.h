@@ -114,8 +114,8 @@ void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range ke
 /** Writes the transpose of x [rows, cols] to `to` [cols, ld]. */
 void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld);
 
-/** The online softmax of a block of queries after all keys: o [queries, K] is the sum of exp(score
- * - top) v, and is overwritten. */
+/** The online softmax of a block of queries after all keys have been processed. o [queries, K] is
+ * the sum of exp(score - top) * v; rn_attention_store overwrites it. */
 typedef struct rn_softmax_rows {
   const rn_real *top, *sum;
   rn_real *o;

@@ -1,17 +1,18 @@
-/** Orders the additions to dq by the tasks of attention's backward. */
+/** Makes the tasks of attention's backward add to dq in a fixed order. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
 #define RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
 
 #include <sched.h>
 #include <stdatomic.h>
 
-/** Progress of the task of one block of keys, which processes blocks of queries in descending
- * order: all blocks from `passed` on have been added to dq. */
+/** The progress of the task of one block of keys. The task processes blocks of queries in
+ * descending order, and has added the blocks with index >= `passed` to dq. */
 typedef struct rn_attention_progress {
   atomic_int passed;
 } rn_attention_progress;
 
-/** Waits until a task has added block `queries` to dq. That task must have begun. */
+/** Waits until `task` has added the block of queries with index `queries` to dq. `task` must
+ * already be running. */
 static inline void rn_attention_wait(rn_attention_progress *task, int queries) {
   enum { SPINS = 1000 };
   for (int spins = 0; atomic_load_explicit(&task->passed, memory_order_acquire) > queries;
@@ -20,7 +21,7 @@ static inline void rn_attention_wait(rn_attention_progress *task, int queries) {
   }
 }
 
-/** Reports that the calling task has added block `queries` to dq. */
+/** Reports that the calling task has added the block of queries with index `queries` to dq. */
 static inline void rn_attention_pass(rn_attention_progress *task, int queries) {
   atomic_store_explicit(&task->passed, queries, memory_order_release);
 }

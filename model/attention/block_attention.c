@@ -136,7 +136,7 @@ static void project_in_backward(const void *self, const rn_step_tile *tile) {
   rn_tile_nn(tile, &q);
 }
 
-/* ---- keys and values of other pieces ---- */
+/* ---- keys and values of earlier pieces of the sequence ---- */
 
 /* Starts the exchange of this unit's keys and values. */
 static rn_status begin_exchange(rn_err *err, const rn_block_attention *b,
@@ -151,7 +151,8 @@ static rn_status begin_exchange(rn_err *err, const rn_block_attention *b,
   return pass->rows->begin(pass->rows->self, err, &piece);
 }
 
-/* Completes the exchange. On return, the view begins with the keys of earlier pieces. */
+/* Completes the exchange. On return, the view begins with the keys of earlier pieces of the
+ * sequence. */
 static rn_status end_exchange(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
                               rn_attention_view *view) {
   rn_row_view rows;
@@ -174,8 +175,8 @@ static void copy_own_sums(const rn_block_attention *b, const rn_attention_view *
   }
 }
 
-/* Computes the gradients of q, k and v if pass->rows provides the keys and values of earlier
- * pieces. */
+/* Computes the gradients of q, k and v if pass->rows provides the keys and values of earlier pieces
+ * of the sequence. */
 static rn_status backward_with_rows(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
                                     rn_attention_grads grads,
                                     const rn_block_attention_activations *t,

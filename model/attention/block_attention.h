@@ -5,9 +5,9 @@
  *   q = rope(x Wq^T), k = rope(x Wk^T), v = x Wv^T,   y = attention(q, k, v) Wo^T
  *
  * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block takes no part in scans. Unless all tokens of a
- * sequence are in one unit, the keys and values of earlier pieces come through pass->rows, and
- * their gradients are returned through it (proto/ports/row_port.h). Source: Hugging Face
- * transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al., GQA
+ * sequence are in one unit, the keys and values of earlier pieces of the sequence come through
+ * pass->rows, and their gradients are returned through it (proto/ports/row_port.h). Source: Hugging
+ * Face transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al., GQA
  * (arXiv 2305.13245).
  */
 #ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
@@ -82,7 +82,7 @@ typedef struct rn_block_attention_io {
 /**
  * Computes the output y and the activations from the input x. Without pass->rows the unit must hold
  * whole sequences.
- * Collective: over the ranks of pass->rows: one exchange.
+ * Collective: over the ranks of pass->rows (one exchange of keys and values).
  * Errors:     those of pass->rows.
  */
 rn_status rn_block_attention_forward(rn_err *err, rn_block_attention *block,
@@ -93,7 +93,8 @@ rn_status rn_block_attention_forward(rn_err *err, rn_block_attention *block,
 /**
  * Computes the gradient of the input, dx, from dy. With pass->weights, also accumulates the weight
  * gradient of the output projection, and computes all deferred weight gradients in pass->queue.
- * Collective: over the ranks of pass->rows: one exchange, and one of sums.
+ * Collective: over the ranks of pass->rows (one exchange of keys and values, and one of the sums of
+ *             their gradients).
  * Errors:     those of pass->rows.
  */
 rn_status rn_block_attention_backward_input(rn_err *err, rn_block_attention *block,

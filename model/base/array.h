@@ -19,8 +19,8 @@
 /** A bf16 number, stored as its 16 bits. */
 typedef uint16_t rn_bf16;
 
-/** A view of contiguous elements of another object, which determines whether they may be written.
- */
+/** A view of contiguous elements that another object owns. The owner determines whether the
+ * elements may be written. */
 typedef struct rn_array {
   void *at;
   bool bf16;
@@ -70,7 +70,7 @@ static inline int rn_input_distance(int width, bool bf16) {
   return bf16 ? rn_row_distance(width, true) : width;
 }
 
-/** Returns the array that begins at element `first` of a. */
+/** Returns the array that begins at element `first` of `a`. */
 static inline rn_array rn_array_from(rn_array a, int64_t first) {
   return (rn_array){(char *)a.at + first * (int64_t)rn_element_bytes(a.bf16), a.bf16};
 }

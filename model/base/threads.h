@@ -9,9 +9,9 @@
 
 /**
  * Sets the number of OpenMP threads and enables flush-to-zero in each of them. From then on, all
- * these threads together zero large memory that the calling thread allocates, so that pages are
- * placed near the threads (rn_arena_zero_by). Also restricts the BLAS library to one thread per
- * call, because the callers of products split the work over threads.
+ * these threads together zero the large blocks of memory that the calling thread allocates, so that
+ * pages are placed near the threads (rn_arena_zero_by). Also restricts the BLAS library to one
+ * thread per call, because the callers of products split the work over threads.
  */
 void rn_threads_start(int threads);
 
@@ -25,8 +25,9 @@ void rn_threads_bind(const rn_mask *cores);
 
 /**
  * Binds the threads that OpenMP has started since rn_threads_start. When a parallel region needs
- * fewer threads, OpenMP may end the others; the threads that later replace them inherit the
- * affinity mask of the first thread. Costs one short parallel region; call in every step.
+ * fewer threads than exist, OpenMP may end the surplus threads; the threads that later replace them
+ * inherit the affinity mask of the first thread. Costs one short parallel region; call in every
+ * step.
  */
 void rn_threads_keep_bound(void);
 

@@ -63,8 +63,8 @@ void rn_attention_cache_put(rn_cache_head at, int64_t position, const rn_real *k
 /** Copies the stored key [K] and value [K] of the token at a position to `key` and `value`. */
 void rn_attention_cache_get(rn_cache_head at, int64_t position, rn_real *key, rn_real *value);
 
-/** The addresses of one token's key, K contiguous elements, and value, K elements with a stride of
- * `stride`. */
+/** The addresses of one token's key (K contiguous elements) and value (K elements at a distance of
+ * `stride` elements). */
 typedef struct rn_cache_token {
   rn_real *key, *value;
   int64_t stride;

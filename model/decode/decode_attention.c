@@ -22,7 +22,8 @@ static rn_weight weight_out(const rn_decode_step *s) {
   return (rn_weight){s->at->out, s->d->spec.dim, s->d->spec.dim};
 }
 
-/* Returns the results of block 0 for one head of one row; the results of the next blocks follow. */
+/* Returns the address of the results of block 0 for one head of one row; the results of the next
+ * blocks follow. */
 static rn_real *partial_of(const rn_decoder *d, int row, int head) {
   return d->partial + ((int64_t)row * d->cache.heads + head) * d->cache.blocks *
                           rn_attention_cache_partial(&d->cache);

@@ -102,14 +102,14 @@ static void set_sizes(const rn_spec *spec, rn_decoder_shape shape, rn_decoder *d
   d->inner = (spec->ffn == RN_FFN_GLU ? 2 : 1) * spec->ffn_dim;
 }
 
-/* In double, because the bytes of a shape that is refused may exceed SIZE_MAX. */
+/* Returns a double, because a shape that check_size refuses may need more than SIZE_MAX bytes. */
 static double state_bytes(const rn_decoder *d) {
   return (double)d->retaining * d->slots * (double)slot_elements(d) * sizeof(rn_real) +
          rn_attention_cache_bytes(&d->cache);
 }
 
-/* Memory is touched when it is allocated, so a size that the system could never provide must be
- * refused before. */
+/* Refuses states that need more memory than the machine has. This is checked before the allocation,
+ * because the allocation also touches the memory. */
 static rn_status check_size(rn_err *err, const rn_decoder *d) {
   const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
   const double bytes = state_bytes(d);

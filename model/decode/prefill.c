@@ -73,9 +73,9 @@ static void copy_token(const rn_prefill *p, int layer, int64_t position, rn_real
   }
 }
 
-/* With a window, the unit's rows replace tokens in the cache that its first queries see. Therefore
- * the rows that the cache holds are copied first. Of the unit's rows, those are stored that the
- * cache holds after the unit. */
+/* Copies the rows that the cache holds, then stores the unit's rows in the cache. With a window,
+ * the unit's rows replace tokens that the first queries of the unit see; the copy preserves these
+ * tokens. Rows of the unit that are outside the window after the unit are not stored. */
 static rn_status rows_begin(void *self, rn_err *err, const rn_row_piece *piece) {
   rn_prefill *p = self;
   const rn_attention_cache *c = &p->d->cache;

@@ -10,7 +10,7 @@
 #define rn_gemm_cblas_nn RN_NAME(rn_gemm_cblas_nn)
 #define rn_gemm_cblas_tn RN_NAME(rn_gemm_cblas_tn)
 
-/** Computes all products by the CBLAS library of the build. */
+/** Computes all products with the CBLAS library of the build. */
 extern const rn_gemm_backend rn_gemm_cblas;
 
 /** The functions of rn_gemm_cblas for NN and TN products, which other backends also use. */
@@ -19,14 +19,14 @@ rn_gemm_fn rn_gemm_cblas_nn, rn_gemm_cblas_tn;
 #if defined(RN_HAVE_ONEDNN) && !defined(RN_REAL_F64)
 #define RN_HAVE_ONEDNN_GEMM 1
 
-/** Computes all products by oneDNN's dnnl_sgemm. If a call of dnnl_sgemm fails, computes the
- * product by CBLAS. */
+/** Computes all products with oneDNN's dnnl_sgemm. If a call of dnnl_sgemm fails, computes the
+ * product with CBLAS. */
 extern const rn_gemm_backend rn_gemm_onednn;
 
 /**
- * Computes NT products by oneDNN, NN and TN products by CBLAS. Without AVX-512, oneDNN reaches 48 %
- * of OpenBLAS's rate for NN, 33 % for TN, and 100 to 105 % for NT (oneDNN 2.6, OpenBLAS 0.3.21, one
- * thread, 256x512x1024).
+ * Computes NT products with oneDNN, and NN and TN products with CBLAS. Without AVX-512, oneDNN
+ * reaches 48 % of OpenBLAS's rate for NN, 33 % for TN, and 100 to 105 % for NT (oneDNN 2.6,
+ * OpenBLAS 0.3.21, one thread, 256x512x1024).
  */
 extern const rn_gemm_backend rn_gemm_onednn_nt;
 

@@ -1,4 +1,4 @@
-/* Computes products of bf16 operands by oneDNN, summed in single precision. */
+/* Computes products of bf16 operands with oneDNN, summed in single precision. */
 #include <assert.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
@@ -25,7 +25,8 @@ static bool gemm_of_row(rn_onednn_thread *d, rn_onednn_shape s, const rn_bf16 *a
   return rn_onednn_execute(d, s, row, b, c);
 }
 
-/* Computes the product if c is one column with element stride ldc. */
+/* Computes the product for a `c` that is one column with element stride ldc. Returns false if
+ * memory is exhausted. */
 static bool gemm_of_column(rn_onednn_thread *d, rn_onednn_shape s, const rn_bf16 *a,
                            const rn_bf16 *b, rn_array c) {
   const size_t element = rn_element_bytes(c.bf16);
@@ -44,11 +45,11 @@ static bool gemm_of_column(rn_onednn_thread *d, rn_onednn_shape s, const rn_bf16
 }
 
 /*
- * Computes a product by oneDNN. Returns false if out of memory.
+ * Computes a product with oneDNN. Returns false if out of memory.
  *
  * oneDNN 3 (seen in 3.7.2) ignores the strides of a vector and assumes that its elements are
- * contiguous. Therefore, a row of a or a column of c that is strided is copied to or from
- * contiguous memory.
+ * contiguous. Therefore, if `a` is one strided row, it is copied to contiguous memory; if `c` is
+ * one strided column, the product is computed in contiguous memory and copied to `c`.
  */
 static bool gemm_by_onednn(rn_onednn_shape s, const rn_bf16 *a, const rn_bf16 *b, rn_array c) {
   rn_onednn_thread *d = rn_onednn_thread_own();

@@ -1,5 +1,5 @@
 /*
- * Computes products of bf16 rows and a packed weight by oneDNN's brgemm code.
+ * Computes products of bf16 rows and a packed weight with oneDNN's brgemm code.
  *
  * oneDNN 2 has brgemm code only for operands without gaps between rows, and only for whole panels.
  * For other tiles, the operands are copied to and from scratch memory, which costs 3 to 5 %.

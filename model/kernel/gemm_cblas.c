@@ -1,4 +1,4 @@
-/* Computes products by the CBLAS library; nt_fp64_accumulate calls dgemm. */
+/* Computes products with the CBLAS library; nt_fp64_accumulate calls dgemm. */
 #include <assert.h>
 
 #include "model/base/blas.h"

@@ -1,4 +1,4 @@
-/* Computes products by oneDNN, which generates code for each shape at the first call. */
+/* Computes products with oneDNN, which generates code for each shape at the first call. */
 #include <oneapi/dnnl/dnnl.h>
 
 #include "model/kernel/gemm_backends.h"

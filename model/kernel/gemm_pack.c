@@ -81,7 +81,7 @@ static void pack_any(const rn_packed_weight *p, int64_t col, int64_t from, rn_bf
   }
 }
 
-/* Does the same as pack_any for a block that is complete; w begins at the block. */
+/* Does the same as pack_any for a complete block; `w` begins at the block. */
 static void pack_nt(const rn_bf16 *w, int64_t ld, rn_bf16 *to) {
   for (int j = 0; j < RN_PACK_COLS; j++) {
     for (int l = 0; l < RN_PACK_SUM; l += 2) {

@@ -23,7 +23,7 @@
 #include "model/kernel/gemm.h"
 #include "proto/base/range.h"
 
-/** Number of columns of a panel, and the multiple to which sums are padded. */
+/** Number of columns of a panel, and the multiple to which the length of sums is padded. */
 enum { RN_PACK_COLS = 64, RN_PACK_SUM = 32 };
 
 /** A weight of products y [rows, n] = x [rows, k] op(w). `w` is [n, k] for RN_GEMM_NT, and [k, n]

@@ -17,8 +17,8 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** Number of rows of a tile of scores. A tile leaves out the columns after its last row, which the
- * causal mask would zero. */
+/** Number of rows of a tile of scores. A tile has no columns with an index greater than that of its
+ * last row, because the causal mask would zero them. */
 enum { RN_CHUNK_TILE = 128 };
 
 /** Maximum length of sums that skinny_gemm and nt_fp64_accumulate compute in double. */
@@ -27,7 +27,7 @@ enum { RN_FP64_SUM_MAX = 64 };
 /**
  * A chunk of L tokens of one head.
  *
- *   D[i][j] = g^(i-j) where j <= i and both are of one document, else 0
+ *   D[i][j] = g^(i-j) if j <= i and both tokens are in one document, else 0
  *   xi[i] = g^(i+1) for i < lead, else 0        decay of the state before the chunk
  *   zeta[m] = g^(L-1-m) for m >= last, else 0   decay of token m in the state after the chunk
  */
@@ -123,8 +123,8 @@ typedef struct rn_kernels {
                                rn_array state, rn_array adjoint, rn_real *work,
                                const rn_chunk_grads *grads);
 
-  /** Processes one token of one head: state [K, V] <- decay state + k^T v, o [V] = q state; o
-   * may be NULL. */
+  /** Processes one token of one head: state [K, V] <- decay * state + k^T v, o [V] = q state; o may
+   * be NULL. */
   void (*recur)(int key_width, int value_width, rn_real decay, const rn_real *q, const rn_real *k,
                 const rn_real *v, rn_real *state, rn_real *o);
   /**
@@ -136,8 +136,8 @@ typedef struct rn_kernels {
   void (*skinny_gemm)(int m, int n, int k, const rn_real *x, int64_t ldx, rn_array w, int64_t ldw,
                       rn_real beta, rn_real *y, int64_t ldy);
 
-  /** Rotates one row of all heads: x <- scale R x, or x <- scale R^-1 x if `sign` is -1. Shapes:
-   * cosine, sine [K/2]. */
+  /** Rotates one row of all heads: x <- scale * R x, or x <- scale * R^-1 x if `sign` is -1.
+   * Shapes: cosine, sine [K/2]. */
   void (*rotate)(rn_rotary rotary, int heads, int key_width, const rn_real *cosine,
                  const rn_real *sine, rn_real sign, rn_real scale, rn_real *x);
 
@@ -150,11 +150,11 @@ typedef struct rn_kernels {
   /** Computes z [n] = silu(g) y w. If g is NULL there is no gate; if w is NULL there is no
    * weight. */
   void (*gate)(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z);
-  /** Replaces dz [n] by the gradient of y w, and g by the gradient of g; recomputes z [n]. */
+  /** Replaces dz [n] by the gradient of y * w, and g by the gradient of g; recomputes z [n]. */
   void (*gate_backward)(int n, const rn_real *y, const rn_real *w, rn_real *g, rn_real *dz,
                         rn_real *z);
 
-  /** Computes sum [n] = decay sum + x. Decay 0 means that a document begins; then sum = x even if
+  /** Computes sum [n] = decay * sum + x. Decay 0 means that a document begins; then sum = x even if
    * sum holds Inf or NaN. */
   void (*decay_and_add)(rn_real decay, int64_t n, const rn_real *x, rn_real *sum);
 
@@ -162,8 +162,8 @@ typedef struct rn_kernels {
    * no bias. See model/ops/norm.h. */
   void (*norm)(rn_block_norm kind, int n, double eps, const rn_real *w, const rn_real *b,
                const rn_real *x, rn_array y, rn_real *stat);
-  /** Computes dx [n] = add + gradient with respect to x. add may be NULL; dx may alias dy, add or
-   * x. */
+  /** Computes dx [n] = `add` + (the gradient with respect to x). `add` may be NULL; dx may alias
+   * dy, `add` or x. */
   void (*norm_backward)(rn_block_norm kind, int n, const rn_real *w, const rn_real *x,
                         const rn_real *stat, const rn_real *dy, const rn_real *add, rn_real *dx);
   /** Adds one row's contribution to the gradients of w and b [n]; db may be NULL. */
@@ -197,12 +197,12 @@ typedef struct rn_kernels {
   /**
    * Updates the online softmax of the queries of a block, with maximum top[n] and sum sum[n] of
    * query n, by the scores of the block. Before the first call, top[n] is -INFINITY and sum[n] is
-   * 0. Replaces score s by exp(scale s - new maximum), and by 0 where the query does not see the
+   * 0. Replaces score s by exp(scale * s - new maximum), and by 0 where the query does not see the
    * key. Sets fade[n] = exp(old maximum - new maximum), by which the caller must multiply its
    * earlier sums.
    *
    * The exponentials of a block are first summed over its keys in ascending order; then
-   * sum = fade sum + (sum of the block).
+   * sum = fade * sum + (sum of the block).
    */
   void (*softmax_block)(const rn_score_block *block, rn_real *top, rn_real *sum, rn_real *fade);
   /**
@@ -212,12 +212,12 @@ typedef struct rn_kernels {
    * sums.
    */
   rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
-  /** Does the same as softmax_add, but for scores scale s, and also stores the exponentials in p
-   * [n], rounded to bf16. Adds the unrounded exponentials to *sum. */
+  /** Does the same as softmax_add, but for the scores scale * s, and also stores the exponentials
+   * in p [n], rounded to bf16. Adds the unrounded exponentials to *sum. */
   rn_real (*softmax_round)(int n, rn_real scale, rn_real *s, rn_real *top, rn_real *sum,
                            rn_bf16 *p);
-  /** Replaces scores s [n] of one query by probabilities P = exp(scale s - lse), and dP [n] by
-   * dS = scale P (dP - delta). */
+  /** Replaces scores s [n] of one query by probabilities P = exp(scale * s - lse), and dP [n] by
+   * dS = scale * P * (dP - delta). */
   void (*softmax_backward)(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,
                            rn_real *dp);
 

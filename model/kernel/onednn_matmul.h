@@ -1,5 +1,5 @@
 /**
- * Creates a matrix product by oneDNN, which generates code for the product's shape. Hides the
+ * Creates a matrix product with oneDNN, which generates code for the product's shape. Hides the
  * differences between the C APIs of oneDNN 2 and 3.
  */
 #ifndef RN_MODEL_KERNEL_ONEDNN_MATMUL_H

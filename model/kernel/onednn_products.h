@@ -1,5 +1,5 @@
 /**
- * Computes products of bf16 operands by oneDNN, which generates code for each shape at the first
+ * Computes products of bf16 operands with oneDNN, which generates code for each shape at the first
  * call.
  *
  * Each thread caches the code in a hash table of fixed size; a new entry replaces an old one with

@@ -37,7 +37,7 @@ typedef enum {
   RN_UNIT_PHASE_D_RETENTION_NORM, /* backward of the norm of the block's input */
   RN_UNIT_PHASE_QKVG_WEIGHT,      /* weight gradients of the projections of q, k, v and g */
   /* outside of layers */
-  RN_UNIT_PHASE_EMBED,   /* embedding; on other stages than the first, copy of the input */
+  RN_UNIT_PHASE_EMBED,   /* embedding; on stages other than the first, copy of the input */
   RN_UNIT_PHASE_HEAD,    /* vocabulary head: loss and its gradient, or logits */
   RN_UNIT_PHASE_D_EMBED, /* gradient of the embedding */
   RN_UNIT_PHASES

@@ -28,8 +28,8 @@ static inline rn_packed_weight rn_weight_nn(int n, int k, rn_array w) {
 size_t rn_pack_weights_bytes(const rn_packed_weight *weights, int count);
 
 /** Packs the weights into `buffer` and sets the field `packed` of each weight. Leaves `packed`
- * empty if `buffer` is NULL, and for weights that are faster without packing. The buffer must be
- * aligned to 64 bytes and outlive the weights. */
+ * empty if `buffer` is NULL, and for weights whose products are faster without packing. The buffer
+ * must be aligned to 64 bytes and outlive the weights. */
 void rn_pack_weights(rn_rows rows, rn_packed_weight *weights, int count, void *buffer);
 
 #endif

@@ -22,7 +22,8 @@ static int cached_rows(int cols) {
 /* The number of threads for which the sizes of a product's tiles are chosen. */
 enum { THREADS = 64 };
 
-/* Returns the fraction of the time that THREADS threads are busy, with tiles of `width` columns. */
+/* Returns the fraction of the time for which THREADS threads are busy if tiles have `width`
+ * columns. */
 static double busy_share(int64_t blocks, int64_t cols, int64_t width) {
   const int64_t tasks = blocks * ((cols + width - 1) / width);
   const int64_t rounds = (tasks + THREADS - 1) / THREADS;

@@ -85,8 +85,9 @@ void rn_weight_queue_notify(rn_weight_queue *queue, rn_weight_queue_event event)
 /** True if every task in the queue has begun. */
 bool rn_weight_queue_is_empty(const rn_weight_queue *queue);
 
-/** Runs one task on the calling thread, of the oldest product that has a task that can begin.
- * Returns false if there is none; other threads are then adding pieces to all remaining tiles. */
+/** Runs one task on the calling thread. Takes it from the oldest product that has a task that can
+ * begin. Returns false if no product has one; other threads are then adding pieces to all remaining
+ * tiles. */
 bool rn_weight_queue_run_one(rn_weight_queue *queue);
 
 /** A source of further products: `add` adds products to the queue, or returns false if there are

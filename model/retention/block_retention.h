@@ -123,7 +123,7 @@ rn_block_retention_activations rn_block_retention_buffers(const rn_block_retenti
 /**
  * Computes the block's output and the activations. `layer` has the parameter offsets of the layer.
  *
- * Collective: over the ranks of pass->port: one FORWARD scan of the layer.
+ * Collective: over the ranks of pass->port (one FORWARD scan of the layer).
  * Errors:     those of the port; RN_ERR_USAGE for ts_chunkwise in the parallel form.
  */
 rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
@@ -137,7 +137,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
  *
  * While the scan is in flight, computes all deferred weight gradients in pass->queue.
  *
- * Collective: over the ranks of pass->port: one REVERSE scan of the layer.
+ * Collective: over the ranks of pass->port (one REVERSE scan of the layer).
  * Errors:     those of the port.
  */
 rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *block,

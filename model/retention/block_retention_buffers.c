@@ -90,7 +90,8 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
   t->normed = rn_buffer_array(s, "head norm", rows * b->value_dim, b->bf16,
                               rn_use_saved(b->bf16 ? RN_UNIT_PHASE_OUT : RN_UNIT_PHASE_INNER,
                                            RN_UNIT_PHASE_OUT, RN_UNIT_PHASE_D_OUT));
-  /* With RN_SAVE_MOST, the longer lifetime of `gated` would enlarge the workspace. */
+  /* With RN_SAVE_MOST, the weight gradient of the output projection is not deferred: `gated` would
+   * have to stay live for longer, which would enlarge the workspace. */
   t->defers_out = s->plan->policy != RN_SAVE_MOST;
   t->gated = rn_buffer_array(
       s, "gated", rows * b->ld_gated, b->bf16,

@@ -55,8 +55,8 @@ typedef struct rn_gate {
 /** Computes the output z of the gate. */
 void rn_gate_forward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_real *scratch);
 
-/** Replaces dz by the gradient of y w and, if there is a gate, g by the gradient of g.
- * Recomputes z. */
+/** Replaces dz by the gradient of y * w and, if there is a gate, g by the gradient of g. Recomputes
+ * z. */
 void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_array dz,
                       rn_real *scratch);
 

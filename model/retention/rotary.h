@@ -39,8 +39,8 @@ void rn_rotary_destroy(rn_rotary_table *table);
 /** Fills the table for `tokens` positions starting at `first`, unless it already holds them. */
 void rn_rotary_move(rn_rotary_table *table, int64_t first, int tokens);
 
-/** A rotation of rows: y = scale R x, or the inverse y = scale R^-1 x (for gradients). Row r has
- * position r mod tokens in the table. */
+/** A rotation of rows: y = scale * R x, or the inverse y = scale * R^-1 x (for gradients). Row r
+ * has position r mod tokens in the table. */
 typedef struct rn_rotation {
   int tokens, heads;
   rn_real scale;

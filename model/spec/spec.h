@@ -39,9 +39,9 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
 /** Number of tokens in a block of queries and in a block of keys of attention
- * (model/attention/attention.h). If a sequence is cut at multiples of a block of queries, and the
- * keys before a cut are held from a multiple of a block of keys on, the blocks are the same as
- * without the cut. */
+ * (model/attention/attention.h). A cut of a sequence does not change the blocks if it is at a
+ * multiple of RN_SPEC_QUERY_BLOCK tokens, and if the first key that is kept from before the cut is
+ * at a multiple of RN_SPEC_KEY_BLOCK. */
 enum { RN_SPEC_QUERY_BLOCK = 128, RN_SPEC_KEY_BLOCK = 256 };
 
 /** model.attention_layers can list layers 0 .. RN_SPEC_LISTED_LAYERS - 1. */
@@ -76,8 +76,8 @@ typedef struct rn_spec {
  * Makes a spec from a config: takes the values of the preset and overrides them with the keys that
  * are given.
  *
- * Replaces model.vocab 0 by `data_vocab`, and model.chunk 0 by a value that depends only on the
- * other keys.
+ * If model.vocab is 0, replaces it by `data_vocab`; if model.chunk is 0, replaces it by a value
+ * that depends only on the other keys.
  * Errors: RN_ERR_USAGE naming the key (heads not dividing dim, odd key width, value_dim not
  *         divisible by heads, vocabulary smaller than the data's, chunk 0 with ts_chunkwise, whose
  *         results depend on it).

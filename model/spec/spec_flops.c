@@ -7,8 +7,9 @@ double rn_spec_residual(const rn_spec *spec) {
   return spec->deepnorm ? pow(2.0 * spec->layers, 0.25) : 1.0;
 }
 
-/* Returns the slope of head h of n heads. If n is not a power of two, ALiBi takes the slopes of the
- * largest power of two up to n, followed by every second slope of twice that power. */
+/* Returns the slope of head h of n heads. If n is not a power of two, ALiBi takes the p slopes of a
+ * model with p heads, where p is the largest power of two below n, followed by every second slope
+ * of a model with 2 p heads. */
 static double alibi_slope(int h, int n) {
   int power = 1;
   while (power <= n / 2) power *= 2;

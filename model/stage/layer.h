@@ -87,8 +87,9 @@ static inline rn_real *rn_layer_activations_input(const rn_layer_activations *ac
 
 /**
  * Computes the output y and the activations; if y is NULL, only the activations. Shapes: x, y [R,
- * D], may alias each other and rn_layer_activations_input. Collective: as
- * rn_block_retention_forward.
+ * D], may alias each other and rn_layer_activations_input.
+ *
+ * Collective: as rn_block_retention_forward; in attention layers, as rn_block_attention_forward.
  */
 rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                            const rn_real *x, rn_layer_activations *activations, rn_real *y);
@@ -101,7 +102,8 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
  * workspace of the activations. The next call of rn_layer_backward_input computes them. Before any
  * other use of the workspace, the caller must finish the queue.
  *
- * Collective: as rn_block_retention_backward_input.
+ * Collective: as rn_block_retention_backward_input; in attention layers, as
+ *             rn_block_attention_backward_input.
  */
 rn_status rn_layer_backward_input(rn_err *err, const rn_layer *layer, const rn_pass *pass,
                                   rn_layer_activations *activations, rn_real *dy);

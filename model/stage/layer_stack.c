@@ -373,8 +373,8 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
   assert(activations->save != RN_SAVE_NOTHING &&
          (pass->weights || activations->save != RN_SAVE_MOST));
   activations->weights_done = down.weights = pass->weights || recomputes;
-  /* If another unit's weight gradients were deferred, two units would add to the same gradient at
-   * the same time. */
+  /* No other unit may have deferred weight gradients now: both units would add to the same gradient
+   * at the same time. */
   assert(!down.weights || stack->waiting.first == NULL);
   down.train = activations->train;
   for (int i = stack->layer_count - 1; i >= 0; i--) {

@@ -79,8 +79,10 @@ rn_status rn_activations_create(rn_err *err, rn_layer_stack *stack, rn_save_poli
  *
  * Shapes:     x [B, T, D] (ignored on the first stage), y [B, T, D]; they may alias, and both may
  *             be rn_activations_rows. On the last stage, y holds the rows before the final norm.
- * Collective: over the ranks of pass->port (one FORWARD scan per layer, in layer order).
- * Errors:     those of pass->port, of the layer group port, and of rn_block_retention_forward.
+ * Collective: over the ranks of pass->port and pass->rows (one FORWARD scan per retention layer,
+ *             and one exchange per attention layer, in layer order).
+ * Errors:     those of pass->port, pass->rows and the layer group port, and of
+ *             rn_block_retention_forward.
  *
  * pass->train enables dropout. The forms PARALLEL and RECURRENT are for evaluation and tests.
  * rn_layer_stack_backward_input also supports PARALLEL, as a reference; RECURRENT has no backward.
@@ -108,8 +110,9 @@ void rn_layer_stack_logits(rn_layer_stack *stack, const rn_real *params, int row
  * while the layer's rows are in cache.
  *
  * Shapes:     dy [B, T, D] (overwritten); dx [B, T, D], may be dy, unused on the first stage.
- * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
- * Errors:     those of pass->port.
+ * Collective: over the ranks of pass->port and pass->rows (one REVERSE scan per retention layer,
+ *             and the exchanges of each attention layer, last layer first).
+ * Errors:     those of pass->port and pass->rows.
  */
 rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, const rn_pass *pass,
                                         rn_real *dy, rn_real *dx);

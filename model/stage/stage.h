@@ -14,8 +14,8 @@
  * (rn_stage_adopt_weights, rn_stage_adopt_gradient); moments and the optimizer's shards always
  * belong to the caller.
  *
- * States. Through the scan port of the pass, a stage obtains the states before a segment and passes
- * on the states after it. The port's begin, end and publish take host memory;
+ * States. Through the scan port of the pass, a stage receives the states before a segment and sends
+ * the states after the segment. The port's begin, end and publish take host memory;
  * proto/ports/scan_port.h documents how long the port uses this memory. While the stage computes,
  * it may call the port's poll and, in reproducible mode, also test, end and publish.
  *
@@ -193,8 +193,9 @@ bool rn_stage_adopt_weights(rn_stage *stage, rn_weights_memory memory);
 bool rn_stage_adopt_gradient(rn_stage *stage, void *memory);
 
 /**
- * Creates the gradient of the weights, which rn_stage_loss with gradient and the backward calls
- * need. For EXACT, `reduction_blocks` is the number of reduction blocks in a step, over all ranks.
+ * Creates the gradient of the weights. Must be called before the backward calls and before
+ * rn_stage_loss with loss->gradient. For EXACT, `reduction_blocks` is the number of reduction
+ * blocks in a step, over all ranks.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_stage_create_gradient(rn_err *err, rn_stage *stage, rn_gradient_kind kind,
@@ -233,8 +234,10 @@ bool rn_stage_gradient_overflowed(const rn_stage *stage);
  * unit's tokens and writes the slot's rows. On the last stage, the results are the rows before the
  * final norm.
  *
- * Collective: over the ranks of pass->port (one FORWARD scan per layer, in layer order).
- * Errors:     those of pass->port, of the layer group port, and of rn_block_retention_forward.
+ * Collective: over the ranks of pass->port and pass->rows (one FORWARD scan per retention layer,
+ *             and one exchange per attention layer, in layer order).
+ * Errors:     those of pass->port, pass->rows and the layer group port, and of
+ *             rn_block_retention_forward.
  */
 rn_status rn_stage_forward(rn_err *err, rn_stage *stage, rn_stage_slot *slot, const rn_pass *pass);
 
@@ -262,12 +265,13 @@ rn_status rn_stage_logits(rn_err *err, rn_stage *stage, rn_stage_slot *slot, rn_
                           float *logits);
 
 /**
- * Computes the gradient of the stage's input from the gradient of its output, in place: both are
- * the slot's gradient of the rows. Accumulates the gradients of vectors (norms) and, on the first
+ * Computes the gradient of the stage's input from the gradient of its output, in place: both are in
+ * the slot's RN_STAGE_ROWS_GRADIENT. Accumulates the gradients of vectors (norms) and, on the first
  * stage, of the embedding. With pass->weights, also accumulates the gradients of matrices.
  *
- * Collective: over the ranks of pass->port (one REVERSE scan per layer, last layer first).
- * Errors:     those of pass->port.
+ * Collective: over the ranks of pass->port and pass->rows (one REVERSE scan per retention layer,
+ *             and the exchanges of each attention layer, last layer first).
+ * Errors:     those of pass->port and pass->rows.
  */
 rn_status rn_stage_backward_input(rn_err *err, rn_stage *stage, rn_stage_slot *slot,
                                   const rn_pass *pass);

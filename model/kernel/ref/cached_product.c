@@ -5,8 +5,8 @@
 #include "model/kernel/ref/lanes.h"
 #include "model/kernel/ref/set.h"
 
-/* The size of a tile: ROWS x VECS vectors of sums, VECS of b, and one of a must fit into the
- * registers, of which there are 32 with AVX-512 and on ARM, otherwise 16. */
+/* The size of a tile: ROWS x VECS vectors of sums, VECS vectors of `b` and one vector of `a` must
+ * fit into the registers, of which there are 32 with AVX-512 and on ARM, otherwise 16. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 enum { ROWS = 8, VECS = 2 };
 #else
@@ -84,7 +84,7 @@ __attribute__((always_inline)) static inline void all_columns(const rn_cached_pr
   if (col < p->n) columns(p, col, a, 1, p->n - col);
 }
 
-/* The assignments of 1 let the compiler generate a variant for each of the two layouts of a. */
+/* The assignments of 1 let the compiler generate a variant for each of the two layouts of `a`. */
 static void cached_product(const rn_cached_product *p) {
   rn_strided a = p->a;
   if (a.row == 1) {

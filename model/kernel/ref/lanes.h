@@ -36,7 +36,7 @@ typedef double rn_vec_f64 __attribute__((vector_size(RN_VEC_BYTES)));
 /** A vector with as many elements of rn_real as rn_vec_f64 has doubles. */
 typedef rn_real rn_vec_narrow __attribute__((vector_size(RN_VEC_F64 * sizeof(rn_real))));
 
-/** Computes sum += x y in each lane; rounds once if the instruction set has FMA, else twice. */
+/** Computes sum += x * y in each lane; rounds once if the instruction set has FMA, else twice. */
 static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #if defined(RN_REAL_F64)
   *sum += *x * *y;
@@ -125,8 +125,8 @@ static inline void rn_vec_raise(const rn_vec *x, rn_vec *top) {
 #endif
 }
 
-/** Returns the largest element of x [n]; ignores NaN. The lanes are explicit because compilers may
- * not reorder a maximum. */
+/** Returns the largest element of x [n]; ignores NaN. The lanes are explicit because compilers are
+ * not allowed to reorder the operations of a maximum. */
 static inline rn_real rn_row_largest(int n, const rn_real *x) {
   rn_vec lane[RN_LANE_VECS];
   rn_real rest[RN_LANES], top[RN_LANES];

@@ -38,7 +38,7 @@ static void norm(rn_block_norm kind, int n, double eps, const rn_real *w, const 
   }
 }
 
-/* Computes, for 16 elements and with g = w dy: along += g (x - mean) scale, sum += g. */
+/* Computes, for 16 elements and with g = w dy: along += g * (x - mean) * scale, sum += g. */
 static inline void add_gradients(const rn_real *w, const rn_real *dy, const rn_real *x,
                                  const rn_real *stat, rn_vec *along, rn_vec *sum) {
 #pragma GCC unroll 8
