@@ -21,8 +21,8 @@ static struct {
   bool text;
 } given = {.separator = -1, .val_fraction = 0.01};
 
-/* Shows megabytes, their rate and, if the size is known, the time left; at most four times a
- * second. */
+/* Shows the number of documents and megabytes, the rate and, if the size of the input is known, the
+ * time left; at most four times a second. */
 static void show_progress(const rn_build_report *so_far) {
   static double start_s, next_s;
   const double now_s = rn_clock_s();

@@ -9,13 +9,13 @@
 typedef struct rn_bench_options {
   bool json;
   const char *threads;   /* list of thread counts to measure; NULL: parallel.threads */
-  const char *positions; /* lists for decode: positions, numbers of sequences; NULL: the default */
-  const char *sequences;
-  const char *scan;      /* "none": time pairs of steps, with and without the scan */
+  const char *positions; /* decode: list of positions; NULL: the default */
+  const char *sequences; /* decode: list of numbers of sequences; NULL: the default */
+  const char *scan;      /* "none": time steps in pairs, one with and one without the scan */
   const char *precision; /* train.precision; NULL: the value in `keys` */
   int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */
   const char *dir;       /* directory for the files of the benchmark */
-  rn_words keys;         /* section.key=value */
+  rn_words keys;         /* keys of the command line: section.key=value */
 } rn_bench_options;
 
 /**

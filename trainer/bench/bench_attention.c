@@ -101,7 +101,7 @@ static void backward(bench *b) {
   rn_attention_backward(&b->attention, &b->view, b->o, b->lse, b->delta, &b->grads);
 }
 
-/* Seconds of one run, as a mean over at least sample_s. */
+/* Returns the mean seconds of one run, measured over at least sample_s seconds. */
 static double time_run(bench *b, void (*run)(bench *)) {
   const double begin_s = rn_clock_s();
   int times = 0;
@@ -112,7 +112,8 @@ static double time_run(bench *b, void (*run)(bench *)) {
   return (rn_clock_s() - begin_s) / times;
 }
 
-/* Samples attention and the fastest products alternately, so that other load slows both. */
+/* Samples attention and the fastest products alternately, so that other load on the machine slows
+ * both. */
 static rn_status measure(rn_err *err, bench *b, int threads) {
   rn_rate rate = {0};
   rn_status status = rn_agree(err, b->world, rn_rate_create(err, b->world, threads, &rate));
@@ -133,13 +134,14 @@ static rn_status measure(rn_err *err, bench *b, int threads) {
 
 /* ---- output ---- */
 
-/* Time, FLOP, and FLOP of the model, for one direction or both. */
+/* One line of the output, for forward, backward or both. `flops` counts what the kernels compute,
+ * and `model_flops` what the model needs. */
 typedef struct line {
   const char *name;
   double time_s, flops, model_flops;
 } line;
 
-/* FLOP of one product of all visible pairs. */
+/* Returns the FLOP of one matrix product over all visible pairs of query and key. */
 static double product_flops(const bench *b) {
   const double T = b->tokens, w = b->spec.attention_window;
   const double pairs = w == 0 || w >= T ? T * (T + 1) / 2 : w * T - w * (w - 1) / 2;

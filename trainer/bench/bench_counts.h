@@ -12,7 +12,7 @@ typedef struct rn_bench_counts {
 } rn_bench_counts;
 
 /** Parses the list that was given for `option` ("--threads"). Errors: RN_ERR_USAGE naming the
- * option if the numbers are not positive and distinct, or too many. */
+ * option if the numbers are not positive and distinct, or if there are too many. */
 rn_status rn_bench_counts_parse(rn_err *err, const char *option, const char *text,
                                 rn_bench_counts *out);
 

@@ -27,7 +27,7 @@ enum {
   TOKENS = RN_BENCH_GENERATOR_TOKENS,
   SWEEPS = 7,  /* sweeps per sample */
   LONG = 128,  /* samples of the long run, taken consecutively */
-  BATCHES = 3, /* 1, 4, 16 sequences */
+  BATCHES = 3, /* batches of 1, 4 and 16 sequences */
   MAX_SLOTS = 16,
   BATCH_POSITION = 1000, /* position at which batches are measured */
   POSITIONS = 4,
@@ -104,7 +104,8 @@ static double state_bytes(const bench *b) {
   return rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
 
-/* Returns the fraction of the limit, including the memory traffic of the states. */
+/* Returns the fraction of the memory bandwidth limit that is reached if the traffic of the states
+ * is counted, too. */
 static double share_with_states(const bench *b, int batch) {
   const double weights = (double)rn_decoder_weight_bytes(b->decoder, batches[batch]);
   return rn_median(b->share[batch], b->rounds) *

@@ -9,7 +9,7 @@
 #include "trainer/bench/bench_counts.h"
 #include "trainer/bench/bench_generator.h"
 
-/* One position and number of sequences. */
+/* A pair of a position and a number of sequences, with its measurements. */
 typedef struct cell {
   int sequences, position;
   double step_s[RN_QUANTILE_MAX]; /* [rounds] */

@@ -37,7 +37,7 @@ static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   return RN_OK;
 }
 
-/* True if an earlier backend uses the same function for products with this `transposed`. */
+/* True if an earlier backend uses the same function for products with the given `transposed`. */
 static bool is_known(int provider, bool transposed) {
   const rn_gemm_backend *table = rn_gemm_backend_at(provider);
   bool known = false;

@@ -7,10 +7,10 @@
 #include "model/decode/decode.h"
 #include "model/spec/spec.h"
 
-/** Steps of a sample. */
+/** Number of decoding steps in one timing sample. */
 enum { RN_BENCH_GENERATOR_TOKENS = 16 };
 
-/** Zero-initialise. It is used with any number of decoders of the model. */
+/** Zero-initialise. One generator can be used with any number of decoders of its model. */
 typedef struct rn_bench_generator {
   int vocab, slots;
   float *params, *logits; /* [total], [slots, N] */

@@ -3,9 +3,9 @@
  *
  * Chunk kernels are limited by the GEMM rate. Row-wise kernels process 512 KiB per thread, which
  * stay in the cache of the core, as do rows between two matrix products in training. The limit of a
- * row-wise kernel is the rate of the simplest one, y = a y + x. Optimizer kernels stream over
- * arrays in memory; their limit is the rate of y = a y + x on such arrays, or of a read-only sweep
- * for kernels that only read. All threads run the same kernel at the same time.
+ * row-wise kernel is the rate of the simplest one, y = a * y + x. Optimizer kernels stream over
+ * arrays in memory; their limit is the rate of y = a * y + x on such arrays, or of a read-only
+ * sweep for kernels that only read. All threads run the same kernel at the same time.
  */
 #include <omp.h>
 #include <stdio.h>

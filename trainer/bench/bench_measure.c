@@ -16,8 +16,8 @@
 #include "trainer/machine/binding.h"
 #include "trainer/run/step.h"
 
-/* WARM_UP is the number of steps before the measurement. With pairs of steps, which measure the
- * scan, matrix products are timed only after each of the first PRODUCTS_BESIDE_PAIRS pairs. */
+/* WARM_UP is the number of steps before the measurement. If steps are run in pairs to measure the
+ * scan, matrix products are timed only after the first PRODUCTS_BESIDE_PAIRS pairs. */
 enum { WARM_UP = 2, PRODUCTS_BESIDE_PAIRS = 3 };
 
 /* The run and its measurements. `none_s` holds the times of the steps without a scan. */
@@ -26,7 +26,7 @@ typedef struct bench {
   bool pairs;
   rn_rate rate;
   rn_gemm_replay products;
-  int64_t calls; /* matrix products per step on this rank; `flops` is the FLOP of all of them */
+  int64_t calls; /* number of matrix products per step on this rank; `flops` is their total FLOP */
   double flops;
   double peak_bytes;  /* peak memory of the steps only, maximum over the ranks */
   double *of_ranks;   /* [ranks] workspace */
@@ -35,7 +35,7 @@ typedef struct bench {
   int64_t scan_bytes; /* bytes of states that this rank sends in a step */
   int64_t sum_bytes;  /* bytes of gradients that this rank sends in a step */
   int count;
-  rn_phase_times phases; /* sum over the timed steps; so are `subphases` */
+  rn_phase_times phases; /* `phases` and `subphases` are sums over the timed steps */
   rn_subphases subphases;
   double step_s[RN_QUANTILE_MAX], none_s[RN_QUANTILE_MAX], wait_s[RN_QUANTILE_MAX];
   int products_count;

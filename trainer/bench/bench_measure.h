@@ -22,7 +22,7 @@ typedef struct rn_measured {
   rn_phase_times phases;  /* phase times of the rank, mean per step; zero with pairs */
   rn_subphases subphases; /* subphases of the rank, summed over the steps; empty with pairs */
   rn_step_cost cost;      /* modelled cost of the rank's part of a step */
-  /* Matrix products of a step on the rank: number, FLOP, and time if only they are replayed. */
+  /* Matrix products of a step on the rank: number, FLOP, and the time to replay only them. */
   int64_t product_calls;
   double product_flops, products_s;
   const char *backend;

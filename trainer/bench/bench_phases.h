@@ -29,9 +29,9 @@ typedef struct rn_phase_times {
 typedef struct rn_subphase {
   rn_phase phase;
   const char *name;
-  double s;              /* total time, without nested spans */
+  double s;              /* total time, excluding nested spans */
   double count;          /* number of spans */
-  double tasks, tasks_s; /* number and total time of the tasks of their parallel loops */
+  double tasks, tasks_s; /* number and total time of the tasks of the spans' parallel loops */
   double longest_task_s;
 } rn_subphase;
 

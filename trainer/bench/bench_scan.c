@@ -22,7 +22,7 @@ enum {
 
 static const int modelled_ranks[MODELLED] = {64, 512};
 
-/* Times of each algorithm for states of `bytes`. */
+/* Times of each algorithm for states of `bytes` bytes. */
 typedef struct row {
   int64_t bytes;
   double measured_s[ALGORITHMS], modelled_s[MODELLED][ALGORITHMS];

@@ -21,7 +21,7 @@ typedef struct comparison {
   rn_err *err;
   const Retnet__Config *old, *new;
   rn_status status;
-  bool prints; /* print the keys that differ although this is allowed */
+  bool prints; /* print the keys that differ, if they may change */
 } comparison;
 
 /* True if the key must not change on a resume. With checkpoint.reset_lanes the streams may restart,
@@ -70,16 +70,16 @@ static void warn_key(void *self, const char *key) {
               was, is);
 }
 
-/* Copies a configuration for a comparison of its values. */
+/* Copies a configuration and unifies different values of its attention keys that mean the same. */
 static rn_status copy_settled(rn_err *err, const Retnet__Config *config, Retnet__Config **out) {
   RN_TRY(err, rn_options_copy(err, config, out));
   rn_spec_settle_attention((*out)->model);
   return RN_OK;
 }
 
-/* Calls `visit` for every key. Compares effective values, not the values that the user gave, and
- * different values that mean the same as equal. Older checkpoints store only what the user gave, so
- * their effective values are derived first. */
+/* Calls `visit` for every key, with the effective values to compare, not the values that the user
+ * gave. Different values that mean the same count as equal. Older checkpoints store only what the
+ * user gave, so their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};

@@ -14,7 +14,7 @@
 enum { RN_FIND_TIMEOUT_S = 75 };
 
 typedef struct rn_find_options {
-  bool mark_bad; /* see rn_ckpt_find */
+  bool mark_bad; /* rename damaged checkpoints, as rn_ckpt_find does */
   bool must;     /* true if finding no checkpoint is an error */
   double timeout_s;
 } rn_find_options;

@@ -138,7 +138,7 @@ static void put_state(const rn_manifest_run *run, const rn_step_counters *c,
   head->has_updates = head->has_bad_steps = 1;
   head->updates = c->updates;
   head->bad_steps = c->bad_steps;
-  head->config = (Retnet__Config *)run->settings->given; /* packing does not change it */
+  head->config = (Retnet__Config *)run->settings->given; /* packing does not change the config */
   head->effective = (Retnet__Config *)run->settings->config;
   head->build = (char *)rn_version_text();
   head->has_saved_unix_s = 1;

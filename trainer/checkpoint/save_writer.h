@@ -27,7 +27,7 @@ rn_status rn_save_writer_create(rn_err *err, rn_write_token *write_token, int64_
 void rn_save_writer_destroy(rn_save_writer **writer);
 
 /**
- * Starts to write slices [count] below `stage_path`, compressed at `level`. If no thread can be
+ * Starts writing slices [count] below `stage_path`, compressed at `level`. If no thread can be
  * created, writes them before it returns. If the slices are copied, slices[i].data points into the
  * copy on return.
  *

@@ -28,7 +28,7 @@ typedef enum {
 typedef struct rn_effective {
   const Retnet__Config *config;          /* every key has a value */
   rn_origin origin[RN_OPTIONS_MAX_KEYS]; /* origin of each key, in the order of the schema */
-  rn_spec spec;                          /* model spec of the model section */
+  rn_spec spec;                          /* model spec that the model section describes */
 } rn_effective;
 
 /**

@@ -87,7 +87,7 @@ void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count) {
   for (int i = 0; i < count; i++) {
     rn_packed_weight w = weights[i];
     if (rn_pack_weights_bytes(&w, 1) == 0) continue;
-    w.packed.at = s; /* an arbitrary address, because only the number of pieces is needed */
+    w.packed.at = s; /* any address will do, because only the number of pieces is needed */
     pieces += rn_gemm_pack_pieces(&w);
     elements += (double)w.n * w.k;
   }
@@ -141,7 +141,7 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
 
 /* ---- attention ---- */
 
-/* Bytes of row work that take as long as the softmax of one score. */
+/* Cost of the softmax of one score, as the bytes of row work that take the same time. */
 enum { SOFTMAX = 9, SOFTMAX_BACKWARD = 9, DELTA = 8 };
 
 /* Returns the number of scores of one block of queries and one block of keys, which begin at tokens
@@ -155,7 +155,8 @@ static double scores_of(const rn_cost_sum *s, const rn_attention *a, int queries
   return last > first ? (double)(end - queries) * (double)(last - first) : 0;
 }
 
-/* Adds a task of `scores` for each head. */
+/* Adds the tasks that compute `scores` scores for every head: in forward one task per sequence and
+ * head, in backward one per sequence and head of the keys. */
 static void add_scores(rn_cost_sum *s, const rn_attention *a, double scores, bool backward) {
   const int heads = backward ? a->kv_heads : a->heads, group = a->heads / heads;
   const double products = backward ? 5 : 2, softmax = backward ? SOFTMAX_BACKWARD : SOFTMAX;

@@ -43,8 +43,8 @@ void rn_loop_time_add(rn_loop_time *loop, double s, int group, int after) {
 void rn_loop_time_add_static(rn_loop_time *loop, int64_t tasks, double s) {
   const int64_t most = (tasks + loop->threads - 1) / loop->threads;
   assert(loop->tasks == 0);
-  /* One thread with the maximum number of tasks is enough, because only the end of the loop
-   * matters. */
+  /* It is enough to record the thread with the most tasks, because only the end of the loop is
+   * needed. */
   loop->free_s[loop->threads - 1] = (double)most * s;
   count_tasks(loop, tasks, s);
 }

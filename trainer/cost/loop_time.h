@@ -26,9 +26,9 @@ typedef struct rn_loop_time {
 void rn_loop_time_start(rn_loop_time *loop, int threads);
 
 /**
- * Adds a task that takes `s` seconds and belongs to group `group` (-1: none). The task begins after
- * the end of all tasks that were added to group `after` before (-1: without waiting). Groups are
- * numbered below RN_LOOP_GROUPS.
+ * Adds a task that takes `s` seconds and belongs to group `group` (-1: none). The task begins only
+ * when all tasks that were added earlier to group `after` have ended (-1: it does not wait). Groups
+ * are numbered below RN_LOOP_GROUPS.
  */
 void rn_loop_time_add(rn_loop_time *loop, double s, int group, int after);
 

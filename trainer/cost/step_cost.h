@@ -24,7 +24,7 @@ typedef struct rn_cost_rates {
   double flop_s;    /* per FLOP of a large matrix product */
   double element_s; /* per element of the operands and the result of a product (packing, storing) */
   double byte_s;    /* per byte that work outside of products reads or writes */
-  double loop_s;    /* per parallel loop (start and end) and doubling of the number of threads */
+  double loop_s;    /* start and end of a parallel loop, per doubling of the number of threads */
 } rn_cost_rates;
 
 /** Returns rates measured on one core of a CPU with AVX-512, without other load. The ratios of the

@@ -29,9 +29,9 @@ enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
  */
 static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
 /*
- * BUDGET_S: target for the total time of all steps. *_UNTIL_S: times after which no further step of
- * that kind starts. PRODUCTS_FOR_S: limit for timing the matrix products. On a busy machine fewer
- * steps run, and the result is less accurate.
+ * BUDGET_S: target for the total time of all steps. *_UNTIL_S: times in seconds after which no
+ * further step of that kind starts. PRODUCTS_FOR_S: limit for timing the matrix products. On a busy
+ * machine fewer steps run, and the result is less accurate.
  */
 static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
                     PRODUCTS_FOR_S = 0.6;
@@ -44,7 +44,7 @@ static const double MIN_SHARE = 0.3;
 /* Times of one step with one unit, for a given number of layers. */
 typedef struct sample {
   rn_task_times unit;
-  double zero_s, update_s; /* time for all weights */
+  double zero_s, update_s; /* time to zero all gradients, and to update all weights */
   double products_s;       /* time of the step's matrix products alone; 0: not measured */
   double parameters;
 } sample;
@@ -55,13 +55,13 @@ typedef struct sampler {
   const rn_plan *plan;
   const rn_spec *spec; /* the plan's model; if it is a hybrid, without its attention layers */
   rn_world *world, *single_rank; /* all ranks; this rank only, for the measured steps */
-  double start_s;                /* start of the whole measurement */
+  double start_s;                /* clock time at the start of the measurement */
 } sampler;
 
 /* The steps to measure. */
 typedef struct measurement {
   int layers;
-  double until_s; /* time after which no further step starts */
+  double until_s; /* clock time after which no further step starts */
   bool products;  /* true to time the matrix products of a step, too */
 } measurement;
 
@@ -135,7 +135,7 @@ static sample sample_of_spans(void) {
                   .update_s = rn_spans_total_s("gradient norm") + rn_spans_total_s("update")};
 }
 
-/* Times one step and lowers each minimum in *min that the step undercuts. */
+/* Times one step, and updates *min, which holds the minimum of each time over all steps. */
 static rn_status time_step(rn_err *err, rn_run *run, sample *min) {
   rn_step_result result;
   RN_TRY(err, rn_spans_start(err, 0));
@@ -312,8 +312,9 @@ static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
   return t;
 }
 
-/* Multiplies the times of a measured layer by the ratio of the times per row that are computed for
- * an attention layer of the plan and for the measured layer. */
+/* Converts the times of the measured layer to those of an attention layer of the plan: multiplies
+ * them by the modelled time per row of the attention layer, divided by the one of the measured
+ * layer. */
 static rn_task_times by_model(rn_task_times t, const rn_step_cost *measured,
                               const rn_step_cost *attention, double ratio_of_rows) {
   const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
@@ -328,7 +329,7 @@ static rn_task_times by_model(rn_task_times t, const rn_step_cost *measured,
   return t;
 }
 
-/* Computes the times of attention layers from those of a layer as measured. */
+/* Computes the times of attention layers from those of the measured layer. */
 static void time_attention(const sampler *s, const rn_plan_sizes *sizes, rn_task_times measured,
                            rn_plan_sample *out) {
   const rn_layout *l = &s->plan->layout;

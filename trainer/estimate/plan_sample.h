@@ -6,7 +6,7 @@
  * rows are halved until the steps are small enough; the time of matrix products is then scaled by
  * FLOP, and the rest by width. Small steps have fewer tasks than large ones, so their threads are
  * idle for a larger fraction of the time. The times are corrected by the efficiencies that
- * trainer/cost computes for both.
+ * trainer/cost computes for the measured steps and for those of the plan.
  *
  * The work of an attention layer grows with the length of the sequence. Its time is the measured
  * time of a layer (in a hybrid, of a retention layer), multiplied by the ratio of the times that

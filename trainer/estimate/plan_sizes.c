@@ -62,7 +62,7 @@ static bool narrow(rn_spec *spec) {
     spec->ffn_dim = halved(spec->ffn_dim, 1);
     spec->heads = heads;
   } else {
-    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* the width of a key is even */
+    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* a key must have an even width */
     spec->value_dim = halved(spec->value_dim, MIN_WIDTH);
     spec->ffn_dim = halved(spec->ffn_dim, MIN_WIDTH);
   }

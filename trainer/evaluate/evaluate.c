@@ -14,7 +14,7 @@ typedef struct tally {
   rn_evaluation *out;
   int32_t document_token;
   double sum, text_targets; /* sum of all losses; number of targets that are not document tokens */
-  rn_document_loss *document; /* [windows->texts]; losses are sums at first */
+  rn_document_loss *document; /* [windows->texts]; finish() turns the sums of losses into means */
   int64_t text;               /* index of the text of the last visited window */
 } tally;
 

@@ -13,7 +13,7 @@ typedef struct rn_set_result {
   int64_t documents;
 } rn_set_result;
 
-/** What all results have in common. */
+/** The values that are the same for all results. */
 typedef struct rn_print_header {
   const char *form;
   int64_t step;

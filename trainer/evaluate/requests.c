@@ -70,7 +70,8 @@ static rn_status add_request(rn_err *err, line_reader *r, const rn_text *text,
   return RN_OK;
 }
 
-/* Appends the string `key` of an object. *found: the object has it. */
+/* Appends the string that is the value of `key` in an object. Sets *found to false if the object
+ * lacks the key. */
 static rn_status add_string(rn_err *err, const line_reader *r, const json_t *object,
                             const char *key, rn_text *text, bool *found) {
   const json_t *value = json_object_get(object, key);
@@ -143,7 +144,8 @@ void rn_requests_free(rn_requests *requests) {
 
 /* ---- scoring ---- */
 
-/* The windows of the requests that have a continuation, and their requests. */
+/* The windows of the requests that have a continuation; request[i] is the index of the request of
+ * window i. */
 typedef struct scored {
   rn_requests *requests;
   rn_window *window;

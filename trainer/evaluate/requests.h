@@ -40,7 +40,8 @@ void rn_requests_free(rn_requests *requests);
 
 typedef struct rn_requests_options {
   rn_form form;
-  int capacity; /* maximum tokens of short requests that run as one sequence; 0: one request each */
+  int capacity; /* maximum number of tokens of a sequence that consists of several short requests;
+                   0: each request runs alone */
   const Retnet__Parallel *parallel;
   rn_token_file *tokens;
 } rn_requests_options;

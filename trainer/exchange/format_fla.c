@@ -60,9 +60,9 @@ static rn_status check(rn_err *err, const rn_spec *spec) {
 
 /* ---- export ---- */
 
-/* Returns a factor for which int(dim * factor), as Python computes it, is value_dim. If value_dim /
- * dim, with all digits or rounded to 15 digits, does not give value_dim, returns the quotient
- * increased by 1e-14 of its value. */
+/* Returns a factor for which Python's int(dim * factor) is value_dim. This is the quotient
+ * value_dim / dim if it gives value_dim both with all digits and rounded to 15 digits; otherwise it
+ * is the quotient multiplied by 1 + 1e-14. */
 static double expand_v(const rn_spec *spec) {
   const double factor = (double)spec->value_dim / spec->dim;
   char text[40];

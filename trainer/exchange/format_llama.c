@@ -40,8 +40,9 @@ static rn_status check(rn_err *err, const rn_spec *spec) {
 
 /* ---- export ---- */
 
-/* head_dim is written although it is hidden_size / num_attention_heads: versions of transformers
- * take a null as it is. rope_theta and torch_dtype are the names that all versions read. */
+/* head_dim is written although it equals hidden_size / num_attention_heads, because some versions
+ * of transformers do not replace null by this quotient. rope_theta and torch_dtype are the names
+ * that all versions read. */
 static json_t *describe(const rn_exchange_model *model, const char *dtype) {
   const rn_spec *s = &model->spec;
   json_t *config = json_pack(

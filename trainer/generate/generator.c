@@ -127,9 +127,9 @@ static rn_status create_decoder(rn_err *err, const rn_generator *g, int64_t toke
   return rn_stage_decoder_create(err, g->stage, shape, out);
 }
 
-/* Creates a decoder with memory for *tokens tokens, or a quarter more than the old decoder if that
- * is larger and there is memory for it, so that few lines of an interactive text need a new
- * decoder. *tokens is then the larger number. */
+/* Creates a decoder for at least *tokens tokens, and sets *tokens to the number it was created for.
+ * If memory allows, the new decoder holds at least a quarter more tokens than the old one, so that
+ * few lines of an interactive text need a new decoder. */
 static rn_status create_larger(rn_err *err, const rn_generator *g, int64_t *tokens,
                                rn_stage_decoder **out) {
   const int64_t more = g->max_tokens + g->max_tokens / 4;

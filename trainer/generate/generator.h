@@ -43,13 +43,14 @@ rn_sequence *rn_generator_sequence(rn_generator *generator, int sequence);
 
 /**
  * Ensures that sequences of `tokens` tokens and their completions (max_tokens) fit into memory, and
- * keeps the states. Only attention layers need this. rn_generator_run calls it; an earlier call for
- * the tokens of that run saves copies of the states. Errors: RN_ERR_MEMORY.
+ * keeps the states. Only attention layers need this. rn_generator_run calls this function; an
+ * earlier call with the number of tokens of that run avoids copying the states to a larger decoder.
+ * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tokens);
 
 /**
- * Copies the state of a sequence after its first `read` tokens, which may be none.
+ * Copies the state of a sequence after its first `read` tokens; `read` may be 0.
  *
  * Ownership: the caller frees *state.
  * Errors:    RN_ERR_MEMORY.
@@ -57,9 +58,8 @@ rn_status rn_generator_reserve(rn_err *err, rn_generator *generator, int64_t tok
 rn_status rn_generator_save(rn_err *err, rn_generator *generator, int sequence, void **state,
                             size_t *bytes);
 
-/** Sets the state of a sequence, after rn_generator_reserve for its tokens; the caller also sets
- * `read`.
- * Errors: as rn_decoder_load. */
+/** Sets the state of a sequence; the caller also sets `read`. Must be called after
+ * rn_generator_reserve with the number of tokens of the sequence. Errors: as rn_decoder_load. */
 rn_status rn_generator_load(rn_err *err, rn_generator *generator, int sequence, const void *state,
                             size_t bytes);
 

@@ -9,7 +9,7 @@
 
 /**
  * Reads lines until the end of the standard input. A line is added without its line ending, on a
- * new line unless the text is empty; the completion is printed with a line feed behind it. On a
+ * new line unless the text is empty; the completion is printed, followed by a line feed. On a
  * terminal, a prompt is printed on the standard error.
  *
  * SIGINT ends the completion that is being printed. At the prompt of a terminal it discards the

@@ -1,7 +1,7 @@
 /**
  * Repetition penalty: makes the tokens that a text already has less likely.
  *
- *   logit <- logit / penalty   if logit > 0        once for each token in the last `window` tokens
+ *   logit <- logit / penalty   if logit > 0    once per distinct token of the last `window` tokens
  *   logit <- logit * penalty   if logit < 0
  *
  * Source: Keskar et al., CTRL (arXiv 1909.05858), in the form of Hugging Face's
@@ -22,7 +22,7 @@ typedef struct rn_repetition {
 /**
  * Applies the penalty to the logits [N] that follow the tokens [count].
  *
- * Shapes: marks [N] is workspace, zero before and after.
+ * Shapes: marks [N] is workspace: all zero on entry and on return.
  */
 void rn_repetition_penalize(rn_repetition repetition, const int32_t *token, int64_t count,
                             uint8_t *marks, float *logits);

@@ -81,8 +81,8 @@ static double weight_of_first(ranking *r, int count) {
   return sum;
 }
 
-/* Applies top_p and min_p to the first *count tokens, which have the weight `whole`: reduces
- * *count, and returns the weight that is left. */
+/* Applies top_p and min_p to the first *count tokens, whose weights add up to `whole`. Reduces
+ * *count to the number of tokens that are kept, and returns the sum of their weights. */
 static double filter(ranking *r, rn_sampling s, double whole, int *count) {
   double left = 0;
   int kept = 0;

@@ -1,11 +1,12 @@
 /**
  * Draws one token from the logits of a model.
  *
- * The filters work in the order of Hugging Face's generate(), each on what the one before kept:
+ * The filters work in the order of Hugging Face's generate(), each on the tokens that the previous
+ * filter kept:
  *
  *   temperature   p_i = exp(logit_i / temperature) / sum_j exp(logit_j / temperature)
  *   top_k         keeps the K most likely tokens
- *   top_p         keeps the most likely tokens until their share of what top_k kept reaches P
+ *   top_p         keeps the most likely tokens until their share of the top_k tokens' sum reaches P
  *   min_p         keeps the tokens whose probability is at least min_p times the largest
  *
  * The most likely token is always kept. The token is drawn from the kept ones, in proportion to

@@ -85,7 +85,8 @@ static rn_status restore_tokens(rn_err *err, const Retnet__GenerationState *m, r
   return RN_OK;
 }
 
-/* The decoder must have read exactly the tokens that the message says. */
+/* Checks that the state's position is the number of read tokens that the message of the file
+ * records. */
 static rn_status check_position(rn_err *err, const rn_state_reader *reader, const void *state,
                                 size_t bytes) {
   const int64_t position = rn_stage_saved_position(state, bytes);
@@ -96,7 +97,7 @@ static rn_status check_position(rn_err *err, const rn_state_reader *reader, cons
                  reader->file.path, (long long)position, (long long)reader->message->read);
 }
 
-/* Adds the name of the file to the message of an error of the decoder. */
+/* Puts the name of the file before the error message of the decoder. */
 static rn_status name_file(rn_err *err, rn_status status, const char *path) {
   const rn_err cause = *err;
   rn_err_clear(err);

@@ -5,8 +5,8 @@
 
 #include "trainer/generate/generator.h"
 
-/** Identifies the model, tokenizer and precision of a state. A state can only be loaded with the
- * same ones with which it was saved. */
+/** Identifies the model, tokenizer and precision of a state. A state can be loaded only if all
+ * three are the same as when it was saved. */
 typedef struct rn_state_owner {
   const rn_checkpoint_model *model;
   uint64_t model_hash; /* rn_checkpoint_model_hash */
@@ -14,7 +14,7 @@ typedef struct rn_state_owner {
   bool bf16;
 } rn_state_owner;
 
-/** Writes the tokens and the state of a sequence, which is not empty. Errors: those of
+/** Writes the tokens and the state of a sequence, which must not be empty. Errors: those of
  * rn_state_writer_commit. */
 rn_status rn_saved_state_write(rn_err *err, rn_generator *generator, int sequence,
                                rn_state_owner owner, const char *path);
@@ -24,8 +24,8 @@ rn_status rn_saved_state_write(rn_err *err, rn_generator *generator, int sequenc
  * file. With equal options, each sequence has the same completion as the saved sequence would have.
  *
  * Errors: those of rn_state_reader_open; those of rn_decoder_load, with the name of the file;
- *         RN_ERR_FORMAT if the state is at another token than the file says; RN_ERR_USAGE if the
- *         file belongs to another model, tokenizer or precision.
+ *         RN_ERR_FORMAT if the token position of the state differs from the one that the file
+ *         records; RN_ERR_USAGE if the file belongs to another model, tokenizer or precision.
  */
 rn_status rn_saved_state_load(rn_err *err, rn_generator *generator, int sequences,
                               rn_state_owner owner, const char *path);

@@ -1,11 +1,11 @@
 /**
  * Implements AdamW with decoupled weight decay, on any range of the flat parameters.
  *
- *   g = c dL/dw           c = min(1, clip / (norm + 1e-6)), the global norm taken before clipping
- *   m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2
- *   w = w - lr wd w
+ *   g = c * dL/dw         c = min(1, clip / (norm + 1e-6)), the global norm taken before clipping
+ *   m = b1 * m + (1-b1) * g,  v = b2 * v + (1-b2) * g^2
+ *   w = w - lr * wd * w
  *   torch:   w = w - lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps)
- *   fairseq: w = w - lr sqrt(1-b2^t) / (1-b1^t) * m / (sqrt(v) + eps)
+ *   fairseq: w = w - lr * sqrt(1-b2^t) / (1-b1^t) * m / (sqrt(v) + eps)
  *
  * Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization (arXiv 1711.05101),
  * algorithm 2. Built in two precisions. Each element is updated independently, so the result does

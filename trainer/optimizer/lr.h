@@ -13,8 +13,8 @@ typedef struct rn_lr_schedule {
 } rn_lr_schedule;
 
 /**
- * Returns the learning rate of step k (from 1). With W = warmup_steps, the rate is peak k/W in the
- * first W steps. After that, with x = (k-1-W) / (decay_steps-W) clamped to [0,1], the schedules
+ * Returns the learning rate of step k (from 1). With W = warmup_steps, the rate is peak * k/W in
+ * the first W steps. After that, with x = (k-1-W) / (decay_steps-W) clamped to [0,1], the schedules
  * linear and cosine decay from peak to min_lr, wsd stays at peak until x = 0.8 and then decays
  * linearly to min_lr, and constant stays at peak.
  */

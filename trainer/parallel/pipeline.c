@@ -236,8 +236,8 @@ static rn_status forward(rn_err *err, training *t, const rn_task *task) {
 }
 
 /*
- * Returns the reduction block that begins at token `first` of sequence b, as a unit whose loss is
- * computed. *row is the first row of the block.
+ * Returns the reduction block that begins at token `first` of sequence b, as a unit for the
+ * computation of the loss. *row is the first row of the block.
  */
 static rn_unit reduction_block_of(const rn_unit *unit, int b, int first, int64_t *row) {
   const int left = unit->tokens - first;

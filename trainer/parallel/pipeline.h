@@ -36,8 +36,7 @@ typedef struct rn_pipeline {
   rn_pipeline_schedule_shape schedule;
   rn_pipeline_schedule tasks; /* schedule of a training step; empty if only losses are computed */
   rn_slot *slot;              /* [tasks.pool] */
-  rn_slot loss_slot; /* slot for evaluation between steps; if there are slots, it reuses the memory
-                        of slot 0 */
+  rn_slot loss_slot; /* slot for evaluation between steps; reuses the memory of slot[0], if any */
   float *token_loss; /* [B, T] */
 } rn_pipeline;
 

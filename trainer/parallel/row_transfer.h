@@ -24,7 +24,8 @@ rn_row_transfer rn_row_transfer_make(rn_stage_slot *slot, rn_pipeline_p2p_direct
 /**
  * Maps the first `rows` rows and posts the message of a unit. On entry the transfer must not be in
  * flight.
- * Collective: with the neighbour's counterpart. Errors: RN_ERR_MPI; those of rn_stage_map.
+ * Collective: the neighbouring stage must start the matching transfer. Errors: RN_ERR_MPI; those of
+ * rn_stage_map.
  */
 rn_status rn_row_transfer_start(rn_err *err, rn_row_transfer *transfer, rn_pipeline_p2p *p2p,
                                 rn_stage *stage, int unit, int64_t rows);

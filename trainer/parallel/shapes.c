@@ -9,8 +9,9 @@ int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout) {
 }
 
 /*
- * True if the weight phase is split from backward. By rule it is not split with recomputation,
- * because recomputed activations exist only during the layer's backward phase.
+ * True if the weight phase is split from backward. If parallel.split_weight is auto, it is split in
+ * a pipeline, except with recomputation, because recomputed activations exist only during the
+ * layer's backward phase.
  */
 static bool splits_weight(const Retnet__Config *config, const rn_layout *layout) {
   switch (config->parallel->split_weight) {

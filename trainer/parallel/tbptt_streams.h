@@ -3,9 +3,10 @@
  * backpropagation through time (TBPTT).
  *
  * The training split is cut into B contiguous streams in stored order. In every step, stream b
- * reads its next sequence, which starts from the state, S_n and rotation position at the end of the
- * stream's previous sequence. Gradients do not cross sequence boundaries. When the streams end,
- * they restart from zero states.
+ * reads its next sequence, which starts from the state, the row sum S_n
+ * (model/retention/retention.h) and the rotation position at the end of the stream's previous
+ * sequence. Gradients do not cross sequence boundaries. When the streams end, they restart from
+ * zero states.
  */
 #ifndef RN_TRAINER_PARALLEL_TBPTT_STREAMS_H
 #define RN_TRAINER_PARALLEL_TBPTT_STREAMS_H
@@ -48,8 +49,9 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams);
 
 /**
- * Returns the states [layers, n, K V] of a micro-batch, with n heads in total, within `states` (the
- * initial or the final states).
+ * Returns the states of a micro-batch within `states`, which are the initial or the final states.
+ * Their shape is [layers, n, K V], where n is the number of heads of all streams of the
+ * micro-batch.
  */
 float *rn_tbptt_streams_states(const rn_tbptt_streams *streams, float *states, int microbatch);
 

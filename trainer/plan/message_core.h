@@ -2,13 +2,14 @@
  * Decides whether a rank whose number of threads is not given leaves one of its cores to the
  * communication thread (comm/world/comm_thread.h).
  *
- * On a rank with t threads, the work of a layer takes W / t, forward and backward together. The
- * state of a segment travels through the S ranks of a sequence. A fraction of the work, `hidden`,
- * overlaps with this; the part of the travel time that exceeds it adds to the time of the layer:
+ * The work of a layer, forward and backward together, takes the time W on one thread, and W / t on
+ * a rank with t threads. The state of a segment travels through the S ranks of a sequence. A
+ * fraction of the work, `hidden`, overlaps with this; the part of the travel time that exceeds it
+ * adds to the time of the layer:
  *
- *   layer(t, poll) = W / t + max(0, travel(poll) - hidden W_forward / t)
- *                          + max(0, travel(poll) - hidden W_backward / t)
- *   travel(poll)   = (S - 1) poll / 2 + time of the pipelined scan (comm/scan/scan_cost.h)
+ *   layer(t, poll) = W / t + max(0, travel(poll) - hidden * W_forward / t)
+ *                          + max(0, travel(poll) - hidden * W_backward / t)
+ *   travel(poll)   = (S - 1) * poll / 2 + time of the pipelined scan (comm/scan/scan_cost.h)
  *
  * If a core is left to it, the communication thread detects a message immediately (poll = 0), but t
  * is smaller by one. Otherwise, `poll` is the time between two polls, which also take CPU time from

@@ -25,7 +25,7 @@ typedef struct rn_profile {
   double origin_s;                            /* this rank's clock at the common start */
   int64_t steps;
   rn_profile_sample sample[RN_PROFILE_STEPS],
-      before; /* last steps; totals before the current step */
+      before; /* `sample`: the last steps; `before`: totals before the current step */
 } rn_profile;
 
 /**

@@ -58,7 +58,7 @@ static rn_status add_entry(rn_err *err, source *s, const char *section,
   const yaml_node_t *key = yaml_document_get_node(&s->document, pair->key);
   const yaml_node_t *value = yaml_document_get_node(&s->document, pair->value);
   if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE) return RN_OK;
-  if (out->count == MAX_ENTRIES) return RN_OK; /* no version has that many keys */
+  if (out->count == MAX_ENTRIES) return RN_OK; /* no version writes that many keys */
   rn_config_entry *grown = realloc(out->entry, (out->count + 1) * sizeof *grown), entry = {0};
   if (grown == NULL) return no_memory(err);
   out->entry = grown;

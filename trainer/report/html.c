@@ -61,8 +61,9 @@ void rn_html_json_string(FILE *file, const char *text) {
   free(valid);
 }
 
-/* Divides the value by `base` until it is below the limit (`limit` before the first division, then
- * `base`) or the units run out; returns the index of the unit. */
+/* Divides the value by `base` as long as the value is too large and there is a larger unit; returns
+ * the index of the unit. The value is too large if it is at least `limit` before the first
+ * division, or at least `base` after it. */
 static int scale(double *value, double base, double limit, int units) {
   int unit = 0;
   while (fabs(*value) >= limit && unit + 1 < units) {

@@ -111,7 +111,8 @@ static rn_status read_summary(rn_err *err, rn_run_record *record) {
   return no_memory(err);
 }
 
-/* Returns the value of "key" or "key.key", or NULL if there is none. */
+/* Returns the value that the summary holds for `key`, which may have the form "section.key"; NULL
+ * if there is none. */
 static const json_t *summary_value(const rn_run_record *record, const char *key) {
   char section[64];
   const char *dot = strchr(key, '.');

@@ -40,10 +40,12 @@ void rn_run_record_free(rn_run_record *record);
 /** Returns the series with this name, or an empty series if there is none. */
 const rn_series *rn_run_record_series(const rn_run_record *record, const char *name);
 
-/** Returns a number of the summary by "key" or "key.key", or NaN if there is none. */
+/** Returns the number that the summary holds for `key`, which may have the form "section.key"; NaN
+ * if there is none. */
 double rn_run_record_value(const rn_run_record *record, const char *key);
 
-/** Returns a text of the summary by "key" or "key.key", or NULL if there is none. */
+/** Returns the string that the summary holds for `key`, which may have the form "section.key"; NULL
+ * if there is none. */
 const char *rn_run_record_text(const rn_run_record *record, const char *key);
 
 #endif

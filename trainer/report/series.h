@@ -20,7 +20,8 @@ typedef struct rn_series {
   size_t count, capacity;
 } rn_series;
 
-/** Removes the points of this and later steps, then appends a point. Errors: RN_ERR_MEMORY. */
+/** Appends a point, after removing the points of the same step and of later steps. Errors:
+ * RN_ERR_MEMORY. */
 rn_status rn_series_add(rn_err *err, rn_series *series, rn_point point);
 
 /** Removes the points from `step` on. */
@@ -39,7 +40,8 @@ rn_status rn_series_reduce(rn_err *err, const rn_series *series, size_t max, rn_
 /** Computes the exponential moving average with a time constant of `points` points. */
 rn_status rn_series_smooth(rn_err *err, const rn_series *series, double points, rn_series *out);
 
-/** Returns the median of the last values, of at most RN_QUANTILE_MAX; NaN if there are none. */
+/** Returns the median of the last RN_QUANTILE_MAX values, or of all if there are fewer; NaN if
+ * there are none. */
 double rn_series_recent(const rn_series *series);
 
 /** Return the last, smallest or largest value; NaN if there are none. */

@@ -40,8 +40,8 @@ typedef struct rn_datasets {
  * after a failure.
  *
  * Errors: those of rn_split_open; RN_ERR_USAGE if a train split is shorter than a sequence, for a
- *         mixture with data.carry_state, and for names of validation sets; RN_ERR_FORMAT if the
- * splits were built with different tokenizers or vocabularies.
+ *         mixture with data.carry_state, and for invalid or repeated names of validation sets;
+ *         RN_ERR_FORMAT if the splits were built with different tokenizers or vocabularies.
  */
 rn_status rn_datasets_open(rn_err *err, const Retnet__Data *config, rn_datasets *out);
 void rn_datasets_close(rn_datasets *datasets);

@@ -16,7 +16,7 @@ typedef struct rn_metrics {
   double total_s;     /* sum over the steps of this launch */
   double scan_wait_s; /* time waiting for states, mean over ranks, sum over the same steps */
   int64_t steps;
-  double shown_s;               /* time of the progress line on the terminal; 0: there is none */
+  double shown_s; /* clock time at which the progress line was shown; 0: there is no line */
   rn_repeated_warning failures; /* consecutive failed writes of either file */
   double val_loss, loss;        /* most recent values; NaN before the first */
   rn_validation val;            /* the most recent evaluation; no sets before the first */

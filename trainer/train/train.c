@@ -27,7 +27,7 @@ typedef struct launch {
   rn_run_folder folder;    /* used on rank 0 */
   rn_saver *saver;
   rn_saving saving;
-  double since_s;     /* start of the launch */
+  double since_s;     /* clock time at the start of the launch */
   double slowest_s;   /* time of the slowest step, including its evaluation and save */
   int64_t scan_bytes; /* bytes of states that this rank sent in steps */
   rn_train_end end;
