@@ -13,7 +13,7 @@ typedef struct rn_split {
   int shards;
   int64_t *first; /* [shards + 1] index of each shard's first token */
   int64_t tokens;
-  uint64_t content;     /* hash of the shards' ids */
+  uint64_t content;     /* hash of the content hashes of all shards, in order */
   void *tokenizer_file; /* content of the tokenizer's file; NULL: none */
   size_t tokenizer_file_bytes;
   int32_t *cached; /* tokens of the block that was read last */

@@ -8,9 +8,9 @@
  *   postscripts     three times, skippable, 64 bytes: "RTDPOST1", offset, size and sum of the
  *                   footer, sum
  *
- * Sums are XXH3-64 over the bytes of the frame before them, including its header. Equal tokens and
- * options give equal bytes, independent of time and path. Every block but the last has block_tokens
- * tokens.
+ * Each sum at the end of a frame is the XXH3-64 of all preceding bytes of the frame, including the
+ * header of the frame. Equal tokens and options give equal bytes, independent of time and path.
+ * Every block but the last has block_tokens tokens.
  */
 #ifndef RN_DATA_SHARD_SHARD_H
 #define RN_DATA_SHARD_SHARD_H

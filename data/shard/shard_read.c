@@ -21,7 +21,8 @@ static rn_status damaged(rn_err *err, const char *path, const char *what) {
   return rn_fail(err, RN_ERR_FORMAT, "%s: %s; " RECOVER_ADVICE, path, what, path);
 }
 
-/* Returns the first valid postscript of the three; *good counts the valid ones. */
+/* Sets *out to the first valid one of the three postscripts, and *good to the number of valid ones.
+ */
 static rn_status read_postscripts(rn_err *err, const rn_file *file, rn_postscript *out, int *good) {
   unsigned char tail[TAIL_BYTES];
   *good = 0;
@@ -267,8 +268,8 @@ static size_t whole_block(const recovery *r, size_t at, block_counts *found) {
   return whole ? stored : 0;
 }
 
-/* Returns the next offset >= `at` at which a frame may begin because a zstd magic number is
- * there. */
+/* Returns the first offset >= `at` that holds the magic number of a zstd frame, or the size of the
+ * file if there is none. */
 static size_t next_frame(const recovery *r, size_t at) {
   while (at + 4 <= r->count && rn_get_u32(r->bytes + at) != ZSTD_MAGICNUMBER) at++;
   return at + 4 <= r->count ? at : r->count;

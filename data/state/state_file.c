@@ -109,7 +109,7 @@ static rn_status damaged(rn_err *err, const rn_state_reader *r, const char *what
                  what);
 }
 
-/* Reads the message through the trailer at the end of the file. */
+/* Reads the trailer at the end of the file, then the message that precedes it. */
 static rn_status read_message(rn_err *err, rn_state_reader *r) {
   unsigned char trailer[TRAILER_BYTES], want[TRAILER_BYTES];
   const int64_t before = r->file.size_bytes - TRAILER_BYTES;

@@ -6,7 +6,7 @@
  *             and size and checksum of each frame
  *   trailer   magic "RNSTATE1", length of the message, XXH3-64 of the message
  *
- * Every byte is under a checksum. Equal content gives equal bytes.
+ * A checksum covers every byte. Equal content gives equal bytes.
  */
 #ifndef RN_DATA_STATE_STATE_FILE_H
 #define RN_DATA_STATE_STATE_FILE_H
@@ -45,9 +45,9 @@ typedef struct rn_state_reader {
 } rn_state_reader;
 
 /**
- * Opens a file and reads its message. Frames are not read yet, but fill the file exactly, and the
- * counts of the message are consistent: read < number of tokens; a drawn token is the last one, and
- * the only unread one.
+ * Opens a file and reads its message. Checks, without reading the frames, that they fill the file
+ * exactly. Also checks the counts of the message: `read` must be less than the number of tokens,
+ * and if the last token was drawn, it must be the only token that is not read.
  *
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT for a truncated or damaged file, or another
  *         kind of file; RN_ERR_MISMATCH for a later format.

@@ -1,9 +1,10 @@
 /**
  * Builds a data folder, with shards of train and val, from texts and token files.
  *
- * A document is stored as the document token and its tokens; one more document token ends a split.
- * With 20 documents or more, a keyed hash of each document's index assigns the document to train or
- * val; with fewer, the last part of each document's tokens goes to val.
+ * A document is stored as the document token followed by the tokens of the document; one more
+ * document token ends a split. With 20 documents or more, a keyed hash of each document's index
+ * assigns the document to train or val; with fewer, the last part of each document's tokens goes to
+ * val.
  */
 #ifndef RN_DATA_TEXT_BUILD_H
 #define RN_DATA_TEXT_BUILD_H

@@ -6,10 +6,10 @@
 #include "data/file/little_endian.h"
 #include "data/tokenizer/bytes.h"
 
-/* Name that shards record if no tokenizer was given. */
+/* Tokenizer name that shards record if no tokenizer was given. */
 static const char no_tokenizer[] = "tokens";
 
-/* The vocabulary of token files that came without a tokenizer. */
+/* The vocabulary of token files, used if no tokenizer is given. */
 typedef struct vocabulary {
   int size;      /* 0: unknown */
   int separator; /* -1: none */
@@ -23,8 +23,8 @@ static vocabulary vocabulary_of(const rn_build_options *options, int llmc_bytes)
   return v;
 }
 
-/* Uses ids without a tokenizer. If there is no separator, a new id after all others becomes the
- * document token. */
+/* Sets `ids` for token files without a tokenizer. If they have no separator, a new id after all
+ * other ids becomes the document token. */
 static rn_status use_numbers(rn_err *err, vocabulary v, rn_build_ids *ids) {
   const int document = v.separator >= 0 ? v.separator : v.size;
   unsigned char words[8];

@@ -9,7 +9,7 @@ static rn_status put_document(rn_err *err, rn_build_split *s, rn_shard_writer *w
 }
 
 /* Appends tokens [from, to) in runs of at most RUN tokens. rn_shard_append divides the text bytes
- * of a run that spans two blocks in proportion; short runs keep the error small. */
+ * of a run that spans two blocks in proportion to the tokens; short runs keep the error small. */
 static rn_status put(rn_err *err, rn_build_split *s, rn_shard_writer *writer,
                      const rn_tokens *tokens, size_t from, size_t to) {
   enum { RUN = 4096 };
@@ -25,7 +25,8 @@ static rn_status put(rn_err *err, rn_build_split *s, rn_shard_writer *writer,
   return RN_OK;
 }
 
-/* Returns the split that a document belongs to if there are RN_FEW_DOCUMENTS or more. */
+/* Returns the writer of the split to which a document belongs. Valid only if there are at least
+ * RN_FEW_DOCUMENTS documents. */
 static rn_shard_writer *writer_of(const rn_build_split *s, int64_t document) {
   const rn_random_key key = rn_random_key_named(RN_RANDOM_SPLIT, 0, "val");
   return rn_random_uniform(key, (uint64_t)document) < s->val_fraction ? s->val : s->train;

@@ -75,7 +75,8 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   return RN_OK;
 }
 
-/* val is moved first: as training needs only train, a folder with train must be complete. */
+/* val is moved first. Training needs only train, so train must not appear in the folder before val.
+ */
 static const char *const splits[] = {"val", "train"};
 enum { SPLITS = sizeof splits / sizeof splits[0] };
 

@@ -11,7 +11,7 @@ enum { SEGMENT_BYTES = 1 << 18, BATCH_BYTES = 1 << 20, SEGMENTS = 4096 };
 
 typedef struct segment {
   size_t offset, count; /* position and size of the segment in `text` */
-  bool begins, ends;    /* true if a document begins or ends here */
+  bool begins, ends;    /* true if the segment begins or ends a document */
   rn_tokens tokens;
 } segment;
 

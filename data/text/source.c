@@ -189,8 +189,8 @@ static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool n
   return RN_OK;
 }
 
-/* Visits the files that a pattern matches, in byte order. Patterns get here if the user quotes
- * them, for example because their expansion would be too long for the shell. */
+/* Visits the files that a pattern matches, in byte order. A pattern reaches this program if the
+ * user quotes it, for example because its expansion would be too long for the shell. */
 static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) {
   glob_t found;
   rn_status status = RN_OK;

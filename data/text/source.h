@@ -42,16 +42,17 @@ typedef struct rn_source_counts {
  * standard input. Each line of a .jsonl file is a JSON object whose "text" is the document; .zst
  * and .gz files are decompressed. Token files are read if options->tokens is set; then NAME stands
  * for NAME.bin with NAME.idx. The case of file name extensions is ignored. Errors:
- * RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line, for a file that the user named
- * and that has no text, or for Parquet (the message has a command that converts it).
+ * RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line; RN_ERR_FORMAT also for a file
+ * without text that the user named, and for a Parquet file (the message contains a command that
+ * converts the file).
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);
 
 /**
  * Adds the sizes of the files that rn_source_visit would read to counts->read_bytes, for the
- * estimate of the time left, and looks for llm.c files. Returns false for standard input and for
- * files that have no size.
+ * estimate of the time left. Sets counts->llmc_bytes at the first llm.c file. Returns false for
+ * standard input and for files that have no size.
  */
 bool rn_source_measure(const char *input, const rn_source_options *options,
                        rn_source_counts *counts);

@@ -18,8 +18,9 @@ typedef struct rn_token_inputs {
 /** Returns the format in which a file is read: never RN_FORMAT_AUTO. */
 rn_token_format rn_token_inputs_format(const rn_token_inputs *tokens, const char *path);
 
-/** True if a file that was found in a folder is skipped: if a token format was given, every file
- * without the extension .bin; with RN_FORMAT_AUTO, the index of a .bin. */
+/** True if a file that was found in a folder must be skipped. If a token format was given, all
+ * files without the extension .bin are skipped; with RN_FORMAT_AUTO, each .idx file that belongs to
+ * a .bin file. */
 bool rn_token_inputs_skips(const rn_token_inputs *tokens, const char *path);
 
 /** Reads a token file. Errors: those of rn_token_file_read. */

@@ -101,7 +101,8 @@ static uint64_t pop(rn_bpe_work *w) {
   return top;
 }
 
-/* Reserves 2 count entries: each of the count - 1 merges removes one entry and adds at most two. */
+/* Reserves 2 * count entries: each of the count - 1 merges removes one entry and adds at most two.
+ */
 static rn_status reserve_heap(rn_err *err, rn_bpe_work *w, size_t count) {
   if (2 * count <= w->heap_capacity) return RN_OK;
   free(w->heap);

@@ -9,14 +9,15 @@
 
 struct rn_bpe_tokenizer {
   rn_pretokenizer *pretokenizer;
-  rn_token_table table; /* rn_bpe_tokenizer_finish moves it to the rn_tokenizer; `tokens` is then a
-                           view of it for `bpe` */
+  /* rn_bpe_tokenizer_finish moves `table` to the rn_tokenizer. From then on `tokens` is a view of
+   * the moved table, for `bpe`. */
+  rn_token_table table;
   rn_token_table tokens;
   rn_bpe bpe;
 };
 
-/* Caches the ids of recent pieces, because words repeat. A new piece replaces the piece in its
- * slot. */
+/* Sizes of the cache for the ids of recent pieces, which saves time because words repeat. A new
+ * piece replaces the piece in its slot. */
 enum { CACHE_SLOTS = 1 << 15, CACHED_BYTES = 31, CACHED_IDS = 7 };
 
 typedef struct cached {

@@ -21,8 +21,8 @@ typedef struct rn_hf_fields {
 char *rn_hf_compose(const rn_hf_fields *fields);
 
 /**
- * Translates a pattern that tiktoken uses for Oniguruma, which Hugging Face uses: there ^ and $ are
- * the ends of lines, and X{n,m}+ is not possessive.
+ * Translates a pattern of tiktoken to the syntax of Oniguruma, the library that Hugging Face uses.
+ * In Oniguruma, ^ and $ match at the start and the end of each line, and X{n,m}+ is not possessive.
  *
  * Ownership: the caller frees *out. Errors: RN_ERR_FORMAT for brackets that do not match or are
  * nested too deeply; RN_ERR_MEMORY.

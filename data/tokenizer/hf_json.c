@@ -138,8 +138,8 @@ static rn_status add_token(rn_err *err, const reading *r, const char *name, cons
   return rn_fail(err, status, "%s: token \"%.60s\": %s", r->where, name, inner.text);
 }
 
-/* Adds the tokens of "added_tokens". This precedes the vocabulary, because a token that is in both
- * lists is special. */
+/* Adds the tokens of "added_tokens". Must be called before add_vocab(), because a token that is in
+ * both lists is special. */
 static rn_status add_added(rn_err *err, const reading *r) {
   const json_t *added = json_object_get(r->root, "added_tokens");
   for (size_t i = 0; i < json_array_size(added); i++) {

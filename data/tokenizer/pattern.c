@@ -21,7 +21,7 @@ const char rn_pattern_o200k[] =
 /* The pattern of cl100k with one digit per piece, as in Qwen 2. */
 static const char one_digit[] =
     CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" SPACES;
-/* The same patterns as tiktoken 0.14 writes them. */
+/* The patterns of GPT-2 and cl100k in the form in which tiktoken 0.14 writes them. */
 static const char gpt2_new[] =
     "'(?:[sdmt]|ll|ve|re)| ?\\p{L}++| ?\\p{N}++| ?[^\\s\\p{L}\\p{N}]++|\\s++$|\\s+(?!\\S)|\\s";
 static const char cl100k_new[] =

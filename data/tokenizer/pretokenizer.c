@@ -22,8 +22,8 @@ struct rn_pretokenizer_work {
   pcre2_match_data *match;
   pcre2_match_context *context;
   pcre2_jit_stack *stack;
-  rn_text repaired; /* the text with U+FFFD in place of each bad byte, which is not part of
-                       well-formed UTF-8 */
+  rn_text repaired; /* the text with each bad byte replaced by U+FFFD; a byte is bad if it is not
+                       part of well-formed UTF-8 */
   size_t *bad;      /* [bad_count] positions in `repaired` of the replaced bytes, ascending */
   size_t bad_count, bad_capacity;
 };
@@ -47,7 +47,7 @@ static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p
   p->code =
       pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count, options, &code, &offset, NULL);
   if (p->code == NULL) return library_error(err, RN_ERR_FORMAT, "the pattern cannot be read", code);
-  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* else interpreted */
+  p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* false: interpreted */
   return RN_OK;
 }
 

@@ -51,7 +51,7 @@ static bool take_text(void *self, const char *text, size_t count) {
   return rn_text_add(d->err, d->text, text, count) == RN_OK;
 }
 
-/* Decodes runs of ids of the model. Skips a document token that is not part of the model, because
+/* Decodes ids with the model. Skips a document token that is not part of the model, because
  * it has no text. */
 static rn_status decode(rn_err *err, const void *self, const int32_t *id, size_t count,
                         rn_text *text) {
@@ -68,8 +68,8 @@ static rn_status decode(rn_err *err, const void *self, const int32_t *id, size_t
   return RN_OK;
 }
 
-/* Finds no cut, because ids depend on the whole text: scores are rounded, and blanks at the ends of
- * the text are special. */
+/* Returns 0 (no cut), because ids depend on the whole text: scores are rounded, and blanks at the
+ * ends of the text are special. */
 static size_t cut(const void *self, const char *text, size_t count) {
   (void)self;
   (void)text;
@@ -81,7 +81,8 @@ static void destroy(void *self) {
   rn_spm_model_destroy(self);
 }
 
-/* Adds a piece to the table, with the bytes that it adds inside a text; U+2581 becomes a blank. */
+/* Adds a piece of the model to the table, with the bytes that the piece represents if it is not at
+ * the start of a text; U+2581 becomes a blank. */
 static rn_status add_piece(rn_err *err, const rn_spm_model *model, int id, rn_token_table *table) {
   static const char blank[] = "\xe2\x96\x81", unknown[] = " \xe2\x81\x87 ";
   const char *text;

@@ -12,8 +12,8 @@ extern "C" {
 
 typedef struct rn_spm_model rn_spm_model;
 
-/** Loads a serialized ModelProto. If the bytes are not a valid one, returns NULL and writes the
- * reason. */
+/** Loads a serialized ModelProto. If the bytes are not a valid ModelProto, returns NULL and writes
+ * the reason. */
 rn_spm_model *rn_spm_model_load(const void *bytes, size_t count, char *reason, size_t reason_bytes);
 /** Destroys the model; accepts NULL. */
 void rn_spm_model_destroy(rn_spm_model *model);

@@ -66,8 +66,8 @@ rn_status rn_tokenizer_bytes(rn_err *err, rn_tokenizer **out);
 void rn_tokenizer_destroy(rn_tokenizer **tokenizer);
 
 /**
- * Returns the bytes that a token adds inside a text. *count is 0 for control tokens. For special
- * tokens, returns their names.
+ * Returns the bytes that a token represents if it is not at the start of a text. For a special
+ * token, returns the name; *count is 0 for the control tokens of sentencepiece.
  *
  * Ownership: the bytes belong to the tokenizer.
  * Errors:    RN_ERR_FORMAT naming the id if no token has it.

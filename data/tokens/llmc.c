@@ -9,8 +9,8 @@ enum {
   HEADER_BYTES = 1024,
   MAGIC_U16 = 20240520,
   MAGIC_U32 = 20240801,
-  /* Magic numbers of llm.c are dates as decimal numbers. Numbers in this range are taken as magic
-   * numbers. */
+  /* Magic numbers of llm.c are dates in the form YYYYMMDD. A number in this range
+   * is treated as a magic number. */
   FIRST_MAGIC = 20240000,
   LAST_MAGIC = 20279999
 };
@@ -105,7 +105,8 @@ rn_status rn_llmc_read(rn_err *err, const rn_file *file, rn_token_reader *r) {
 }
 
 /* Determines whether separators precede or follow the documents. If a nanoGPT file begins with a
- * separator and does not end with one, the separators precede them, as some scripts write it. */
+ * separator and does not end with one, the separators precede the documents, as in the output of
+ * some scripts. */
 static rn_status find_place(rn_err *err, const rn_file *file, rn_token_reader *r) {
   unsigned char first[2], last[2];
   RN_TRY(err, rn_file_read(err, file, 0, first, sizeof first));

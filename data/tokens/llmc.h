@@ -1,9 +1,10 @@
 /**
  * Reads token files of llm.c and of nanoGPT. The latter have no header.
  *
- *   llm.c      i32 magic, i32 version, i32 number of tokens, 253 x i32 that are not looked at; then
+ *   llm.c      i32 magic, i32 version, i32 number of tokens, 253 x i32 that are ignored; then
  *              the tokens: magic 20240520, version 1: u16; magic 20240801, version 7: u32. The
- *              separator comes before each document. A set of shards is one stream, cut anywhere.
+ *              separator comes before each document. Several shards form one stream, which may be
+ *              cut anywhere, even inside a document.
  *   nanoGPT    u16 tokens to the end of the file; the separator comes after each document.
  *
  * Source: karpathy/llm.c, dev/data/data_common.py and llmc/dataloader.h; karpathy/nanoGPT,
@@ -14,7 +15,7 @@
 
 #include "data/tokens/token_reader.h"
 
-/** True if a file begins like an llm.c file, even of an unsupported kind or version. */
+/** True if a file begins with a magic number of llm.c, even of an unsupported kind or version. */
 bool rn_llmc_is(const rn_file *file);
 
 /** Checks header and size; sets type and number of tokens. Errors: RN_ERR_FORMAT naming the field.

@@ -7,7 +7,7 @@
 enum { MAGIC_BYTES = 9, FAIRSEQ_HEADER_BYTES = 26, HEADER_BYTES = 34 };
 static const unsigned char magic[MAGIC_BYTES] = "MMIDIDX\0";
 static const unsigned char old_magic[8] = "TNTIDX\0";
-enum { MAGIC_WORD_BYTES = 6 }; /* the first bytes of a magic, which suffice to recognise an index */
+enum { MAGIC_WORD_BYTES = 6 }; /* number of bytes of the magic that suffice to recognise an index */
 
 /* The arrays of an index. */
 typedef struct megatron {
@@ -68,8 +68,9 @@ static rn_status check_head(rn_err *err, const rn_file *index, const unsigned ch
 }
 
 /*
- * Sets the offsets of the arrays. Only the size of the file distinguishes the layout of fairseq
- * from those of Megatron-LM with and without modes. Counts are limited before they are multiplied.
+ * Sets the offsets of the arrays. There are three layouts, which only the size of the file
+ * distinguishes: fairseq, Megatron-LM, and Megatron-LM with modes. Counts are limited before they
+ * are multiplied.
  */
 static rn_status find_arrays(rn_err *err, megatron *m, const unsigned char *head) {
   const uint64_t size = (uint64_t)m->index->size_bytes;

@@ -14,7 +14,7 @@ const char *const rn_token_format_names[RN_FORMATS] = {[RN_FORMAT_AUTO] = "auto"
                                                        [RN_FORMAT_LLMC] = "llmc",
                                                        [RN_FORMAT_MEGATRON] = "megatron"};
 
-enum { EXTENSION = 4 }; /* letters of ".bin" and ".idx" */
+enum { EXTENSION = 4 }; /* length of ".bin" and ".idx" */
 
 static bool has_extension(const char *path, const char *extension) {
   const size_t length = strlen(path);

@@ -20,9 +20,9 @@ rn_status rn_window_create(rn_err *err, const rn_file *file, rn_window *out);
 void rn_window_destroy(rn_window *window);
 
 /**
- * Sets *out to `bytes` bytes of the file, of which there are at most RN_WINDOW_BYTES. They are
- * valid until the next call. The caller has checked that they are inside the file. Errors:
- * RN_ERR_IO; RN_ERR_FORMAT if the file became shorter.
+ * Sets *out to the `bytes` bytes of the file at `offset`; `bytes` is at most RN_WINDOW_BYTES. *out
+ * is valid until the next call. The caller must have checked that the bytes are inside the file.
+ * Errors: RN_ERR_IO; RN_ERR_FORMAT if the file became shorter.
  */
 rn_status rn_window_get(rn_err *err, rn_window *window, int64_t offset, size_t bytes,
                         const unsigned char **out);

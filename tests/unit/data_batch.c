@@ -1,8 +1,8 @@
 /*
  * Checks that a batch contains tokens, targets and the distance of each token to the start of its
- * document, also if the document began in an earlier segment of the sequence or in an earlier
+ * document, even if the document began in an earlier segment of the sequence or in an earlier
  * sequence of the stream. A split of several shards must be one sequence of tokens, whatever the
- * lengths of shards.
+ * lengths of the shards are.
  */
 #include "data/batch/batch.h"
 
@@ -41,7 +41,8 @@ static void several_shards_are_one_row(void) {
   CHECK_EQUAL(split.shards, SHARDS);
   CHECK_EQUAL(split.tokens, total);
   CHECK_EQUAL(rn_split_sequences(&split, T), (total - 1) / T);
-  CHECK_EQUAL(rn_split_sequences(&split, (int)total), 0); /* the last target is not an input */
+  /* A sequence of `total` inputs needs total + 1 tokens. */
+  CHECK_EQUAL(rn_split_sequences(&split, (int)total), 0);
   CHECK_EQUAL(rn_split_sequences(&split, (int)total - 1), 1);
   int32_t *ids = calloc((size_t)total, sizeof *ids);
   if (ids == NULL) abort();
@@ -103,7 +104,7 @@ static int64_t not_as_wanted(const rn_batch *b, int row, int64_t at, int64_t beg
   return wrong;
 }
 
-/* Checks all pieces of a few sequences; their documents may begin before the piece. */
+/* Checks all pieces of a few sequences; a document may begin before the piece. */
 static void pieces_know_where_documents_began(bool reset) {
   static const int64_t cuts[] = {0, 1, 13, 24, 25, T};
   static const int64_t stored[] = {0, 1, 7, 1310, 1311};
@@ -125,8 +126,8 @@ static void pieces_know_where_documents_began(bool reset) {
   rn_batch_destroy(&batch);
 }
 
-/* Checks a stream of sequences, whose documents continue from one sequence to the next, read
- * from two different token offsets. Sequence 37 begins with a document. */
+/* Checks a stream of sequences whose documents continue from one sequence to the next. Each
+ * sequence is read in two segments. Sequence 37 begins with a document. */
 static void streams_go_on(bool reset) {
   enum { FIRST = 34, LAST = 40 };
   rn_batch batch;

@@ -108,8 +108,8 @@ static void a_tensor_longer_than_a_frame_comes_back(void) {
 }
 
 /* Saves a tensor of 10 elements in two files: elements [first0, first0 + count0) and [first1,
- * first1 + count1). The second file declares `size1` elements; `expect_more` adds a tensor to
- * the manifest that no file contains. */
+ * first1 + count1). The second file declares that the tensor has `size1` elements; `expect_more`
+ * adds a tensor to the manifest that no file contains. */
 static rn_status save_two(int64_t first0, int64_t count0, int64_t first1, int64_t count1,
                           int64_t size1, bool expect_more) {
   static const float values[10] = {0};
@@ -148,8 +148,8 @@ static void slices_that_do_not_cover_are_refused(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "\"other\"", save_two(0, 4, 4, 6, 10, true));
 }
 
-/* A writer must not append to a file that does not end at the offset at which the writer is to
- * begin. */
+/* A writer must not append to a file whose size differs from the offset at which the writer begins.
+ */
 static void a_writer_begins_where_the_last_one_ended(void) {
   static const float values[10] = {0};
   const rn_ckpt_slice slice = {RETNET__TENSOR_KIND__KIND_WEIGHT, "w", 1, {10}, 0, 10, values};

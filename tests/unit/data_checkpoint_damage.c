@@ -14,7 +14,8 @@ enum { PARTS = 2, MAX_BYTES = 1 << 20 };
 
 static rn_err *err = &(rn_err){0};
 
-/* Saves two tensors, one of them in both files. They are small enough to flip every bit. */
+/* Saves two tensors, one of them in both files. The tensors are so small that the test can flip
+ * every bit of the files. */
 static rn_status save(const char *run_dir, int64_t step) {
   float values[60];
   for (int i = 0; i < 60; i++) values[i] = fake_value(1, 0, 0, i);

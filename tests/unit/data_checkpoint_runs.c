@@ -35,8 +35,8 @@ static void count_notes(void *context, const char *line) {
   *notes += why && strstr(line, "step-") != NULL;
 }
 
-/* Returns the step that rn_ckpt_find finds, -1 for none. *notes is the number of checkpoints
- * that it reported as invalid. */
+/* Returns the step that rn_ckpt_find finds, or -1 if there is none. Sets *notes to the number of
+ * checkpoints that rn_ckpt_find reports as invalid. */
 static int64_t found(const char *path, bool mark_bad, int *notes) {
   rn_ckpt *ckpt = NULL;
   rn_ckpt_notes tell = {.report = count_notes, .context = notes};

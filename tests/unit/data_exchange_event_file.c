@@ -96,8 +96,8 @@ static void a_file_begins_like_those_of_tensorflow(void) {
   free(bytes);
 }
 
-/* Names must increase for files of the same second, and if an existing file has a time in the
- * future. */
+/* Names must increase even if files are created in the same second or an existing file has a time
+ * in the future. */
 static void names_are_in_order(void) {
   const char *folder = temp_path("names");
   rn_event_file events;

@@ -83,7 +83,7 @@ static void a_file_may_hold_more_than_it_says(void) {
   void *bytes = NULL;
   size_t count = 0;
   if (CHECK_OK(&err, rn_stream_load(&err, "/proc/self/status", most, &bytes, &count))) {
-    CHECK(count > 100 && strstr(bytes, "Pid:") != NULL); /* although the size of such a file is 0 */
+    CHECK(count > 100 && strstr(bytes, "Pid:") != NULL); /* although stat() says 0 bytes */
   }
   free(bytes);
 }

@@ -12,7 +12,8 @@ enum { PLAIN = 300000, STORED = 1 << 19 };
 static rn_err err;
 static unsigned char plain[PLAIN], stored[STORED];
 
-/* Number of unpacked bytes so far. `equal`: they are a prefix of `plain` followed by `plain`. */
+/* `count` is the number of unpacked bytes so far; `equal` is true if they equal the first `count`
+ * bytes of `plain` written repeatedly. */
 typedef struct output {
   size_t count;
   bool equal;

@@ -167,7 +167,7 @@ static void stopped_wait_leaves_the_owner(void) {
   FILE *file = fopen(lock_file().text, "r");
   CHECK(file != NULL && fgets(text, sizeof text, file) != NULL && strcmp(text, "host far\n") == 0);
   if (file != NULL) fclose(file);
-  /* The wait is also stopped if `stop` is true at its beginning. */
+  /* The wait is also stopped if `stop` is already true when the call begins. */
   CHECK_OK(&why, rn_run_lock_take(&why, folder, patient, &lock));
   CHECK(lock == NULL);
 }
@@ -207,8 +207,8 @@ static void remains_are_succeeded(void) {
   rn_run_lock_release(&lock);
 }
 
-/* One of many processes that want the lock of a dead owner. Returns 0 if it gets the lock, 1 if
- * the lock is refused. */
+/* Runs in each of several processes that try to take the lock of a dead owner. Returns 0 if the
+ * process gets the lock, 1 if the lock is refused. */
 static int contend(int start, int end) {
   char byte;
   rn_run_lock *lock = NULL;

@@ -64,7 +64,8 @@ static void blocks_know_their_first_document(void) {
   rn_shard_close(&shard);
 }
 
-/* Checks the largest token of a vocabulary, also at the sizes at which a token needs more bytes. */
+/* Checks that the largest token of a vocabulary is read back, also for the vocabulary sizes from
+ * which on a token needs one more byte. */
 static void the_largest_token_comes_back(void) {
   static const int vocabulary[] = {256, 257, 65536, 65537, 1 << 20};
   int32_t *ids = calloc(RN_SHARD_BLOCK_TOKENS, sizeof *ids);
@@ -155,8 +156,8 @@ static bool holds_all_but(const char *path, int64_t left_out) {
   return same;
 }
 
-/* A damaged byte must cost at most its own block, at whatever offset; damage of header or footer
- * must cost no tokens. */
+/* If one byte is damaged, recovery must lose at most the block that contains the byte, and no
+ * tokens if the byte is in the header or footer. */
 static void damage_costs_one_block(void) {
   unsigned char *bytes = NULL;
   size_t count = 0;

@@ -52,7 +52,8 @@ static void splits_get_their_names(bool exists) {
   CHECK(rn_file_exists(file_in(out.text, "train").text));
 }
 
-/* Syncing the parent folder fails, although the splits have already been renamed. */
+/* If syncing the parent folder fails after the splits were renamed, the splits must be removed
+ * again. */
 static void nothing_stays_if_it_is_not_durable(bool exists) {
   const rn_path out = rn_path_join(temp_path("out"), exists ? "kept" : "undone");
   rn_build_target target = {.excluded_count = 0};

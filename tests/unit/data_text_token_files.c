@@ -32,7 +32,8 @@ static void write_hex(const char *path, const char *hex) {
   CHECK_OK(&err, rn_file_replace(&err, path, bytes, count));
 }
 
-/* Writes the files of a test case and their paths to `path`; returns the number of files. */
+/* Writes the files of a test case, stores their paths in `path`, and returns the number of files.
+ */
 static int write_files(const json_t *one, const char *folder, rn_path *path) {
   const char *name;
   json_t *hex;

@@ -53,7 +53,7 @@ static void write_text(const char *path, const char *text) {
   CHECK_OK(&err, rn_file_replace(&err, path, text, strlen(text)));
 }
 
-/* Encodes with both; returns true if the ids are equal. */
+/* Encodes a text with both encoders; returns true if the ids are equal. */
 static bool same_ids(rn_encoder *const encoder[2], const char *text, size_t count) {
   rn_tokens tokens[2] = {{0}};
   for (int i = 0; i < 2; i++) {
