@@ -44,8 +44,8 @@ static rn_tile_product product_of(const phase_work *p, int index, rn_matrix x, r
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
 }
 
-/* True if the phase projects q, k and v and the sums are short enough to be computed in double. The
- * weights are then read unpacked. */
+/* True if the phase computes the projections of q, k and v, and the sums in these projections are
+ * short enough to be computed in double. The weights are then read unpacked. */
 static bool sums_in_fp64(const rn_block_attention *b, rn_attention_phase phase) {
   return phase == RN_ATTENTION_IN && !b->bf16 && b->dim <= RN_FP64_SUM_MAX;
 }
@@ -58,7 +58,7 @@ static void pack_weights(phase_work *p, const rn_layer_params *at, const rn_pass
   rn_pack_weights(rn_rows_of_unit(pass->unit), p->weights.of, p->weights.count, p->t->packed);
 }
 
-/* Packs the weights of a phase, and computes its steps. */
+/* Packs the weights of a phase and runs the steps of the phase. */
 static void run_steps(phase_work *p, const rn_layer_params *at, const rn_pass *pass,
                       rn_attention_phase phase, const rn_tile_step *steps, int count) {
   pack_weights(p, at, pass, phase);

@@ -63,7 +63,7 @@ static void find(void *library, const char *name, void *where) {
   memcpy(where, &found, sizeof found);
 }
 
-/* Runs in the child process: writes to the pipe the name of the core type that OpenBLAS selects. */
+/* Runs in the child process: writes the name of the core type that OpenBLAS selects to `pipe`. */
 static _Noreturn void report_core(int pipe) {
   char *(*core_name)(void) = NULL;
   setenv(threads_key, "1", 1);

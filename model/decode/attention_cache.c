@@ -7,8 +7,8 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
 
-/* No machine has memory for more tokens. With this limit, the number of blocks fits into an int;
- * the bytes of a whole cache may still exceed size_t. */
+/* The maximum capacity of a cache; no machine has memory for more tokens. With this limit, the
+ * number of blocks fits into an int; the bytes of a whole cache may still exceed size_t. */
 static const int64_t MAX_TOKENS = INT64_C(1) << 32;
 
 rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int64_t max_tokens) {

@@ -8,7 +8,8 @@
 
 #include "model/decode/decoder.h"
 
-/* No sequence is longer. Sums of positions below this limit do not overflow. */
+/* The maximum position in a saved state. No sequence is longer, and sums of positions up to this
+ * limit do not overflow. */
 static const int64_t MAX_POSITION = INT64_C(1) << 48;
 
 /* The progress of saving or loading. */

@@ -2,7 +2,7 @@
  * The embedding computes the input rows of the first layer from token ids: table lookup, scaling,
  * optional norm, dropout.
  *
- *   x = dropout(norm(s E[id])),  s = sqrt(D) with scale_embedding, else 1
+ *   x = dropout(norm(s * E[id])),  s = sqrt(D) with scale_embedding, else 1
  */
 #ifndef RN_MODEL_EMBED_EMBED_H
 #define RN_MODEL_EMBED_EMBED_H

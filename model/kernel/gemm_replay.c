@@ -21,7 +21,8 @@ static double flops_of(const rn_recorded_gemm *p) {
   return 2.0 * p->m * p->n * p->k;
 }
 
-/* Assigns each product to a group. A thread's current group ends when it has enough FLOPs. */
+/* Assigns each product to a group. A thread's current group ends when the group has enough FLOPs.
+ */
 static int64_t assign_groups(const rn_gemm_record *record, int64_t *open, double *filled,
                              int64_t *group) {
   int64_t groups = 0;

@@ -2,10 +2,11 @@
  * Replays the recorded products without the other work of a training step.
  *
  * The replay keeps the backend, the shapes, the number of threads, and the relative layout and size
- * of the operands in memory (up to 1 GiB, far larger than any cache). Threads take groups of
- * products in the recorded order and synchronize only at the end. A group consists of consecutive
- * calls of one thread, some tens of MFLOP in total, because these calls pass intermediate results
- * through the thread's cache.
+ * of the operands in memory. Its block of memory has about 1 GiB at most, which is far larger than
+ * any cache; operands that do not fit share memory with others. Threads take groups of products in
+ * the recorded order and synchronize only at the end. A group consists of consecutive calls of one
+ * thread, some tens of MFLOP in total, because these calls pass intermediate results through the
+ * thread's cache.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_REPLAY_H
 #define RN_MODEL_KERNEL_GEMM_REPLAY_H

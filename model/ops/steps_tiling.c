@@ -31,10 +31,11 @@ static double busy_share(int64_t blocks, int64_t cols, int64_t width) {
 }
 
 /*
- * Returns the number of columns of a product's tiles: the largest from MIN_COLS to MAX_COLS with
- * which THREADS threads are busy, but at least one grain. In this range, packed products are
- * equally fast. Wider tiles would take too long between two polls and would not fit in the
- * second-level cache.
+ * Returns the number of columns of a product's tiles, a multiple of `grain`: the largest number
+ * from MIN_COLS to MAX_COLS for which THREADS threads are busy for 90 % of the time or, if there is
+ * none, the number for which they are busy for the largest fraction of the time. Packed products
+ * are equally fast for all numbers in this range. Wider tiles would take too long between two polls
+ * and would not fit in the second-level cache.
  */
 static int tile_cols_of(int64_t blocks, int64_t cols, int grain) {
   enum { MIN_COLS = 128, MAX_COLS = 256, ROUND = 64 };

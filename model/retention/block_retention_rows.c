@@ -43,7 +43,7 @@ static rn_tile_product product_of(const phase *p, int index, rn_matrix x, rn_mat
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};
 }
 
-/* Packs the weights of a phase and computes the steps of the phase. */
+/* Packs the weights of a phase and runs the steps of the phase. */
 static void run_steps(const rn_retention_rows *r, rn_unit_phase unit_phase,
                       const rn_scan_port *port, const rn_tile_step *steps, int count) {
   const rn_rows rows = rn_rows_of_unit(r->pass->unit);

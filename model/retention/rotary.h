@@ -4,7 +4,7 @@
  *   torchscale  pairs (2j, 2j+1), theta_j = 10000^(-j / (K/2 - 1))
  *   rope_half   pairs (j, j + K/2), theta_j = 10000^(-2j / K)
  *
- * Angles are computed in double, because in float n theta has an error of 4e-3 at n = 131071.
+ * Angles are computed in double, because in float, n * theta has an error of 4e-3 at n = 131071.
  * Source: torchscale's RetNetRelPos; Su et al., RoFormer (arXiv 2104.09864).
  */
 #ifndef RN_MODEL_RETENTION_ROTARY_H

@@ -11,9 +11,10 @@
  * their defaults. In a transformer, sets the keys that only retention reads to their defaults in
  * the schema.
  *
- * Errors: RN_ERR_USAGE naming the key: a layer that is listed twice or does not exist, a list with
- *         arch transformer, or a key without effect that has a value other than its default: a key
- *         of retention in a transformer, or of attention in a model without attention layers.
+ * Errors: RN_ERR_USAGE naming the key, for a layer that is listed twice or does not exist, for a
+ *         list with arch transformer, and for a key that has no effect in this model but is not at
+ *         its default (a key of retention in a transformer, or a key of attention in a model
+ *         without attention layers).
  */
 rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spec *spec);
 
