@@ -112,8 +112,8 @@ rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
  * Removes old checkpoints. Keeps the newest `keep_last` (0: all), and those whose step is a
- * multiple of `keep_every` (0: no further ones). Also removes .bad and .tmp folders that are not
- * newer than the newest complete checkpoint. Only complete checkpoints count towards keep_last.
+ * multiple of `keep_every` (0: none for this reason). Also removes .bad and .tmp folders that are
+ * not newer than the newest complete checkpoint. Only complete checkpoints count towards keep_last.
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);
 

@@ -10,7 +10,7 @@
 /** Zero-initialise. Files are written to `staged`, a folder in `folder`. */
 typedef struct rn_staged_folder {
   rn_path folder, staged;
-  bool is_open, is_new; /* is_new: the folder was created */
+  bool is_open, is_new; /* is_new: `folder` did not exist before */
 } rn_staged_folder;
 
 /** Creates `folder` if it does not exist, and an empty staged folder in it. Removes a staged folder

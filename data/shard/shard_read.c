@@ -147,7 +147,7 @@ typedef struct block_decoder {
   int32_t *tokens; /* [block_tokens] */
 } block_decoder;
 
-/* What a block records of itself. */
+/* The counts that a block stores: its tokens, and the bytes of text that they encode. */
 typedef struct block_counts {
   uint64_t tokens, text_bytes;
 } block_counts;

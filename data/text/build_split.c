@@ -49,8 +49,8 @@ static rn_status replay_whole(rn_err *err, rn_build_split *s, int64_t document, 
   return RN_OK;
 }
 
-/* Writes a document when there are fewer than RN_FEW_DOCUMENTS: the last part of its tokens goes to
- * val. */
+/* Writes a document if there are fewer than RN_FEW_DOCUMENTS documents: the last part of its tokens
+ * goes to val. */
 static rn_status replay_parts(rn_err *err, rn_build_split *s, int64_t document, int64_t documents,
                               rn_tokens *tokens) {
   const int64_t val = (int64_t)((double)s->tokens[document] * s->val_fraction);

@@ -1,8 +1,8 @@
 /**
  * Assigns documents to train and val, and writes them.
  *
- * With RN_FEW_DOCUMENTS or more, a keyed hash of each document's index assigns the document to
- * train or val; with fewer, the last part of each document's tokens goes to val. Until
+ * With RN_FEW_DOCUMENTS documents or more, a keyed hash of each document's index assigns the
+ * document to train or val; with fewer, the last part of each document's tokens goes to val. Until
  * RN_FEW_DOCUMENTS documents have begun, it is unknown which rule applies, so a temporary file
  * keeps the tokens.
  */

@@ -12,8 +12,8 @@ extern const char rn_pattern_gpt2[], rn_pattern_cl100k[], rn_pattern_o200k[];
  * points, because the Unicode version of PCRE2 is older than that of the reference tokenizers.
  *
  * Ownership: the caller frees *out.
- * Errors:    RN_ERR_FORMAT for a class inside a class or &&, which PCRE2 would read as characters;
- *            RN_ERR_MEMORY.
+ * Errors:    RN_ERR_FORMAT for a class or the operator && inside a class, which PCRE2 would
+ *            read as literal characters; RN_ERR_MEMORY.
  */
 rn_status rn_pattern_translate(rn_err *err, const char *pattern, rn_text *out);
 

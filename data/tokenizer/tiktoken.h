@@ -40,7 +40,7 @@ typedef struct rn_hf_files {
 } rn_hf_files;
 
 /**
- * Writes a rank file as tokenizer.json. Ownership: rn_hf_files_free.
+ * Converts a rank file to tokenizer.json and tokenizer_config.json. Ownership: rn_hf_files_free.
  * Errors: RN_ERR_FORMAT for a pattern that cannot be translated; RN_ERR_MEMORY.
  */
 rn_status rn_tiktoken_to_hf(rn_err *err, const Retnet__Tokenizer *file, rn_hf_files *out);

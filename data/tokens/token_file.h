@@ -8,9 +8,9 @@
 typedef enum rn_token_format {
   RN_FORMAT_AUTO,     /* determined by name and content */
   RN_FORMAT_TEXT,     /* not tokens */
-  RN_FORMAT_NANOGPT,  /* llmc.h */
-  RN_FORMAT_LLMC,     /* llmc.h */
-  RN_FORMAT_MEGATRON, /* megatron.h */
+  RN_FORMAT_NANOGPT,  /* see llmc.h */
+  RN_FORMAT_LLMC,     /* see llmc.h */
+  RN_FORMAT_MEGATRON, /* see megatron.h */
   RN_FORMATS
 } rn_token_format;
 

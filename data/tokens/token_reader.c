@@ -39,7 +39,7 @@ static rn_status outside(rn_err *err, const rn_token_reader *r, int64_t offset, 
                  r->rules.vocabulary, advice);
 }
 
-/* Returns whether the vocabulary has a token with this id. The separator need not be a token. */
+/* True if a token has this id, or if the id is the separator, which need not be a token. */
 static bool is_known(const rn_token_rules *rules, int32_t id) {
   return rules->has == NULL || id == rules->separator || rules->has(rules->self, id);
 }

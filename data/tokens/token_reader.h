@@ -16,7 +16,7 @@ typedef struct rn_token_rules {
   const char *tokenizer;   /* name of the tokenizer, for messages */
   int32_t separator;       /* id between documents; -1: none */
   bool separator_is_first; /* a separator begins a document; else it ends one */
-  /* Returns false for an id below `vocabulary` that has no token; NULL: all ids have one. */
+  /* Returns false for an id below `vocabulary` that no token has. NULL: every id has a token. */
   bool (*has)(const void *self, int32_t id);
   const void *self; /* passed to `has` */
 } rn_token_rules;

@@ -136,8 +136,8 @@ static void models_come_back_from_any_number_of_files(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "index.json", write_files(temp_path("two"), 0));
 }
 
-/* Exports over an older export; each write and rename fails in turn. The older export must remain
- * complete. */
+/* Exports over an older export, and makes each write and rename fail in turn. The older export must
+ * remain complete. */
 static void an_export_that_fails_leaves_the_older_one(void) {
   static const char *const sites[] = {"file.write", "file.rename"};
   int failed = 0;

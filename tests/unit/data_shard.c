@@ -14,7 +14,7 @@
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
-enum { TOKENS = 2 * RN_SHARD_BLOCK_TOKENS + 77, TEXT_BYTES = 3 /* of a token */ };
+enum { TOKENS = 2 * RN_SHARD_BLOCK_TOKENS + 77, TEXT_BYTES = 3 /* of each token */ };
 
 static rn_err err;
 

@@ -140,7 +140,7 @@ int main(void) {
   CHECK_OK(&err, rn_file_load(&err, path, MAX_BYTES - 1, &bytes, &count));
   damage_is_noticed(bytes, count);
   hostile_messages_are_harmless(bytes, count);
-  refuse_counts(TOKENS, 2, false, false); /* no token is unread */
+  refuse_counts(TOKENS, 2, false, false); /* all tokens are read */
   refuse_counts(UINT64_MAX, 2, false, false);
   refuse_counts(3, 2, true, false);          /* unread tokens besides the drawn one */
   refuse_counts(TOKENS - 1, 0, true, false); /* a drawn token, but no draws */

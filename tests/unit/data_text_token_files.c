@@ -133,7 +133,7 @@ static void all_cases(void) {
 }
 
 /* A .bin file without a header may contain tokens or text. With the byte tokenizer it is read as
- * text, and the report counts it. */
+ * text, and the report counts the file. */
 static void headerless_is_text_for_bytes(void) {
   const rn_path folder = fresh_folder(), path = rn_path_join(folder.text, "any.bin");
   const rn_build_options how = {.separator = -1};
