@@ -3,7 +3,7 @@
 
 #include "model/kernel/gemm_backends.h"
 
-/* Computes an NN product. Falls back to CBLAS if dnnl_sgemm fails, as it does if it cannot
+/* Computes an NN product. Falls back to CBLAS if dnnl_sgemm fails, for example because it cannot
  * allocate packing buffers. */
 static void gemm_nn(int m, int n, int k, float alpha, const float *a, int64_t lda, const float *b,
                     int64_t ldb, float beta, float *c, int64_t ldc) {

@@ -64,7 +64,7 @@ void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_weight_qu
 void rn_grad_accumulator_defer(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
                                rn_rows rows, const rn_weight_product *products, int count);
 
-/** Adds the gradient of a vector: gradient[offset ...] += values [n], which are summed over one
+/** Adds the gradient of a vector: gradient[offset ...] += values [n]. `values` are sums over one
  * reduction block or over all rows. */
 void rn_grad_accumulator_vector(rn_grad_accumulator *accumulator, int64_t offset, int64_t n,
                                 const rn_real *values);

@@ -60,8 +60,8 @@ rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 /** Returns the number of tiles of a block in a step; 0 if the block has no rows. */
 int64_t rn_steps_tiling_count(const rn_steps_tiling *tiling, int step, int64_t block);
 
-/** Returns the number of blocks by which each step lags behind the previous step. It is so large
- * that `threads` threads run three rounds of tasks between a task and the tasks on which it
+/** Returns the number of blocks by which each step lags behind the previous step. The lag is large
+ * enough that `threads` threads run three rounds of tasks between a task and the tasks on which it
  * depends. */
 int64_t rn_steps_tiling_lag(const rn_steps_tiling *tiling, int threads);
 

@@ -49,8 +49,9 @@ static inline int64_t rn_tiling_pieces(int64_t rows) {
   return rows <= RN_TILING_SUM_ROWS ? 1 : (rows + RN_TILING_SUM_ROWS - 1) / RN_TILING_SUM_ROWS;
 }
 
-/** Number of columns of a tile of activation rows. It is so large that the time to pack the rows
- * again for each tile is negligible; a larger number would only enlarge the packing buffers. */
+/** Number of columns of a tile of activation rows. The number is large enough that the time to pack
+ * the rows again for each tile is negligible; a larger number would only enlarge the packing
+ * buffers. */
 enum { RN_TILING_COLS = 1024 };
 
 #endif

@@ -188,8 +188,8 @@ static int64_t count_waiting_tiles(const rn_weight_queue *q) {
   return tiles;
 }
 
-/* Removes complete products, starting with the oldest, up to the first incomplete one. Calls their
- * events. */
+/* Removes complete products, from the oldest up to the first incomplete product, and calls the
+ * events of the removed products. */
 static void remove_complete(rn_weight_queue *q) {
   rn_weight_queue_event event[RN_WEIGHT_QUEUE_PRODUCTS];
   int complete = 0;

@@ -2,8 +2,8 @@
  * A pass is one forward or backward computation of a unit. This struct is the context that a stage
  * gives to its layers and blocks.
  *
- * Layers and blocks do not change it. A caller of model/stage/stage.h sets unit, port, rows, form,
- * train and weights; the CPU backend sets the other fields.
+ * Layers and blocks do not change it. A caller of the functions in model/stage/stage.h sets unit,
+ * port, rows, form, train and weights; the CPU backend sets the other fields.
  */
 #ifndef RN_MODEL_PASS_PASS_H
 #define RN_MODEL_PASS_PASS_H

@@ -4,9 +4,9 @@
  *   k = rot(x Wk^T / sqrt(K)), v = x Wv^T, q = rot(x Wq^T), g = x Wg^T
  *   y = (silu(g) * headnorm(alpha * retention(q, k, v))) Wo^T
  *
- * Forward first computes the input of the scan. While the scan is in flight, it does work that does
- * not need the result; then it does the rest. Source: Sun et al., Retentive Network (2307.08621),
- * eq. 8 and 9.
+ * Forward first computes the input of the scan. While the scan is in flight, it does the work that
+ * does not need the result of the scan; afterwards, it does the remaining work. Source: Sun et al.,
+ * Retentive Network (2307.08621), eq. 8 and 9.
  */
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_H

@@ -3,9 +3,9 @@
  * the state before the segment has arrived.
  *
  * This matters in reproducible mode, where the next ranks wait for the state after the segment.
- * Other work polls the port below. A poll receives the state if it has arrived, and in reproducible
- * mode also completes the scan. rn_eager_completion_finish does whatever is left. Results do not
- * depend on when the scan is completed.
+ * Other computations poll the field `port` meanwhile. A poll receives the state if it has arrived,
+ * and in reproducible mode also completes the scan. rn_eager_completion_finish does whatever is
+ * left. Results do not depend on when the scan is completed.
  */
 #ifndef RN_MODEL_RETENTION_EAGER_COMPLETION_H
 #define RN_MODEL_RETENTION_EAGER_COMPLETION_H

@@ -158,7 +158,7 @@ void rn_spec_rope_angles(double base, int key_width, double *theta /* [K/2] */);
  */
 double rn_spec_flops_per_token(const rn_spec *spec);
 
-/** Returns the FLOPs of one layer for one token, as the mean over all layers. */
+/** Returns the FLOPs of a layer for one token, averaged over all layers. */
 double rn_spec_layer_flops(const rn_spec *spec);
 /** Returns the FLOPs of layer `layer` for one token. */
 double rn_spec_flops_of_layer(const rn_spec *spec, int layer);

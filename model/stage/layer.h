@@ -96,7 +96,7 @@ rn_status rn_layer_forward(rn_err *err, const rn_layer *layer, const rn_pass *pa
 
 /**
  * Computes dx from dy [R, D], in place. With pass->weights, also accumulates the weight gradients;
- * without, the caller calls rn_layer_defer_weights later.
+ * without it, the caller must call rn_layer_defer_weights later.
  *
  * On return, pass->queue may still hold weight gradients of the layer whose operands are in the
  * workspace of the activations. The next call of rn_layer_backward_input computes them. Before any
