@@ -41,6 +41,9 @@ static void show_progress(const rn_build_report *so_far) {
 }
 
 static void print_passed_by(const rn_source_counts *counts) {
+  if (counts->decompressed > 0) {
+    printf("; %lld compressed files (.zst, .gz)", (long long)counts->decompressed);
+  }
   if (counts->empty_files > 0) {
     printf("; %lld empty files skipped", (long long)counts->empty_files);
   }

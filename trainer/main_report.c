@@ -71,7 +71,9 @@ static rn_status write_report(rn_err *err, const options *o) {
     status = rn_run_record_read(err, words->word[i], &runs[i]);
   }
   if (status == RN_OK) status = make_page(err, runs, words->count, &text, &bytes);
-  if (status == RN_OK && o->out != NULL) status = rn_file_replace(err, o->out, text, bytes);
+  if (status == RN_OK && o->out != NULL) {
+    status = rn_file_replace(err, rn_file_resolve_link(o->out).text, text, bytes);
+  }
   if (status == RN_OK && o->out == NULL) fwrite(text, 1, bytes, stdout);
   for (int i = 0; i < words->count; i++) rn_run_record_free(&runs[i]);
   free(runs);

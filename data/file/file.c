@@ -255,6 +255,15 @@ done:
   return status;
 }
 
+rn_path rn_file_resolve_link(const char *path) {
+  rn_path resolved;
+  struct stat info;
+  char *real = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL) : NULL;
+  snprintf(resolved.text, sizeof resolved.text, "%s", real != NULL ? real : path);
+  free(real);
+  return resolved;
+}
+
 static rn_status check_folder(rn_err *err, const char *folder) {
   struct stat info;
   int error = stat(folder, &info) == 0 ? 0 : errno;

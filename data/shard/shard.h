@@ -22,6 +22,8 @@
 #include "proto/schema/shard.pb-c.h"
 
 enum { RN_SHARD_BLOCK_TOKENS = 65536, RN_SHARD_MAX_BLOCK_BYTES = 1 << 26 };
+/** Limit of a shard's vocabulary, including the document token. */
+enum { RN_SHARD_MAX_VOCABULARY = 1 << 24 };
 
 /** The properties that all shards of a data folder share. */
 typedef struct rn_shard_kind {
@@ -32,7 +34,8 @@ typedef struct rn_shard_kind {
 
 typedef struct rn_shard_writer rn_shard_writer;
 
-/** Begins a shard at `path`.tmp. Ownership: the strings of kind must outlive the writer. */
+/** Begins a shard at `path`.tmp. Ownership: the strings of kind must outlive the writer. Errors:
+ * RN_ERR_USAGE if the vocabulary is above RN_SHARD_MAX_VOCABULARY; those of rn_file_create. */
 rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind kind,
                                  rn_shard_writer **out);
 /** Appends tokens that encode `text_bytes` bytes of text. */

@@ -78,7 +78,8 @@ static rn_status check_extents(rn_err *err, const char *path, const Retnet__Shar
                    path);
   }
   if (h->block_tokens == 0 || h->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8 ||
-      h->vocabulary == 0 || h->vocabulary > 1u << 24 || h->document_token >= h->vocabulary) {
+      h->vocabulary == 0 || h->vocabulary > RN_SHARD_MAX_VOCABULARY ||
+      h->document_token >= h->vocabulary) {
     return damaged(err, path, "its header is invalid");
   }
   for (size_t i = 0; i < footer->n_block; i++) {

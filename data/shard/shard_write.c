@@ -45,6 +45,12 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
                                  rn_shard_writer **out) {
   rn_shard_writer *w;
   *out = NULL;
+  if (kind.vocabulary > RN_SHARD_MAX_VOCABULARY) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "a vocabulary of %d tokens, including the document token, is above the limit of "
+                   "%d",
+                   kind.vocabulary, RN_SHARD_MAX_VOCABULARY);
+  }
   RN_TRY(err, rn_alloc(err, "shard writer", 1, sizeof *w, &w));
   w->kind = kind;
   w->width = kind.vocabulary <= 256 ? 1 : kind.vocabulary <= 65536 ? 2 : 4;

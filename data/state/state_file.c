@@ -30,9 +30,10 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *out) {
   rn_path temporary;
   *out = (rn_state_writer){.bytes = 0};
-  snprintf(out->path.text, sizeof out->path.text, "%s", path);
-  snprintf(temporary.text, sizeof temporary.text, "%s.%ld.tmp", path, (long)getpid());
-  RN_TRY(err, rn_file_check_target(err, path));
+  out->path = rn_file_resolve_link(path);
+  snprintf(temporary.text, sizeof temporary.text, "%.*s.%ld.tmp", RN_PATH_BYTES - 32,
+           out->path.text, (long)getpid());
+  RN_TRY(err, rn_file_check_target(err, out->path.text));
   return rn_file_create(err, temporary.text, &out->file);
 }
 

@@ -102,6 +102,7 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   if (tokens == NULL || tokens->format == RN_FORMAT_AUTO) RN_TRY(err, refuse_parquet(err, path));
   if (tokens != NULL) tokens->last_shard = (rn_path){""};
   RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
+  w->counts->decompressed += format.packing != RN_PACKING_NONE;
   if (found->documents > 0 && !format.lines) count_compressed(w, path);
   if (found->documents > 0 && is_raw_bin(tokens, path) && w->counts->headerless++ == 0) {
     snprintf(w->counts->first_headerless, sizeof w->counts->first_headerless, "%s", path);

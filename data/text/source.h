@@ -25,8 +25,9 @@ typedef struct rn_source_counts {
   int64_t blank_lines;        /* blank lines in .jsonl files */
   int64_t left_out;           /* same as rn_listing.left_out */
   int64_t not_included;       /* files in folders whose names do not match `include` */
+  int64_t decompressed;       /* .zst and .gz files */
   int64_t compressed; /* files whose names end in an unsupported compressed format (.xz, ...); they
-                         are read as plain bytes */
+                       are read as plain bytes */
   char first_compressed[RN_PATH_BYTES];
   int64_t headerless; /* .bin files read as text that might hold tokens in nanoGPT's format */
   char first_headerless[RN_PATH_BYTES];

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "proto/base/random.h"
 #include "tests/support/check.h"
@@ -147,6 +148,18 @@ static void only_regular_files_are_replaced(void) {
               rn_file_replace(err, temp_path("folder"), "one", 3));
 }
 
+/* A link leads to the file that is written, and a file or a missing path to itself. */
+static void links_are_resolved(void) {
+  const char *file = temp_path("linked"), *link = temp_path("link");
+  CHECK_OK(err, rn_file_replace(err, file, "one", 3));
+  CHECK(symlink(file, link) == 0);
+  char *real = realpath(file, NULL);
+  CHECK(real != NULL && strcmp(rn_file_resolve_link(link).text, real) == 0);
+  CHECK(strcmp(rn_file_resolve_link(file).text, file) == 0);
+  CHECK(strcmp(rn_file_resolve_link("/nowhere/x").text, "/nowhere/x") == 0);
+  free(real);
+}
+
 static void a_full_disk_is_named(void) {
   rn_file file = {.path = strdup("/dev/full")};
   FILE *full = fopen("/dev/full", "w");
@@ -165,6 +178,7 @@ int main(void) {
   foreign_frames_are_refused();
   a_replaced_file_is_whole_and_leaves_nothing_behind();
   only_regular_files_are_replaced();
+  links_are_resolved();
   a_full_disk_is_named();
   return check_result();
 }

@@ -214,6 +214,15 @@ static void the_order_of_an_epoch_is_a_permutation(void) {
   }
 }
 
+/* A writer refuses a vocabulary that readers refuse. */
+static void too_large_vocabulary_is_refused(void) {
+  const rn_shard_kind kind = {"tokenizer", 1, RN_SHARD_MAX_VOCABULARY + 1, 0};
+  rn_shard_writer *writer = NULL;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "16777217|16777216",
+              rn_shard_writer_create(&err, temp_path("large.rtd"), kind, &writer));
+  CHECK(writer == NULL);
+}
+
 int main(void) {
   CHECK(chdir(temp_folder()) == 0);
   CHECK_OK(&err, rn_file_make_folder(&err, "shard-test/train"));
@@ -227,5 +236,6 @@ int main(void) {
   a_token_that_no_tokenizer_gives_is_refused();
   equal_input_gives_equal_bytes();
   the_order_of_an_epoch_is_a_permutation();
+  too_large_vocabulary_is_refused();
   return check_result();
 }
