@@ -7,6 +7,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
+rn_options "$0" "--tidy" "$@"
 cd "$RN_ROOT"
 
 # Options of cppcheck, with reasons:

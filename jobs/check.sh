@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs missing packages, builds, and runs all tests. --all also tests with a second compiler and
 # with sanitizers.
+# usage: jobs/check.sh [--all]
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
+rn_options "$0" --all "$@"
 
 all=
 case "${1:-}" in

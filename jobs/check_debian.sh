@@ -13,6 +13,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
+rn_options "$0" "--package --make-root --in-root" "$@"
 step=all root='' package=''
 case "${1:-}" in
   --package)

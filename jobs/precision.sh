@@ -13,6 +13,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
+rn_options "$0" "--" "$@"
 
 bin=${RN_BIN:-$RN_ROOT/build/bin}
 seeds=${SEEDS:-4}

@@ -10,6 +10,7 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
 . "$(dirname "$0")/env"
+rn_options "$0" "" "$@"
 
 if [ -e "$RN_ROOT/CMakeLists.txt" ]; then
   rn_install build
