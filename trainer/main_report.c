@@ -72,7 +72,7 @@ static rn_status write_report(rn_err *err, const options *o) {
   }
   if (status == RN_OK) status = make_page(err, runs, words->count, &text, &bytes);
   if (status == RN_OK && o->out != NULL) {
-    status = rn_file_replace(err, rn_file_resolve_link(o->out).text, text, bytes);
+    status = rn_file_replace(err, rn_file_resolve_symlink(o->out).text, text, bytes);
   }
   if (status == RN_OK && o->out == NULL) fwrite(text, 1, bytes, stdout);
   for (int i = 0; i < words->count; i++) rn_run_record_free(&runs[i]);

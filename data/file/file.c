@@ -255,7 +255,7 @@ done:
   return status;
 }
 
-rn_path rn_file_resolve_link(const char *path) {
+rn_path rn_file_resolve_symlink(const char *path) {
   rn_path resolved;
   struct stat info;
   char *real = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL) : NULL;

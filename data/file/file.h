@@ -78,7 +78,7 @@ rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **o
 
 /** Returns the path of the file that a symbolic link leads to; `path` itself if it is no link or
  * leads nowhere. A file that a user names is written there, so that the link remains. */
-rn_path rn_file_resolve_link(const char *path);
+rn_path rn_file_resolve_symlink(const char *path);
 
 /** Checks that a new file may be created at `path` or may replace an existing file there. Errors:
  * RN_ERR_IO if `path` is a device, pipe, socket or folder, which must not be replaced, or if the

@@ -30,7 +30,7 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *out) {
   rn_path temporary;
   *out = (rn_state_writer){.bytes = 0};
-  out->path = rn_file_resolve_link(path);
+  out->path = rn_file_resolve_symlink(path);
   snprintf(temporary.text, sizeof temporary.text, "%.*s.%ld.tmp", RN_PATH_BYTES - 32,
            out->path.text, (long)getpid());
   RN_TRY(err, rn_file_check_target(err, out->path.text));

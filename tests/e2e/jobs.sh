@@ -34,12 +34,12 @@ touch run.yaml
 
 # The scripts for a source tree print their help, and refuse an unknown option before they do anything.
 for name in quickstart precision check_debian analyze check; do
-  bash "$jobs/$name.sh" --help >help.log && grep -q "usage: jobs/$name.sh" help.log ||
-    fail "$name.sh --help: no usage"
+  bash "$jobs/$name.sh" --help >help.log || fail "$name.sh --help: exit $?"
+  grep -q "usage: jobs/$name.sh" help.log || fail "$name.sh --help: no usage"
   got=0
   bash "$jobs/$name.sh" --nonsense >help.log 2>&1 || got=$?
-  [ "$got" = 2 ] && grep -q 'unknown option --nonsense' help.log ||
-    fail "$name.sh --nonsense: exit $got: $(tail -n 1 help.log)"
+  [ "$got" = 2 ] || fail "$name.sh --nonsense: exit $got"
+  grep -q 'unknown option --nonsense' help.log || fail "$name.sh --nonsense: $(tail -n 1 help.log)"
 done
 
 # script NAME WANT COMMAND...: runs the command without output and calls of earlier ones; it must end

@@ -154,9 +154,9 @@ static void links_are_resolved(void) {
   CHECK_OK(err, rn_file_replace(err, file, "one", 3));
   CHECK(symlink(file, link) == 0);
   char *real = realpath(file, NULL);
-  CHECK(real != NULL && strcmp(rn_file_resolve_link(link).text, real) == 0);
-  CHECK(strcmp(rn_file_resolve_link(file).text, file) == 0);
-  CHECK(strcmp(rn_file_resolve_link("/nowhere/x").text, "/nowhere/x") == 0);
+  CHECK(real != NULL && strcmp(rn_file_resolve_symlink(link).text, real) == 0);
+  CHECK(strcmp(rn_file_resolve_symlink(file).text, file) == 0);
+  CHECK(strcmp(rn_file_resolve_symlink("/nowhere/x").text, "/nowhere/x") == 0);
   free(real);
 }
 
