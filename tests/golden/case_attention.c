@@ -76,7 +76,8 @@ static rn_status check_states(rn_err *err, const attention_case *x, golden_model
   return RN_OK;
 }
 
-/* Treats the tokens as one document and ignores in.since. */
+/* Checks logits and states of the first tokens, which form one document whatever in.since contains.
+ */
 static rn_status check_prefix(rn_err *err, const attention_case *x, golden_model *m) {
   golden_shape logits;
   RN_TRY(err, golden_shape_of(err, x->c, "decode.logits.f64", 3, &logits));

@@ -203,7 +203,7 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
 }
 
 /* Checks the rows for one chunk size; with `boundaries` also the states and adjoints at chunk
- * boundaries, which the file contains only for its own chunk size. */
+ * boundaries, which the file contains only for one chunk size. */
 static rn_status check_chunks(rn_err *err, core *x, const rn_retention *r, bool boundaries) {
   chunk_states s;
   one_document(x, 1);
@@ -223,8 +223,8 @@ static rn_status check_chunks(rn_err *err, core *x, const rn_retention *r, bool 
   return RN_OK;
 }
 
-/* Sets doc_position from packed.cu_seqlens, which contains the document boundaries 0 = c0 < c1 <
- * ... = T. They are the same for all sequences. */
+/* Sets doc_position from packed.cu_seqlens. This array contains the boundaries of the documents, 0
+ * = c0 < c1 < ... = T, which are the same for all sequences. */
 static rn_status packed_documents(rn_err *err, core *x) {
   golden_shape shape;
   int32_t *cu;

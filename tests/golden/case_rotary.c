@@ -8,7 +8,7 @@ typedef struct rotary_case {
   int B, P, K;
   const double *position; /* [P] */
   const rn_real *x;       /* [B, P, K] */
-  rn_real *rows;          /* [P, B, K]: B heads of one token, for each position */
+  rn_real *rows;          /* [P, B, K]: for each position, B heads of one token */
 } rotary_case;
 
 static rn_status check_convention(rn_err *err, golden_case *c, const rotary_case *r, rn_rotary kind,

@@ -80,8 +80,8 @@ static rn_status decode_steps(rn_err *err, const decode_case *x, golden_model *m
   return RN_OK;
 }
 
-/* Copies the keys and values [B, G, held, K] of a layer from the saved states. `at` is the offset
- * of the layer in each state; the function moves it to the next layer. */
+/* Copies the keys and values [B, G, held, K] of a layer from the saved states. On entry *at is the
+ * offset of the layer in each state, on return that of the next layer. */
 static void take_layer(const decode_case *x, char *const *saved, size_t *at, size_t held,
                        rn_real *keys, rn_real *values) {
   const size_t head = held * (size_t)rn_spec_attention_width(x->spec);
@@ -124,7 +124,7 @@ static rn_status check_keys(rn_err *err, const decode_case *x, rn_decoder *decod
   return RN_OK;
 }
 
-/* As decode_steps, with a decoder; sequence b is in slot b. */
+/* As decode_steps, but computed with a decoder; sequence b is in slot b. */
 static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
   const int N = x->spec->vocab;
   rn_real *step, *all;
@@ -184,7 +184,7 @@ static int prompt_of(const decode_case *x, const int32_t *rows, int length) {
   return common > 1 ? common : 1;
 }
 
-/* Computes the logits [B, N] that follow token t of the rows. */
+/* Computes the logits [B, N] of the token after token t of `rows` [B, length]. */
 typedef rn_status step_of_rows(rn_err *err, const decode_case *x, void *self, const int32_t *rows,
                                int length, int t, rn_real *logits);
 

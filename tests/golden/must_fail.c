@@ -38,7 +38,7 @@ static void read_bytes(const char *path, vectors *v) {
   fclose(in);
 }
 
-/* Runs the program on a file with these bytes. Returns its exit code, or -1 if a signal killed it.
+/* Runs the program on a file with these bytes. Returns the exit code; -1 if a signal killed it.
  */
 static int code_of(const vectors *v, const unsigned char *bytes, size_t size) {
   const char *path = temp_path("changed.safetensors");
@@ -177,8 +177,8 @@ static void a_file_cut_short_is_an_error(const vectors *v) {
 
 /* ---- bounds ---- */
 
-/* Writes tolerances.json beside the changed vectors: `table`, or the text `not_json` if it is
- * not NULL. */
+/* Writes tolerances.json beside the changed vectors: the text `not_json` if it is not NULL, else
+ * `table`. */
 static void write_table(const json_t *table, const char *not_json) {
   const char *path = temp_path("tolerances.json");
   FILE *out = fopen(path, "wb");

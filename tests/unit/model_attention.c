@@ -106,7 +106,7 @@ static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   return rn_bf16s(*memory);
 }
 
-/* Runs forward and backward of `tokens` queries that follow `before` tokens whose keys are given.
+/* Runs forward and backward of `tokens` queries that follow `before` tokens with given keys.
  */
 static void blockwise(arrays *x, int before, int tokens) {
   const sizes *s = &x->of;

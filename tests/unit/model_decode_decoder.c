@@ -104,7 +104,8 @@ static void states_may_come_from_chunks(void) {
   test_model_close(&m);
 }
 
-/* Decodes lengths[b] tokens of each sequence b. A step processes all sequences that have not ended.
+/* Decodes lengths[b] tokens of each sequence b. Each step processes all sequences that have tokens
+ * left.
  */
 static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
   rn_threads_start(threads);

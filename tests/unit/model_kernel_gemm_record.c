@@ -1,6 +1,6 @@
-/* Checks that a record contains all products computed while it is on, and does not change them.
- * Its replay must compute the same products in separate memory, with the same relative operand
- * addresses. */
+/* Checks that a record contains all products computed during the recording, and that recording does
+ * not change them. Its replay must compute the same products in separate memory, with the same
+ * relative operand addresses. */
 #include "model/kernel/gemm_record.h"
 
 #include <stdlib.h>

@@ -74,7 +74,8 @@ static void parallel_steps_are_the_same(const rn_spec *spec) {
   test_model_close(&poisoned);
 }
 
-/* Checks forward only, in activations that alias the memory of those used in training. */
+/* Checks only the forward pass, with activations that share the memory of the training activations.
+ */
 static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   test_model clean = open(spec, RN_SAVE_NOTHING, false), poisoned = open(spec, policy, true);
   rn_err err = {0};

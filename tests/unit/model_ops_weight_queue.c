@@ -29,7 +29,7 @@ static void *zeros(size_t count, size_t bytes) {
 
 /* Operands of a test, and the gradient that results if the products are computed immediately. */
 typedef struct operands {
-  rn_real *dy, *x; /* [ROWS, N] and [ROWS, K]; product i begins 8 i elements later */
+  rn_real *dy, *x; /* [ROWS, N] and [ROWS, K]; product i begins 8 * i elements later */
   bool exact;
   rn_real *want;
   int64_t *want_exact;

@@ -16,11 +16,11 @@ enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
 /* Port of a rank in the middle of a sequence. The state that it receives is synthetic; the
  * states that the layers publish are recorded. */
 typedef struct fake {
-  int polls_until, polls, ends, publishes,
-      early; /* early: number of scans whose state had arrived when the layer ended them */
+  int polls_until, polls, ends, publishes, early; /* early: ends after the state had arrived */
   rn_scan_direction direction;
   int layer;
-  /* Reverse scans that ended before (waited) or after (done) the deferrable weight gradients. */
+  /* Number of reverse scans that ended before (waited) or after (done) the weight gradients that
+   * can be deferred. */
   int waited, done;
   const test_model *model;
   int64_t count;

@@ -1,7 +1,7 @@
 /*
  * Checks that the update of the states of a few heads, which runs between the GEMMs, can be divided
- * among 64 threads. For any number of threads, the states must have the bits of a serial sum. A
- * document that begins in a chunk must be found.
+ * among 64 threads. For any number of threads, the states must have the bits of a serial sum. Also
+ * checks whether a beginning of a document is detected in any range of tokens.
  */
 #include <math.h>
 #include <omp.h>

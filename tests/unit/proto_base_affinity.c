@@ -19,7 +19,7 @@ enum { CORES = 16, MAX_THREADS = 16 };
 
 static int sibling[RN_MASK_CORES];
 
-/* Makes cores c and c + `apart` one physical core; if `apart` is 0, each core is a physical core.
+/* Makes cores c and c + `apart` one physical core, or each core if `apart` is 0.
  */
 static void set_topology(int apart) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
@@ -118,8 +118,8 @@ static void put_siblings(int core, const char *list) {
   fclose(file);
 }
 
-/* Two sockets of 16 cores with two hardware threads each: c and c + 32 are siblings. Cores 3 and
- * 40 are offline. */
+/* Writes the files of a machine with two sockets of 16 cores with two hardware threads each: c and
+ * c + 32 are siblings. Cores 3 and 40 are offline. */
 static void put_two_sockets(void) {
   char list[40];
   snprintf(folder, sizeof folder, "%s/cpus", temp_folder());

@@ -1,5 +1,5 @@
-/* Checks that a fault occurs only at the requested passes of its own site, and that it can kill
- * the process. */
+/* Checks that a fault occurs only at the requested site and in the requested passes, and that it
+ * can kill the process. */
 #include "proto/base/fault.h"
 
 #include <errno.h>

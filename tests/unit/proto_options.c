@@ -231,8 +231,8 @@ static void null_is_no_value(void) {
   rn_options_free(&config);
 }
 
-/* Checks YAML syntax that versions of YAML or readers interpret differently: a value is accepted
- * only if it has the same meaning for all of them. */
+/* Checks values that versions or implementations of YAML may interpret differently: they are
+ * accepted only if their meaning is unambiguous. */
 static void surprises_of_yaml_are_settled(void) {
   static const char *const taken[] = {
       "model: {dim: \"64\", gate: False, pre_norm: FALSE}\n",

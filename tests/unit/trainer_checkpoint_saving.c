@@ -17,8 +17,7 @@ struct rn_saver {
   const rn_step_counters *counters;
   int64_t step, saved; /* step in progress and last saved step; -1: none */
   int started, finished, dropped;
-  int keep_last; /* argument with which the last save was completed; NOTHING: no save was completed
-                  */
+  int keep_last; /* argument of the last completed save; NOTHING: no save was completed */
 };
 
 rn_status rn_saver_start(rn_err *err, rn_saver *s) {

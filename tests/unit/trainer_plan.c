@@ -184,8 +184,8 @@ static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   return time;
 }
 
-/* With four stages of one layer, the idle time approaches (p-1)(F+B-W) and then does not grow
- * with the number of micro-batches. */
+/* With p = 4 stages of one layer, the idle time is (p - 1) * (F + B - W) for any large number of
+ * micro-batches. */
 static void idle_time_does_not_grow_with_microbatches(void) {
   static const char *const batch[] = {"data.batch_sequences=64", "data.batch_sequences=100000",
                                       "data.batch_sequences=100000000"};
@@ -199,8 +199,8 @@ static void idle_time_does_not_grow_with_microbatches(void) {
   }
 }
 
-/* With one micro-batch the idle time is (p-1)(F+B), where F and B are times of a unit, 1/K of
- * the sequence. */
+/* With a single micro-batch, the idle time is (p - 1) * (F + B) for any number of segments, where F
+ * and B are the times of one segment. */
 static void many_segments_are_told_as_well(void) {
   static const char *const segments[] = {"parallel.segments=64", "parallel.segments=1048576"};
   static const double count[] = {64, 1048576};

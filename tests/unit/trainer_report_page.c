@@ -1,7 +1,7 @@
 /*
  * Checks that the report shows the contents of a run directory, whatever they are. Texts of any
  * origin are escaped, lines without a step are counted and left out, and a repeated step replaces
- * earlier ones.
+ * the earlier records of this step and of later steps.
  */
 #include "trainer/report/page.h"
 

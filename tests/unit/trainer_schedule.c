@@ -82,6 +82,8 @@ static void too_many_units_are_refused(void) {
                   &err, (rn_pipeline_schedule_shape){2, 1 << 20, 1 << 20, true}, 0, &list));
 }
 
+/* Checks the automatic number of segments. Where a comment gives times, these are the idle time and
+ * the time of a step, as multiples of the time of one unit, and their ratio. */
 static void segments_follow_the_rule(void) {
   CHECK_EQUAL(rn_pipeline_schedule_segments(1, 4, 1 << 20), 1);
   CHECK_EQUAL(rn_pipeline_schedule_segments(2, 4, 1 << 20), 3);  /* idle: 1/3 of 12.33, 2.7 % */

@@ -54,8 +54,8 @@ static void is_found(const char *name) {
   CHECK(strcmp(out.text, step_path(name).text) == 0);
 }
 
-/* The fault hides the checkpoint from this rank in its first three attempts, within the time
- * limit. */
+/* Checks that the checkpoint is found if a fault hides it from rank `rank` only in the first three
+ * attempts, which end within the time limit. */
 static void a_late_checkpoint_is_found(int rank) {
   hide_on_rank(rank, "ckpt.open:1-3:ENOENT");
   is_found("step-00000030");

@@ -32,8 +32,7 @@ int main(int argc, char **argv) {
     return rn_world_finish(&world, RN_OK, &err) + 77;
   }
   CHECK_OK(&err, rn_cores_detect(&err, world, &cores));
-  least = -(cores.cores /
-            cores.sharing); /* negative, since the maximum over ranks then gives the minimum */
+  least = -(cores.cores / cores.sharing); /* negated: the maximum gives the minimum */
   CHECK_OK(&err, rn_world_max(&err, world, &least, 1));
   const int fitting = (int)-least; /* number of threads for which each rank has cores; may be 0 */
   const bool sends = rn_world_size(world) > 1;

@@ -162,7 +162,8 @@ static void windows_may_overlap(rn_world *part, const rn_checkpoint_model *model
   rn_err_clear(&err);
 }
 
-/* A document begins every 37 tokens. */
+/* Checks the loss of each document, computed in overlapping windows, and the mean over all targets.
+ * A document begins every 37 tokens. */
 static void documents_have_their_own_losses(rn_world *part, const rn_checkpoint_model *model,
                                             rn_split *split, const Retnet__Parallel *parallel,
                                             int64_t targets, int length) {

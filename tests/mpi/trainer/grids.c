@@ -42,7 +42,7 @@ typedef struct reference {
   double loss[STEPS];
 } reference;
 
-/* Repeats a few words, so that the model can learn. */
+/* Writes a text that repeats a few words, so that the model can learn it. */
 static void write_data(void) {
   FILE *file = fopen("text", "w");
   for (int i = 0; file != NULL && i < 3000; i++) {

@@ -1,7 +1,8 @@
 /*
- * Checks a step against an implementation of AdamW in double precision: decay of matrices only,
- * learning rate by step, bias correction by update, also after skipped steps and after a resume.
- * Consecutive bad steps are counted, and a bad step resets the TBPTT states.
+ * Checks a step against an implementation of AdamW in double precision, also after skipped steps
+ * and after a resume. Weight decay applies to matrices only, the learning rate depends on the
+ * number of the step, and the bias correction depends on the number of updates. Consecutive bad
+ * steps are counted, and a bad step resets the TBPTT states.
  *
  * Also checks that the gradient is the slope of the reported loss, and that its norm is the
  * reported norm.

@@ -48,8 +48,8 @@ static bool is_inside(const rn_spans *spans, int path, const char *name) {
   return false;
 }
 
-/* Returns the number of tasks of all spans inside `around`: those of one name, or all if `name`
- * is NULL. */
+/* Returns the number of tasks of the spans inside `around` that are called `name` (NULL: of all
+ * spans inside `around`). */
 static int64_t counted(const char *around, const char *name) {
   const rn_spans *spans = rn_spans_get();
   int64_t tasks = 0;
