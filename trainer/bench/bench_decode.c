@@ -55,7 +55,7 @@ typedef struct bench {
   double position_s[POSITIONS][RN_QUANTILE_MAX]; /* time of a step of one sequence */
   int64_t position[POSITIONS];
   int64_t position_bytes[POSITIONS]; /* resident memory at that position */
-  size_t position_state[POSITIONS];  /* bytes of the state of the sequence */
+  size_t position_state[POSITIONS];  /* bytes of the state of the sequence at that position */
   double long_s[LONG];               /* time per token in the long run */
   int64_t long_bytes[2];             /* resident memory before and after the long run */
 } bench;
@@ -66,7 +66,8 @@ static double sweep_bytes(int arrays) {
   return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
 }
 
-/* Returns the median time of SWEEPS sweeps; the time of a decoding step is also a median. */
+/* Returns the median time of SWEEPS sweeps, to be compared with the median time of decoding steps.
+ */
 static double time_read(bench *b) {
   float sum[RN_SWEEP_LANES];
   double sweep_s[SWEEPS];

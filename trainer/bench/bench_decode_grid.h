@@ -14,8 +14,8 @@ typedef struct rn_bench_decode_setup {
 } rn_bench_decode_setup;
 
 /**
- * Times steps of each number of sequences at each position, and prints them with the memory that
- * the states, keys and values of one sequence need there.
+ * Times decoding steps for each number of sequences at each position. Prints the times, and the
+ * memory that the states, keys and values of one sequence need at each position.
  *
  * Collective: over the world; rank 0 reports its own results.
  * Errors:     RN_ERR_USAGE for a list that is not valid; RN_ERR_MEMORY.

@@ -20,11 +20,11 @@ typedef struct search {
 
 /* ---- waiting for a file system ---- */
 
-/* State of waiting: all ranks pause together until the time limit has passed. Rank 0 prints the
- * reason before the first pause. */
+/* State of a wait, in which all ranks pause together until the time limit has passed. Rank 0 prints
+ * the reason before the first pause. */
 typedef struct backoff {
   double since_s;
-  int pause_ms; /* length of the last pause; 0: none yet */
+  int pause_ms; /* length of the last pause; 0: no pause yet */
 } backoff;
 
 /* Pauses once more, or sets *late if the time limit has passed. *late is the same on all ranks. */

@@ -141,7 +141,7 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
 
 /* ---- attention ---- */
 
-/* Cost of the softmax of one score, as the bytes of row work that take the same time. */
+/* Cost of the softmax of one score, as the bytes of row-wise operations that take the same time. */
 enum { SOFTMAX = 9, SOFTMAX_BACKWARD = 9, DELTA = 8 };
 
 /* Returns the number of scores of one block of queries and one block of keys, which begin at tokens

@@ -31,8 +31,8 @@ void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes);
 /** Like rn_cost_static, for many small items: the items of a thread are one task. */
 void rn_cost_items(rn_cost_sum *s, int64_t items, double bytes);
 
-/** A step of row work. Besides computing its product, it moves `bytes` bytes per element of its
- * output. */
+/** A step that runs on tiles of rows. Besides computing its product, it reads and writes `bytes`
+ * bytes per element of its output. */
 typedef struct rn_cost_step {
   rn_step_shape shape;
   double bytes;

@@ -7,7 +7,7 @@
 #include "trainer/cost/cost_loops.h"
 #include "trainer/optimizer/block.h"
 
-/* Bytes that row work reads and writes per element of a row. */
+/* Bytes that each row-wise operation reads and writes per element of a row. */
 enum {
   NORM = 8,
   NORM_BACKWARD = 24,

@@ -19,7 +19,7 @@ typedef struct rn_evaluation {
 
 /** The loss of one document. */
 typedef struct rn_document_loss {
-  int64_t tokens; /* targets */
+  int64_t tokens; /* number of targets */
   double loss;    /* mean, nats per target */
 } rn_document_loss;
 

@@ -17,8 +17,8 @@
 
 typedef struct rn_request {
   int64_t first;         /* index of its first token, the document token, in rn_requests.tokens */
-  int64_t tokens;        /* inputs: all tokens but the last */
-  int64_t counted;       /* tokens of the continuation */
+  int64_t tokens;        /* number of inputs, which are all tokens but the last */
+  int64_t counted;       /* number of tokens of the continuation */
   double log_likelihood; /* result, on rank 0: sum over the continuation */
   bool is_greedy;        /* result: each token of the continuation is the most likely one */
 } rn_request;

@@ -6,7 +6,8 @@
  *
  *   temperature   p_i = exp(logit_i / temperature) / sum_j exp(logit_j / temperature)
  *   top_k         keeps the K most likely tokens
- *   top_p         keeps the most likely tokens until their share of the top_k tokens' sum reaches P
+ *   top_p         keeps the most likely tokens until they hold the fraction P of the probability
+ *                 of all tokens that top_k kept
  *   min_p         keeps the tokens whose probability is at least min_p times the largest
  *
  * The most likely token is always kept. The token is drawn from the kept ones, in proportion to

@@ -23,7 +23,8 @@ typedef struct rn_gemm_sample {
   double chosen_s[RN_GEMM_SAMPLE_KINDS];
   int others; /* number of other backends; the backend in use may be composed of them */
   const char *name[RN_GEMM_SAMPLE_BACKENDS];
-  /* INFINITY if the other backend would call the same function as the one in use */
+  /* times of the other backends; INFINITY for a backend that calls the same function as the chosen
+   * one */
   double other_s[RN_GEMM_SAMPLE_BACKENDS][RN_GEMM_SAMPLE_KINDS];
 } rn_gemm_sample;
 

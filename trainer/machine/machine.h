@@ -12,8 +12,8 @@ enum { RN_MACHINE_REASON_BYTES = 160 };
 
 typedef struct rn_machine {
   int cores;          /* cores per node that all ranks of the node together can use */
-  int ranks;          /* per node */
-  int threads;        /* per rank */
+  int ranks;          /* ranks per node */
+  int threads;        /* threads per rank */
   bool threads_given; /* true if parallel.threads or OMP_NUM_THREADS sets `threads` */
   char threads_reason[RN_MACHINE_REASON_BYTES]; /* why a rule chose `threads`; "" if it is given */
   int64_t memory_bytes;                         /* memory per node; 0: unknown */

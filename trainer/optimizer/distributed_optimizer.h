@@ -24,7 +24,7 @@ typedef struct rn_distributed_optimizer {
   const rn_shard_table *shard_table; /* not owned */
   rn_reduce_scatter *reduce_scatter; /* owned */
   rn_weights_gather *weights;        /* not owned */
-  rn_comm_thread *comm_thread;       /* owns MPI while the stage computes; not owned; NULL: none */
+  rn_comm_thread *comm_thread;       /* calls MPI while the stage computes; not owned; NULL: none */
   int held;   /* layer group whose gradient another stage must complete first (tied embedding); -1:
                  none */
   bool last;  /* true if the current task completes the step's gradient */

@@ -29,7 +29,7 @@ typedef struct rn_slot {
 typedef struct rn_pipeline {
   rn_stage *stage;
   rn_pipeline_p2p *p2p;        /* connects neighbouring stages, not owned; NULL: single stage */
-  rn_comm_thread *comm_thread; /* owns MPI while the stage computes; not owned; NULL: none */
+  rn_comm_thread *comm_thread; /* calls MPI while the stage computes; not owned; NULL: none */
   rn_distributed_optimizer *optimizer; /* not owned; NULL: weights are complete, no reduction */
   rn_row_source *rows; /* keys and values of other pieces; not owned; NULL: none are needed */
   int dim, head;       /* D, and the index of the head's layer group */

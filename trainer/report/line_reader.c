@@ -19,7 +19,7 @@ rn_status rn_line_reader_open(rn_err *err, const char *path, size_t max_bytes,
                               rn_line_reader **out) {
   rn_file file = {0};
   RN_TRY(err, rn_alloc(err, "a line", sizeof **out + max_bytes, 1, out));
-  rn_status status = rn_file_open(err, path, &file); /* does not block on a pipe */
+  rn_status status = rn_file_open(err, path, &file); /* opens without blocking on a pipe */
   if (status == RN_OK) {
     const int fd = dup(file.fd);
     (*out)->file = fd >= 0 ? fdopen(fd, "r") : NULL;

@@ -22,7 +22,7 @@ typedef struct rn_choices {
   bool stored; /* true if a checkpoint exists and contains choices */
   char scan[RN_CHOICE_BYTES], products[RN_CHOICE_BYTES], kernels[RN_CHOICE_BYTES];
   int chunk;
-  rn_layout layout; /* reduction_block: value of run.leaf, 0 outside reproducible mode */
+  rn_layout layout; /* layout of the run that wrote the checkpoint */
   Retnet__Scan scan_key;
   Retnet__Products products_key;
   Retnet__Precision precision_key;

@@ -104,7 +104,7 @@ rn_status rn_validate(rn_err *err, rn_run *run, int64_t sequences, rn_validation
   const bool named = d->val_sets > 0 && d->val[0].name[0] != '\0';
   *out = (rn_validation){.set = d->val, .sets = named ? d->val_sets : 0};
   rn_progress_begin("evaluation", run->counters.step);
-  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* collective: even without sequences */
+  RN_TRY(err, rn_weights_finish_fetch(err, weights)); /* collective, so needed on every rank */
   RN_TRY(err, rn_weights_cast(err, weights));
   for (int i = 0; i < d->val_sets; i++) {
     RN_TRY(err, evaluate_set(err, run, &d->val[i].split, sequences, &sum, &targets));

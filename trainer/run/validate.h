@@ -7,9 +7,9 @@
 /** Result of an evaluation. */
 typedef struct rn_validation {
   double loss;                      /* mean over the targets of all sets */
-  int sets;                         /* sets with a name */
+  int sets;                         /* number of named sets; 0 if the only set has no name */
   const rn_val_set *set;            /* [sets] */
-  double set_loss[RN_MAX_VAL_SETS]; /* [sets] mean of each */
+  double set_loss[RN_MAX_VAL_SETS]; /* [sets] mean loss of each set */
 } rn_validation;
 
 /**

@@ -85,7 +85,7 @@ typedef enum { READY, WAITS, WRONG } readiness;
 
 /*
  * Checks that a task's input rows have arrived and that a buffer for its output rows is free. If
- * both hold only later than *at_s, raises *at_s to that time.
+ * one of these becomes true only after *at_s, sets *at_s to the time from which both are true.
  */
 static readiness rows_ready(const world *w, const rank *r, const rn_task *t, double *at_s) {
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1, n = r->track[t->kind].started;

@@ -26,7 +26,7 @@ typedef struct rn_simulation {
   const rn_task_times *times;       /* [stages] */
   int ranks;                        /* S: ranks that share each sequence */
   int layers;             /* layers per stage; each layer sends one state per unit and direction */
-  double rows_s, state_s; /* message time between stages; between ranks of a stage */
+  double rows_s, state_s; /* time of a message between two stages; between two ranks of a stage */
   int buffers; /* maximum number of row messages in flight between two ranks, including those in
                   buffers of either; 0: unlimited */
 } rn_simulation;

@@ -13,8 +13,8 @@
 typedef struct rn_metrics {
   rn_journal file; /* metrics.jsonl */
   rn_event_file events;
-  double total_s;     /* sum over the steps of this launch */
-  double scan_wait_s; /* time waiting for states, mean over ranks, sum over the same steps */
+  double total_s;     /* time of all steps of this launch */
+  double scan_wait_s; /* time spent waiting for states in these steps, mean over the ranks */
   int64_t steps;
   double shown_s; /* clock time at which the progress line was shown; 0: there is no line */
   rn_repeated_warning failures; /* consecutive failed writes of either file */
