@@ -27,7 +27,8 @@ typedef struct rn_mix {
   int sources;
   int64_t *weight; /* weights scaled to integers without a common divisor */
   int64_t total;   /* sum of `weight`; the order of the sources repeats with this period */
-  int64_t *behind; /* total * (share at `position` - count): 0 at the beginning of a period */
+  int64_t *behind; /* total * (share of the first `position` samples - count); 0 at the start of a
+                      period */
   int64_t *count;  /* number of samples of each source before `position` */
   int64_t position;
 } rn_mix;

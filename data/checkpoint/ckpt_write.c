@@ -17,7 +17,7 @@
 /* State of writing one file, with the content of its report. */
 typedef struct file_writer {
   rn_file file;
-  int64_t begin;  /* bytes written by earlier writers */
+  int64_t begin;  /* number of bytes written by earlier writers */
   int64_t synced; /* number of bytes written at the last fsync */
   rn_ckpt_context context;
   Retnet__CheckpointFile described;

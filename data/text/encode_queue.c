@@ -24,7 +24,7 @@ struct rn_encode_queue {
   rn_text text;         /* text of the complete segments, then of the open segment */
   segment *segment;     /* [SEGMENTS] */
   int segments;         /* number of complete segments */
-  size_t open;          /* offset of the open segment */
+  size_t open;          /* offset in `text` of the open segment, which is still being filled */
   size_t next_try;      /* size of the open segment at which a cut is tried next */
   bool begins;          /* the open segment begins a document */
 };

@@ -55,7 +55,7 @@ rn_status rn_bpe_add_all_splits(rn_err *err, rn_bpe *bpe);
 /** Frees the tables and zeroes the object. */
 void rn_bpe_free(rn_bpe *bpe);
 
-/** Workspace of merging; grows with the longest piece. Zero-initialise. */
+/** Workspace for merging; grows to the size that the longest piece needs. Zero-initialise. */
 typedef struct rn_bpe_work {
   int32_t *id; /* [capacity] id of the part (a byte, or a token merged so far) that begins at each
                   position */
