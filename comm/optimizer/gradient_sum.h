@@ -12,8 +12,8 @@ typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 size_t rn_reduce_kind_bytes(rn_reduce_kind kind);
 
 /**
- * Computes sum [count] = addend[0] + addend[1] + ... + addend[addends - 1], added in this order, by
- * all threads of the rank. addend[0] may be `sum`. Not collective. Errors: none.
+ * Computes sum [count] = addend[0] + addend[1] + ... + addend[addends - 1], added in this order,
+ * with all threads of the rank. addend[0] may be `sum`. Not collective. Errors: none.
  */
 void rn_gradient_sum(rn_reduce_kind kind, int64_t count, const char *const *addend, int addends,
                      char *sum);

@@ -59,7 +59,8 @@ rn_status rn_node_sums_start(rn_err *err, rn_node_sums *node_sums, int bucket,
  */
 rn_status rn_node_sums_progress(rn_err *err, rn_node_sums *node_sums, int64_t earlier, int *done);
 
-/** Ends a round; all buckets must be done. Not collective. Errors: none. */
+/** Ends a round, in which each bucket is summed once; all buckets must be done. Not collective.
+ * Errors: none. */
 void rn_node_sums_end_round(rn_node_sums *node_sums);
 
 #endif

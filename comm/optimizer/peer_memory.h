@@ -50,9 +50,9 @@ void *rn_peer_memory_own_marks(const rn_peer_memory *memory);
 const void *rn_peer_memory_marks_of(const rn_peer_memory *memory, int replica);
 
 /**
- * Unmaps the pages of `bytes` bytes, starting at offset `begin` of a replica's block, from this
- * process, so that the system no longer counts them as memory of this process. The next read maps
- * them again. Has no effect on this rank's own block. Not collective. Errors: none.
+ * Unmaps from this process the pages that hold `bytes` bytes of a replica's block, starting at
+ * offset `begin`, so that the system no longer counts them as memory of this process. The next read
+ * maps them again. Has no effect on this rank's own block. Not collective. Errors: none.
  */
 void rn_peer_memory_drop(const rn_peer_memory *memory, int replica, size_t begin, size_t bytes);
 

@@ -92,9 +92,9 @@ void rn_reduce_scatter_release(const rn_reduce_scatter *reduce_scatter);
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 /**
- * Merges values [count] over the ranks. On return, values[i] on every rank has the bits of the
- * nonzero values[i] of any rank. On entry, values[i] may be nonzero on several ranks only if it has
- * the same bits on all of them.
+ * Merges values [count] over the ranks. On entry, all ranks whose values[i] is nonzero must have
+ * the same bits there; on return, values[i] has these bits on every rank, or is 0 if it was 0 on
+ * all ranks.
  *
  * Collective: over the grid.
  * Errors:     RN_ERR_MPI.

@@ -1,6 +1,6 @@
 /**
- * ZeRO-1 shards of a stage's weights: the flat array is split into consecutive buckets, and each
- * bucket into one shard per replica of the stage.
+ * Defines the ZeRO-1 shards of a stage's weights: the flat array of weights is split into
+ * consecutive buckets, and each bucket into one shard per replica of the stage.
  */
 #ifndef RN_COMM_OPTIMIZER_SHARDS_H
 #define RN_COMM_OPTIMIZER_SHARDS_H

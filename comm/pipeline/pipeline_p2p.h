@@ -64,8 +64,8 @@ bool rn_pipeline_p2p_is_last(const rn_pipeline_p2p *p2p);
 /**
  * Starts sending rows [count, width] to the neighbour in the envelope's direction.
  *
- * Collective: with the neighbour's receive.
- * Ownership:  the rows must not change until rn_pipeline_p2p_wait.
+ * Collective: with the neighbour's rn_pipeline_p2p_receive.
+ * Ownership:  the rows must not change until rn_pipeline_p2p_wait returns.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_envelope envelope,
@@ -74,7 +74,7 @@ rn_status rn_pipeline_p2p_send(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
 /**
  * Posts the receive of rows [count, width]; they are valid once rn_pipeline_p2p_wait returns.
  *
- * Collective: with the neighbour's send.
+ * Collective: with the neighbour's rn_pipeline_p2p_send.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
@@ -82,14 +82,15 @@ rn_status rn_pipeline_p2p_receive(rn_err *err, rn_pipeline_p2p *p2p,
                                   rn_pipeline_p2p_message *out);
 
 /**
- * Sets *complete to true if a message is sent or received, or is RN_PIPELINE_P2P_NO_MESSAGE; does
- * not wait. Not collective. Errors: RN_ERR_MPI.
+ * Sets *complete to whether the message has been sent or received; to true for
+ * RN_PIPELINE_P2P_NO_MESSAGE. Does not wait. Not collective. Errors: RN_ERR_MPI.
  */
 rn_status rn_pipeline_p2p_test(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message,
                                bool *complete);
 
 /**
- * Waits until a message is sent or received; returns immediately for RN_PIPELINE_P2P_NO_MESSAGE.
+ * Waits until the message has been sent or received; returns immediately for
+ * RN_PIPELINE_P2P_NO_MESSAGE.
  *
  * Collective: with the neighbour's matching send or receive.
  * Errors:     RN_ERR_MPI.
@@ -97,9 +98,9 @@ rn_status rn_pipeline_p2p_test(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2
 rn_status rn_pipeline_p2p_wait(rn_err *err, rn_pipeline_p2p *p2p, rn_pipeline_p2p_message *message);
 
 /**
- * Adds the values [count] of the first and the last stage and returns the sum on both. Used for the
- * gradient of the tied embedding, which both stages hold. Does nothing on other stages or with a
- * single stage.
+ * Sums values [count] over the first and the last stage; on return, both stages have the sums. Used
+ * for the gradient of the tied embedding, which both stages hold. Does nothing on other stages or
+ * with a single stage.
  *
  * Collective: over the first and the last stage.
  * Errors:     RN_ERR_MPI.

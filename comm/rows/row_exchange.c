@@ -9,10 +9,10 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Lists of messages: ROWS, then the lists of sums: one for each layer in reproducible mode with
- * segments, where the sums of a layer may stay in flight until the receiver reaches its next
- * segment, while other layers run; otherwise one. The tag of a message is the index of its
- * sequence. */
+/* Indices of the lists of messages: ROWS is the list of rows; the lists of sums begin at SUMS.
+ * There is one list of sums or, in reproducible mode with several segments, one for each layer: the
+ * sums of a layer may then stay in flight until the receiver reaches its next segment, while other
+ * layers run. The tag of a message is the index of its sequence. */
 enum { ROWS, SUMS };
 
 struct rn_row_exchange {
@@ -32,9 +32,9 @@ struct rn_row_exchange {
   /* the current call */
   rn_range reach;
   int layer, sequences;
-  int64_t origin, stride; /* position of a store's first row; rows from one sequence to the next */
-  bool held;              /* true if the rows of `layer` have been exchanged in this pass */
-  bool known;             /* true if all rows of the unit are kept from its forward */
+  int64_t origin, stride; /* position of a store's first row; number of rows per sequence */
+  bool held;              /* true if the rows of `layer` have been exchanged for the current unit */
+  bool known; /* true if forward of the unit has exchanged all its rows, which are kept */
 };
 
 /* True if rows and sums are kept from segment to segment. */
@@ -216,8 +216,7 @@ static rn_status post_sums(rn_err *err, rn_row_exchange *x, bool send, int peer,
   return RN_OK;
 }
 
-/* The next (`step` 1) or the previous (`step` -1) piece in the sequence, seen from this rank's
- * piece. */
+/* The piece after or before this rank's piece in the sequence. */
 typedef struct neighbour {
   bool exists;
   int segment, rank;

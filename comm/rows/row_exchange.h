@@ -3,12 +3,12 @@
  * keys and values, and their gradients.
  *
  *   forward    a rank receives the rows of earlier pieces that its queries may see
- *   backward   a rank sends its sums for rows of other ranks to the owners of the rows, which add
- *              them in a fixed order of the ranks
+ *   backward   a rank sends its sums of gradients for rows of other ranks to the owners of the
+ *              rows, which add them in a fixed order of the ranks
  *
  * With `ordered` (reproducible mode), the owners do not add sums. Instead, the sums pass from piece
  * to piece in descending order, and each rank adds its contributions to them, so that the bits are
- * the same as on one rank. Ranks then wait for each other.
+ * the same as on one rank. In this mode, ranks wait for each other.
  *
  * Segments: if a rank has several segments (comm/scan/scan.h), the exchanged rows are kept until
  * backward of the micro-batch is complete, and the sums are kept while backward runs. Otherwise,
@@ -26,18 +26,18 @@
 #include "comm/world/grid.h"
 #include "proto/ports/row_port.h"
 
-/** Upper bounds that the units of an exchange must not exceed. */
+/** Options of an exchange, and upper bounds that its units must not exceed. */
 typedef struct rn_row_exchange_shape {
-  int sequences;      /* maximum of B in a unit */
+  int sequences;      /* maximum number B of sequences in a unit */
   int64_t tokens;     /* tokens of a whole sequence */
   int64_t own_tokens; /* tokens of a piece */
   int layers;         /* number of attention layers of the stage */
-  int segments;       /* K */
+  int segments;       /* number K of segments per sequence */
   int microbatches;   /* micro-batches in flight at a time */
   int64_t window;     /* 0: none */
-  bool backward;      /* true if sums are exchanged, too */
+  bool backward;      /* true if sums of gradients are exchanged, too */
   bool ordered;
-  int multiple; /* the rows in reach begin at a multiple of this position; at least 1 */
+  int multiple; /* as in rn_row_pieces: reach is rounded down to a multiple of this; at least 1 */
   int elements; /* number of elements of a row of sums */
   size_t bytes; /* bytes of a row of keys and values */
 } rn_row_exchange_shape;
@@ -74,7 +74,7 @@ void rn_row_exchange_use_thread(rn_row_exchange *exchange, rn_comm_thread *threa
 typedef struct rn_row_unit {
   int microbatch; /* index of the micro-batch in the step */
   int segment, segments;
-  bool backward;        /* true if forward of the unit has already exchanged the same rows */
+  bool backward; /* true in backward; forward of the unit has then already exchanged the rows */
   const int64_t *bound; /* [segments x ranks + 1]: positions at which the pieces begin, then the
                            length of the sequence; copied */
 } rn_row_unit;

@@ -1,5 +1,5 @@
-/** Implements the pending messages of an exchange of rows: a list of sends and a list of receives.
- * All rows have the same size. */
+/** Implements two lists of pending messages that transfer rows: a list of sends and a list of
+ * receives. All rows have the same size. */
 #ifndef RN_COMM_ROWS_ROW_MESSAGES_H
 #define RN_COMM_ROWS_ROW_MESSAGES_H
 
@@ -11,14 +11,14 @@
 #include "proto/base/status.h"
 
 typedef struct rn_row_messages {
-  bool connected; /* the list owns its communicator and type */
+  bool connected; /* true if this object owns `comm` and `type` */
   MPI_Comm comm;
   MPI_Datatype type; /* MPI type of a row */
   int capacity, sends, receives;
   MPI_Request *send, *receive; /* [capacity] */
 } rn_row_messages;
 
-/** Returns the bytes of a list of this capacity. Not collective. Errors: none. */
+/** Returns the bytes of both lists, each with this capacity. Not collective. Errors: none. */
 size_t rn_row_messages_bytes(int capacity);
 /** Creates empty lists for at most `capacity` sends and `capacity` receives; call
  * rn_row_messages_connect next. Not collective. Errors: RN_ERR_MEMORY, not agreed. */
@@ -30,12 +30,13 @@ rn_status rn_row_messages_create(rn_err *err, int capacity, rn_row_messages *out
  */
 rn_status rn_row_messages_connect(rn_err *err, rn_row_messages *messages, MPI_Comm comm,
                                   size_t bytes);
-/** Makes the list one of messages in the communicator of `owner`, which is destroyed last. Not
- * collective. Errors: none. */
+/** Makes the lists use the communicator and the row type of `owner`, which must be destroyed after
+ * them. Not collective. Errors: none. */
 void rn_row_messages_attach(rn_row_messages *messages, const rn_row_messages *owner);
 /**
  * Frees the lists; accepts zeroed and partly built lists. If a message does not complete because
- * another rank has failed, sets *ended to false. Frees nothing if *ended is or becomes false.
+ * another rank has failed, sets *ended to false. Frees nothing if *ended is false on entry or on
+ * return.
  * Collective: over the communicator. Errors: none.
  */
 void rn_row_messages_destroy(rn_row_messages *messages, bool *ended);

@@ -2,16 +2,16 @@
  * Determines which rows of a sequence the ranks exchange, by pure functions of the pieces and the
  * window.
  *
- * A sequence is cut into K segments of S pieces, for S ranks; in segment k, rank s works on piece k
- * S + s. The queries of piece p see the rows from position reach(p) on:
+ * A sequence is cut into K segments of S pieces, for S ranks; in segment k, rank s works on piece
+ * k * S + s. The queries of piece p see the rows from position reach(p) on:
  *
  *   reach(p) = max(0, begin(p) - window + 1), 0 without a window
  *
  * reach(p) never decreases with p. In forward of segment k, rank s receives the rows in reach that
  * are between its pieces of segments k-1 and k: from lower ranks, rows of their pieces of segment
- * k; from higher ranks, rows of their pieces of segment k-1. In backward of segment k, rank s
- * receives from every other rank the sums of that rank for the rows of piece k S + s; each sum runs
- * over all later pieces of the other rank.
+ * k; from higher ranks, rows of their pieces of segment k-1. In backward of segment k, every other
+ * rank sends to rank s its sums for the rows of piece k * S + s; each sum is over all later pieces
+ * of the sender.
  */
 #ifndef RN_COMM_ROWS_ROW_PIECES_H
 #define RN_COMM_ROWS_ROW_PIECES_H
@@ -21,7 +21,7 @@
 #include "proto/base/range.h"
 
 typedef struct rn_row_pieces {
-  const int64_t *bound; /* [K S + 1]: piece p has positions [bound[p], bound[p+1]) */
+  const int64_t *bound; /* [K * S + 1]: piece p has positions [bound[p], bound[p+1]) */
   int ranks, segments;  /* S, K */
   int64_t window;       /* 0: none */
   int64_t multiple;     /* reach is rounded down to a multiple of this; at least 1 */
@@ -37,8 +37,8 @@ rn_range rn_row_reach(const rn_row_pieces *pieces, int segment, int rank);
  * begin >= end if there are none. Not collective. Errors: none. */
 rn_range rn_row_forward(const rn_row_pieces *pieces, int segment, int from, int to);
 
-/** Returns the positions of the sums that rank `from` sends to their owner `to` in backward of a
- * segment. Not collective. Errors: none. */
+/** Returns the positions of the rows of rank `to` for which rank `from` sends sums to it in
+ * backward of a segment. Not collective. Errors: none. */
 rn_range rn_row_backward(const rn_row_pieces *pieces, int segment, int from, int to);
 
 #endif

@@ -1,14 +1,15 @@
 /**
  * Implements rn_scan_port: the scan of states over the ranks that share a sequence.
  *
- *   before(piece) = sum over earlier pieces s of (product of factors between s and piece) X(s)
+ *   before(piece) = sum over earlier pieces s of X(s) * (product of the factors of the pieces
+ *                   between s and piece)
  *
- * The scan computes before(next) = a before + X from the first piece to the last (FORWARD) or from
- * the last to the first (REVERSE). proto/ports/scan_port.h defines the element (log a, X) and the
- * order of composition.
+ * The scan computes before(next) = a * before + X from the first piece to the last (FORWARD) or
+ * from the last to the first (REVERSE). proto/ports/scan_port.h defines the element (log a, X) and
+ * the order of composition.
  *
  * Segments: a sequence may be cut into K segments of S pieces, for S ranks; in segment k, rank s
- * works on piece k S + s. For each layer, the state after rank S-1's piece of segment k is the
+ * works on piece k * S + s. For each layer, the state after rank S-1's piece of segment k is the
  * initial state of rank 0 in segment k+1; the adjoint is sent in the opposite direction, from rank
  * 0 of segment k+1 to rank S-1 of segment k. Between two segments of a sequence, a rank may run
  * scans in the other direction; pending sends do not block them.
@@ -23,7 +24,7 @@
 #include "proto/ports/scan_port.h"
 
 typedef enum {
-  RN_SCAN_PIPELINED,  /* neighbour to neighbour, in blocks: least volume; overlaps with work */
+  RN_SCAN_PIPELINED,  /* neighbour to neighbour, in blocks: least volume; can overlap with work */
   RN_SCAN_DOUBLING,   /* ceil(log2 ranks) rounds; for small states */
   RN_SCAN_EXSCAN,     /* MPI_Exscan with a user-defined operation; reference for the tests */
   RN_SCAN_ORDERED,    /* serial, chunk by chunk; for reproducible mode */
@@ -35,9 +36,9 @@ enum { RN_SCAN_SELECTABLE = RN_SCAN_ORDERED };
 
 /** Options of a scan object, and upper bounds that its scans must not exceed. */
 typedef struct rn_scan_shape {
-  int heads;      /* maximum of B H in a unit */
-  int64_t matrix; /* elements of one head's state: K V */
-  int layers;     /* the port's `layer` is in [0, layers) */
+  int heads;      /* maximum of B * H (sequences * heads) in a unit */
+  int64_t matrix; /* elements of one head's state: key width * value width */
+  int layers;     /* number of layers; the port's `layer` is in [0, layers) */
   int segments;   /* maximum number per sequence; memory per layer is allocated only if > 1 */
   double epsilon; /* factors below epsilon are treated as 0; factors below FLT_MIN always are */
   bool ordered;   /* only for SINGLE_RANK: the caller computes the states and publishes them, as for
@@ -98,8 +99,8 @@ void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
 void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
 
 /**
- * Returns the bytes of states that rank `rank` of `ranks` allocates for a scan, which is nearly all
- * of its memory. Not collective. Errors: none.
+ * Returns the bytes of states that rank `rank` of `ranks` allocates for a scan, which are nearly
+ * all of the scan's memory. Not collective. Errors: none.
  */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 

@@ -73,7 +73,7 @@ rn_status rn_scan_channel_test(rn_err *err, rn_scan_channel *channel, int blocks
 /**
  * Waits until no block of the channel is in flight.
  *
- * Collective: with the peer's transfers.
+ * Collective: with the peer, which must start the matching transfers.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_scan_channel_wait(rn_err *err, rn_scan_channel *channel);

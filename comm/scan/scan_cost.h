@@ -5,10 +5,10 @@
  * Seconds of a scan, for latency a, time b per byte moved and c per byte combined, P ranks and S
  * bytes of state:
  *
- *   pipelined, n blocks    (P - 2 + n) (a + S (b + c) / n)
- *                          minimal at n = sqrt((P - 2) S (b + c) / a)
- *   doubling               ceil(log2 P) (a + S (b + 2 c))
- *   exscan, ordered        (P - 1) (a + S b) + (P - 2) S c, without pipelining
+ *   pipelined, n blocks    (P - 2 + n) * (a + S * (b + c) / n)
+ *                          minimal at n = sqrt((P - 2) * S * (b + c) / a)
+ *   doubling               ceil(log2 P) * (a + S * (b + 2 * c))
+ *   exscan, ordered        (P - 1) * (a + S * b) + (P - 2) * S * c, without pipelining
  */
 #ifndef RN_COMM_SCAN_SCAN_COST_H
 #define RN_COMM_SCAN_SCAN_COST_H
@@ -33,8 +33,8 @@ typedef struct rn_scan_cost {
 rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out);
 
 /**
- * Returns the estimated seconds of a scan without overlap; only the pipelined scan uses
- * `block_bytes`.
+ * Returns the estimated duration of a scan in seconds, without overlap with computation; only the
+ * pipelined scan uses `block_bytes`.
  * Not collective. Errors: none.
  */
 double rn_scan_cost_s(rn_scan_cost cost, rn_scan_algorithm algorithm, int ranks, int64_t bytes,

@@ -47,7 +47,8 @@ typedef struct rn_scan_ops {
 extern const rn_scan_ops rn_scan_pipelined, rn_scan_doubling, rn_scan_exscan, rn_scan_ordered,
     rn_scan_single_rank;
 
-/** Channels that carry the state from the last rank of a segment to the first rank of the next. */
+/** Channels that transfer the state from the last rank to the first rank at the end of a segment.
+ */
 typedef struct rn_scan_wraparound {
   /* indexed by scan direction and rn_channel_direction; each [layers, RN_SCAN_BUFFERS], or NULL if
    * this rank does not use it */
@@ -67,8 +68,8 @@ struct rn_scan {
   rn_scan_cost cost; /* measured cost if the algorithm uses blocks; else 0 */
   rn_scan_wraparound wraparound;
   int segment, segments;
-  const float *initial; /* [layers, n, matrix] before segment 0; NULL: zero */
-  float *final;         /* [layers, n, matrix] after the last segment; NULL: not written */
+  const float *initial; /* [layers, n, matrix] state before segment 0; NULL: zero */
+  float *final;         /* [layers, n, matrix] state after the last segment; NULL: not written */
   int64_t bytes_sent;
   double wait_s[RN_SCAN_DIRECTIONS]; /* time spent in end() */
   rn_err poll_err; /* error of an earlier progress(); the next call of the port returns it */

@@ -1,7 +1,7 @@
 /*
  * The pipelined scan sends the state from neighbour to neighbour in blocks, so that ranks work on
- * different blocks at the same time. If the factor is 0, a block is sent without waiting for the
- * block from the previous rank.
+ * different blocks at the same time. The blocks of a head whose factor is 0 are sent without
+ * waiting for the previous rank.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -122,8 +122,8 @@ static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
 }
 
 /* Forwards blocks that have arrived. After the last receive, MPI still has to progress the sends:
- * calls by poll() then make a cheap probe, and calls by the thread test the sends until all are
- * complete, even after end(). */
+ * calls by poll() then make a cheap probe, and calls by the communication thread test the sends
+ * until all are complete, even after end(). */
 static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   pipelined *p = scan->impl;
   int sent = 1, count = 0;

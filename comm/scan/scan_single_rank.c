@@ -2,8 +2,8 @@
  * Implements the scan for a single rank, which holds whole sequences and keeps the states in memory
  * between segments.
  *
- * If the factor is 0, the state is replaced, not multiplied, so that a NaN in the old state does
- * not propagate.
+ * The state of a head whose factor is 0 is replaced, not multiplied, so that a NaN in the old state
+ * does not propagate.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -16,7 +16,7 @@
 #include "comm/world/world.h"
 
 /**
- * Returns when is_working(), which is called once per round, is false on all ranks. The work itself
+ * Waits until is_working() returns false on all ranks; calls it once per round. The work itself
  * runs in another thread, which makes no MPI calls.
  *
  * Collective: over the world.
@@ -30,21 +30,21 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
  * that one rank does for all. `work` must not call MPI.
  *
  * Collective: over the world.
- * Errors:     the status of `work` on rank 0, not agreed; RN_ERR_MPI when a round fails.
+ * Errors:     the status of `work`, on rank 0 only; RN_ERR_MPI if a round fails.
  */
 rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
                                       rn_status (*work)(rn_err *err, void *context), void *context);
 
-/** A way to end the work early. Each round calls asked() in the calling thread; if asked() returns
- * true on any rank, all ranks set `given` in the same round. */
+/** Lets the ranks end the work early. Each round calls asked() in the calling thread; if it returns
+ * true on any rank, all ranks set `given` in that round. */
 typedef struct rn_collective_stop {
   bool (*asked)(void);
   atomic_bool given;
 } rn_collective_stop;
 
 /**
- * Like rn_collective_wait_for_root, for work that ends soon after stop->given is set. The work may
- * also end without a stop.
+ * Like rn_collective_wait_for_root, but `work` must return soon after stop->given is set. It may
+ * also return although no rank has asked to stop.
  *
  * Collective: over the world.
  * Errors:     those of rn_collective_wait_for_root.

@@ -17,9 +17,9 @@ typedef struct rn_cores {
   int ranks;            /* ranks on the node */
   int used;             /* cores of the node that are in the mask of at least one rank */
   int offered;          /* cores in mpirun's own mask; 0 if mpirun did not start this process */
-  rn_mask own; /* the cores of the mask that this rank uses: the whole mask or, if all ranks that
-                  share it have the same mask, an equal share of its cores; empty if there are fewer
-                  cores than ranks */
+  rn_mask own; /* the cores that this rank uses: the whole mask or, if other ranks have the same
+                  mask, an equal share of its cores; empty if there are fewer cores than such ranks,
+                  or if masks overlap without being equal */
 } rn_cores;
 
 /**

@@ -12,7 +12,8 @@
 #include "proto/base/status.h"
 
 /**
- * Returns the status of an MPI call that returned `code`; all communicators have MPI_ERRORS_RETURN.
+ * Converts the return code of an MPI call to a status. All communicators have the error handler
+ * MPI_ERRORS_RETURN.
  *
  * Collective: no.
  * Errors:     RN_ERR_MPI with the text of the call and of MPI's error.
@@ -43,12 +44,12 @@ void rn_mpi_free_comm(MPI_Comm *comm);
 void rn_mpi_free_window(MPI_Win *window);
 
 /**
- * Lets MPI progress all messages of this process; for loops that wait without other MPI calls.
+ * Lets MPI progress all messages of this process. Loops that wait without other MPI calls use it.
  * Probes `comm` for a tag that is never used, because a probe that finds a message may return
  * immediately, without progress.
  *
  * Collective: no.
- * Errors:     none; the calls that complete the messages return them.
+ * Errors:     none; errors of messages are returned by the calls that complete the messages.
  */
 void rn_mpi_progress(MPI_Comm comm);
 

@@ -1,8 +1,8 @@
 /**
  * Groups the replicas of a stage by node; the replicas of a node run on one host and share memory.
  *
- * Replicas have the indices of rn_grid_replica; nodes are numbered in the order of their first
- * replicas.
+ * A replica is identified by its index (rn_grid_replica). Nodes are numbered in the order of their
+ * first replicas.
  */
 #ifndef RN_COMM_WORLD_NODE_H
 #define RN_COMM_WORLD_NODE_H
@@ -26,8 +26,8 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
  * split a host into nodes.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_USAGE, agreed, naming the variable, unless it is a number of 0 or more;
- *             RN_ERR_MPI.
+ * Errors:     RN_ERR_USAGE, agreed, naming the variable, if its value is not an integer of at least
+ *             0; RN_ERR_MPI.
  */
 rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size);
 

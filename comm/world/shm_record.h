@@ -11,8 +11,8 @@
 #include "comm/world/world.h"
 
 /**
- * Appends to the record the files that each rank currently maps; called once all windows are
- * allocated.
+ * Appends to the record the files that each rank currently maps. Call it after all windows have
+ * been allocated.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_IO naming the file, RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -20,7 +20,7 @@
 rn_status rn_shm_record_write(rn_err *err, rn_world *world, const char *run_dir);
 
 /**
- * Removes the recorded files on this job's hosts, if all processes recorded for a file have ended;
+ * On each host of this job, removes the recorded files for which all recorded processes have ended;
  * keeps a file whose inode has changed. Lines of other hosts remain in the record.
  *
  * Collective: over the world.

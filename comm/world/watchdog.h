@@ -8,13 +8,13 @@
  * marks are in memory shared by the node, so other ranks can report a stopped process, and the
  * printed table distinguishes waiting ranks from the rank that they wait for.
  *
- * Marks are not sent between nodes. Where a node may wait long for work on another node (rank 0
- * takes the lock or handles files of run.dir, or a save writes files), it uses
+ * Marks are not sent between nodes. Where a node may wait a long time for work on another node
+ * (rank 0 locks run.dir or handles its files, or a save writes files), the ranks use
  * comm/world/collective_wait.h, which shows the progress of that work to all nodes. Otherwise nodes
  * wait for each other only within a step, an evaluation or a load, where all ranks do similar work.
  * The limit must therefore exceed the longest time that a rank works between two messages. The
- * longest such time is that of evaluating one sequence, when the last round of an evaluation has
- * fewer sequences than there are groups of ranks.
+ * longest such time is the evaluation of one sequence: if the last round of an evaluation has fewer
+ * sequences than there are groups of ranks, groups without a sequence wait for the others.
  */
 #ifndef RN_COMM_WORLD_WATCHDOG_H
 #define RN_COMM_WORLD_WATCHDOG_H

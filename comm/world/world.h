@@ -22,7 +22,8 @@ typedef struct rn_world rn_world;
  *
  * Collective: over all ranks of the job.
  * Errors:     RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI
- *             has no MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI; none is agreed. *out may be
+ *             does not provide MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI; none is agreed. *out
+ *             may be
  *             set on failure too; pass it to rn_world_finish.
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
@@ -57,7 +58,8 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out);
-/** Frees a subset without ending MPI; takes NULL. Collective: over the subset. Errors: none. */
+/** Frees a subset that rn_world_split created, without ending MPI; takes NULL. Collective: over the
+ * subset. Errors: none. */
 void rn_world_close(rn_world **subset);
 
 /** Returns this process's rank. Not collective. Errors: none. */

@@ -40,18 +40,18 @@ void rn_write_token_destroy(rn_write_token **write_token);
 int rn_write_token_first(const rn_write_token *write_token);
 
 /**
- * Waits until the previous rank of the row passes the token. *offset is the offset at which that
- * rank ended; 0 on the first rank. All ranks of the node must call wait and pass the same number of
- * times, and must synchronise between rounds.
+ * Waits until the previous rank of the row passes the token. Sets *offset to the offset at which
+ * the data of that rank ends; to 0 on the first rank. All ranks of the node must call wait and pass
+ * the same number of times, and must synchronise between rounds.
  *
- * Collective: no MPI call; over the ranks of the row, in order.
+ * Collective: over the ranks of the row, in order; makes no MPI call.
  * Errors:     the status that the previous rank passed; RN_ERR_IO after rn_write_token_cancel.
  */
 rn_status rn_write_token_wait(rn_err *err, rn_write_token *write_token, int64_t *offset);
 
 /**
- * Passes the token: this rank ended at offset `end`, or failed with `status`. Must be called after
- * every wait, even a failed one.
+ * Passes the token: the data of this rank ends at offset `end`, or the rank failed with `status`.
+ * Must be called after every wait, even a failed one.
  * Not collective. Errors: none.
  */
 void rn_write_token_pass(rn_write_token *write_token, rn_status status, int64_t end);

@@ -69,7 +69,7 @@ void rn_affinity_restore(void) {
 typedef enum { OWN, OTHER_CORE, ANY } choice;
 
 /* Returns the first core of the mask that is not taken, or -1. With OTHER_CORE, no thread may be
- * assigned to the same physical core. */
+ * assigned to its physical core. */
 static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
                      const rn_mask *busy, choice how) {
   for (int c = 0; c < RN_MASK_CORES; c++) {

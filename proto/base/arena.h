@@ -38,8 +38,8 @@ rn_status rn_arena_create(rn_err *err, size_t size_bytes, rn_arena *out);
 /** Frees the memory; accepts a zero-initialized arena. */
 void rn_arena_destroy(rn_arena *arena);
 
-/** Returns the number of bytes that rn_arena_take(bytes) uses, including padding. For computing the
- * size of an arena. */
+/** Returns the number of bytes that rn_arena_take(bytes) uses, including padding. Used to compute
+ * the size of an arena. */
 size_t rn_arena_round(size_t bytes);
 
 /** Returns the next `bytes` of the arena; exceeding the size of the arena is a bug (assert). */

@@ -79,7 +79,7 @@ void rn_log_warn(const char *format, ...) {
 
 /* Opens the terminal to which the stream is connected; returns -1 if there is none. A launcher
  * gives each rank a pseudo-terminal even if the launcher's output is redirected. Under a launcher,
- * therefore opens the terminal of the launcher's stream. */
+ * this function therefore opens the terminal of the launcher's stream. */
 static int open_terminal(FILE *stream) {
   char link[64], target[PATH_MAX];
   if (!isatty(fileno(stream))) return -1;

@@ -5,7 +5,7 @@
 
 #include "proto/base/fault.h"
 
-/* If the last poll is longer ago than this, the process does not wait: it computes or hangs. */
+/* If the last poll is older than this, the process is not waiting: it computes or hangs. */
 enum { POLL_NS = 250000000 };
 
 static rn_progress own;

@@ -18,7 +18,7 @@ bool rn_utf8_is_valid(const unsigned char *bytes, size_t count);
  * Copies the bytes and replaces each maximal ill-formed subpart with U+FFFD (Unicode 15, 3.9,
  * substitution of maximal subparts). Returns the number of bytes written to `to`.
  *
- * Shapes: to [3 count].
+ * Shapes: to [3 * count].
  */
 size_t rn_utf8_replace_invalid(const unsigned char *bytes, size_t count, unsigned char *to);
 

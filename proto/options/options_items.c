@@ -168,7 +168,8 @@ void rn_options_items_free(rn_options_items *items) {
 
 /* ---- text ---- */
 
-/* Appends to a text of `used` bytes; `used` may pass `bytes`. */
+/* Appends `piece` to a text of `used` bytes in a buffer of `bytes` bytes. Returns the length of the
+ * new text, which is truncated if that is `bytes` or more. */
 static size_t append(char *text, size_t used, size_t bytes, const char *piece) {
   if (used < bytes) snprintf(text + used, bytes - used, "%s", piece);
   return used + strlen(piece);

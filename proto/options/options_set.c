@@ -95,7 +95,7 @@ static rn_status parse_word(rn_err *err, const setting *s, int *out) {
   return wrong(err, s, words);
 }
 
-/* Puts a list into its usual form, or fails if it is not valid. */
+/* Parses a list of mappings and writes it in the form of rn_options_items_text. */
 static rn_status format_list(rn_err *err, const setting *s, char *text, size_t bytes) {
   char where[TEXT_BYTES];
   rn_options_items items;

@@ -22,7 +22,7 @@
 
 /** The rows of this rank's piece: one row holds the keys and values of a token. */
 typedef struct rn_row_piece {
-  int layer;          /* number of attention layers of the stage before this layer */
+  int layer;          /* number of attention layers that precede this layer in the stage */
   int sequences;      /* B */
   rn_range positions; /* positions of the T rows of each sequence */
   size_t bytes;       /* bytes of a row */
@@ -39,7 +39,7 @@ typedef struct rn_row_view {
 /** Sums of the gradients of the rows of a view: row r of `sum` belongs to row r of the view. */
 typedef struct rn_row_gradients {
   int elements; /* number of elements of a row */
-  rn_real *sum; /* on entry the sums over later pieces, to which the caller adds */
+  rn_real *sum; /* on entry, the sums over later pieces; the caller adds to them */
 } rn_row_gradients;
 
 /**
@@ -56,11 +56,12 @@ typedef struct rn_row_port {
   void (*poll)(void *self);
   /** Completes the exchange; sets *out to the rows that the queries may see. */
   rn_status (*end)(void *self, rn_err *err, rn_row_view *out);
-  /** Backward, after end(): sets *out to the sums to which the caller then adds. NULL in ports
-   * without backward. */
+  /** Called in backward after end(). Sets *out to the sums to which the caller then adds. NULL in
+   * ports without backward. */
   rn_status (*begin_sums)(void *self, rn_err *err, int elements, rn_row_gradients *out);
-  /** Backward, after the caller has added: passes on the sums for rows of earlier pieces, and
-   * completes the sums for the piece's own rows, which the caller then reads. */
+  /** Called in backward after the caller has added to the sums. Passes on the sums for rows of
+   * earlier pieces, and completes the sums for the piece's own rows, which the caller then reads.
+   */
   rn_status (*end_sums)(void *self, rn_err *err);
 } rn_row_port;
 

@@ -1,12 +1,13 @@
 /**
- * Defines the interface through which the model gets the state before a segment.
+ * Defines the interface through which the model gets the state before this rank's piece of a
+ * sequence.
  *
- * The element of the scan is (log a, X): the matrix X that a segment of a sequence adds to the
- * state, and the factor a by which the segment decays the state before it:
+ * The element of the scan is (log a, X): the matrix X that a piece of a sequence adds to the state,
+ * and the factor a by which the state before the piece decays over the piece:
  *
- *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) X1 + X2)
+ *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) * X1 + X2)
  *
- * The operation is associative but not commutative. log a = -inf means that the segment contains a
+ * The operation is associative but not commutative. log a = -inf means that the piece contains a
  * document boundary. comm/ implements ports across ranks, model/retention/local_state.h implements
  * the port of a single rank, and tests implement fakes.
  */
@@ -24,8 +25,8 @@ typedef enum {
   RN_SCAN_REVERSE  /* adjoints: from the last token to the first */
 } rn_scan_direction;
 
-/** The element of this rank: n = B H heads of all sequences, each with a state of m = K V
- * elements. */
+/** The element of this rank: n = B * H heads (B sequences of H heads); the state of each head has
+ * m = K * V elements. */
 typedef struct rn_scan_element {
   int n;
   int64_t m;
@@ -34,7 +35,7 @@ typedef struct rn_scan_element {
 } rn_scan_element;
 
 /**
- * Shapes:     before [n, m] of the element.
+ * Shapes:     before [n, m], with n and m of the element.
  * Collective: over the ranks that share the sequence; all of them make the same calls in the same
  *             order.
  * Ownership:  the caller must not change the element's arrays until end() returns.
@@ -47,13 +48,14 @@ typedef struct rn_scan_port {
                      rn_scan_element element);
   /** Progresses messages without waiting; cheap, called between GEMM tiles. */
   void (*poll)(void *self);
-  /** Completes the scan: before = the state before this segment (after it, if REVERSE). */
+  /** Completes the scan; sets `before` to the state before this piece (if REVERSE, the adjoint
+   * after it). */
   rn_status (*end)(void *self, rn_err *err, rn_real *before);
   /**
    * NULL except in reproducible mode. In reproducible mode, the port ignores `own`; it uses the
    * state that the caller accumulates chunk by chunk and passes to this function, once after end().
-   * after [n, m] = the state after this segment (before it, if REVERSE); the caller may reuse the
-   * memory on return.
+   * `after` [n, m] is the state after this piece (if REVERSE, the adjoint before it); the caller
+   * may reuse the memory on return.
    */
   rn_status (*publish)(void *self, rn_err *err, const rn_real *after);
   /** May be NULL. Returns true if everything that end() needs had arrived at the last poll; makes
