@@ -1,5 +1,5 @@
 /* Checks that a manifest with a correct checksum but arbitrary contents is either read or
- * refused, and that no number in it is used unchecked. */
+ * refused, and that every number in it is checked before it is used. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -76,7 +76,7 @@ static rn_status check_states(rn_err *err, const attention_case *x, golden_model
   return RN_OK;
 }
 
-/* Checks logits and states of the first tokens, which form one document whatever in.since contains.
+/* Checks logits and states of the first tokens as one document, whatever in.since contains.
  */
 static rn_status check_prefix(rn_err *err, const attention_case *x, golden_model *m) {
   golden_shape logits;

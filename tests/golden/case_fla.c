@@ -122,7 +122,8 @@ static rn_status check_logits(rn_err *err, const fla_case *x, const rn_spec *spe
   return status;
 }
 
-/* Checks loss and gradient, which are means over all tokens but the last, which has no target. */
+/* Checks loss and gradient. Both are means over all tokens except the last one, which has no
+ * target. */
 static rn_status check_gradient(rn_err *err, const fla_case *x, const rn_spec *spec, rn_form form,
                                 const char *variant) {
   golden_model m;

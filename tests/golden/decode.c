@@ -248,8 +248,8 @@ static const char *logits_of(const golden_case *c) {
 
 typedef rn_status (*decode_run)(rn_err *err, const decode_case *x, golden_model *m, int steps);
 
-/* Calls run(), or check_greedy() if `run` is NULL, with a new model of the given chunk size, which
- * processes at most `tokens` tokens of a sequence per call. */
+/* Calls run(), or check_greedy() if `run` is NULL, with a new model of the given chunk size. The
+ * model processes at most `tokens` tokens of a sequence per call. */
 static rn_status on_a_model(rn_err *err, const decode_case *x, int chunk, int tokens,
                             decode_run run) {
   golden_model m;

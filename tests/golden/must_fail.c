@@ -38,7 +38,7 @@ static void read_bytes(const char *path, vectors *v) {
   fclose(in);
 }
 
-/* Runs the program on a file with these bytes. Returns the exit code; -1 if a signal killed it.
+/* Runs the program on a file with these bytes. Returns the exit code; -1: killed by a signal.
  */
 static int code_of(const vectors *v, const unsigned char *bytes, size_t size) {
   const char *path = temp_path("changed.safetensors");

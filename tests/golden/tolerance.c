@@ -35,8 +35,8 @@ static rn_status check_bounds(rn_err *err, const char *where, json_t *bounds) {
   return RN_OK;
 }
 
-/* Reads the table's bounds for this case; without a table or an entry for the case there are
- * none. */
+/* Reads the table's bounds for this case. There are none if the table does not exist or has no
+ * entry for the case. */
 static rn_status read_table(rn_err *err, golden_case *c) {
   char path[PATH_MAX];
   json_error_t error;

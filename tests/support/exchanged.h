@@ -7,9 +7,9 @@
 /** Imports a model and discards the output. */
 rn_status exchanged_import(rn_err *err, const char *path, const char *ckpt);
 
-/** Exports, imports, exports again, and checks that the files, of which there are `count`, have
- * equal bytes. The results are then in NAME.export1, NAME.imported0 and NAME.export2 of the test's
- * folder.
+/** Exports a model, imports the files, and exports the result. Checks that the first export
+ * consists of `count` files, and that the second one has the same bytes. The results are then in
+ * NAME.export1, NAME.imported0 and NAME.export2 of the test's folder.
  */
 void exchanged_returns(const char *name, const char *run, rn_export_options options, int count);
 

@@ -106,7 +106,8 @@ static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   return rn_bf16s(*memory);
 }
 
-/* Runs forward and backward of `tokens` queries that follow `before` tokens with given keys.
+/* Runs forward and backward of `tokens` queries, which follow `before` tokens of which only keys
+ * and values are used.
  */
 static void blockwise(arrays *x, int before, int tokens) {
   const sizes *s = &x->of;

@@ -104,8 +104,7 @@ static void states_may_come_from_chunks(void) {
   test_model_close(&m);
 }
 
-/* Decodes lengths[b] tokens of each sequence b. Each step processes all sequences that have tokens
- * left.
+/* Decodes lengths[b] tokens of each sequence b. Each step processes all unfinished sequences.
  */
 static void decode(const test_model *m, const int *lengths, int threads, rn_real *logits) {
   rn_threads_start(threads);

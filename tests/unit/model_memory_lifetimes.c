@@ -74,7 +74,7 @@ static void parallel_steps_are_the_same(const rn_spec *spec) {
   test_model_close(&poisoned);
 }
 
-/* Checks only the forward pass, with activations that share the memory of the training activations.
+/* Checks only forward, with activations that share the memory of the training activations.
  */
 static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   test_model clean = open(spec, RN_SAVE_NOTHING, false), poisoned = open(spec, policy, true);

@@ -1,7 +1,7 @@
 /*
  * Checks that the update of the states of a few heads, which runs between the GEMMs, can be divided
  * among 64 threads. For any number of threads, the states must have the bits of a serial sum. Also
- * checks whether a beginning of a document is detected in any range of tokens.
+ * checks that the beginning of a document is detected in any range of tokens.
  */
 #include <math.h>
 #include <omp.h>
@@ -63,7 +63,7 @@ static void documents_begin_where_they_begin(void) {
   CHECK_EQUAL(wrong, 0);
 }
 
-/* States of several heads; the number of elements of a head is not a multiple of a slab. */
+/* States of several heads; the number of elements of a head is not a multiple of the slab size. */
 typedef struct fixture {
   rn_retention core;
   rn_retention_view view;

@@ -19,7 +19,8 @@ enum { CORES = 16, MAX_THREADS = 16 };
 
 static int sibling[RN_MASK_CORES];
 
-/* Makes cores c and c + `apart` one physical core, or each core if `apart` is 0.
+/* Makes cores c and c + `apart` one physical core. If `apart` is 0, makes each core a separate
+ * physical core.
  */
 static void set_topology(int apart) {
   for (int c = 0; c < RN_MASK_CORES; c++) {

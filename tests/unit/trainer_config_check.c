@@ -1,5 +1,5 @@
-/* Checks that conflicting keys are rejected by name, and also more threads than the system can
- * start. */
+/* Checks that conflicting keys are refused with a message that names them, and that a number of
+ * threads that the system cannot start is refused. */
 #include "trainer/config/config_check.h"
 
 #include <sys/resource.h>

@@ -79,7 +79,7 @@ static void threads_find_work(void) {
   }
 }
 
-/* One thread must never be idle, and twice as many threads must always make a step faster. */
+/* A single thread must never be idle, and twice as many threads must always make a step faster. */
 static void more_threads_are_faster(void) {
   for (int dim = 256; dim <= 2048; dim *= 2) {
     for (int tokens = 2048; tokens <= 8192; tokens *= 2) {

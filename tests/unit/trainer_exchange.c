@@ -1,6 +1,6 @@
-/* Checks that a model that is exported and imported has the same bytes. Models that the other
- * program or this one cannot compute are refused with a message that names the key, and damaged or
- * malicious files with a message that names the file. */
+/* Checks that a model that is exported to the format of another program and imported again has the
+ * same bytes. Models that one of the two programs cannot compute are refused with a message that
+ * names the key, and damaged or malicious files with a message that names the file. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,8 +18,8 @@
 
 static char text[160];
 
-/* Returns whether threads are bound, for a rank that shares a mask with `sharing` ranks. Each of
- * `cores` cores has two hardware threads. */
+/* Returns whether the threads of a rank are bound if `sharing` ranks, including this one, have the
+ * same mask. Each of `cores` cores has two hardware threads. */
 static bool find(int cores, int sharing, int threads) {
   rn_cores c = {.cores = cores, .hardware_threads = 2 * cores, .sharing = sharing};
   for (int i = 0; i < 2 * (cores / sharing); i++) rn_mask_add(&c.own, i);

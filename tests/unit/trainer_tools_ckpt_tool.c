@@ -94,8 +94,8 @@ static void says(const char *run, rn_status verified, const char *word) {
   CHECK(strstr(text, line) != NULL);
 }
 
-/* A truncated file is detected by its size. A missing file is reported with a different word, the
- * same in all commands. */
+/* A truncated file is detected by its size. A missing file is reported with a different word, which
+ * is the same in all commands. */
 static void list_and_verify_agree(void) {
   static const char part[] = "cut/checkpoints/step-00000002/part-00000.zst";
   const char *run = model_ckpt_save("cut", (model_ckpt){{MODEL_CKPT_SMALL}, 2, 1, 0, false, 0});

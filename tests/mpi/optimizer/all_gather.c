@@ -49,7 +49,8 @@ static int64_t wrong_in(rn_range range, int round, const float *values) {
   return wrong;
 }
 
-/* Checks that ranks of the same node see what a rank writes, and ranks of other nodes do not. */
+/* Checks that what a rank writes is visible to the ranks of its node, and not to ranks of other
+ * nodes. */
 static void a_node_holds_one_copy(const rn_world *world, const rn_node *node) {
   rn_shared_array *shared = NULL;
   if (!CHECK_OK(&err,
@@ -88,7 +89,7 @@ static void all_have_every_shard(const rn_world *world, const rn_grid *grid, con
     }
     CHECK_OK(&err, rn_all_gather_finish(&err, all_gather));
     CHECK_EQUAL(wrong_in((rn_range){0, total}, round, values), 0);
-    /* As in a step, waits until no rank reads the values any more. */
+    /* Waits until no rank reads the values any more, as a training step does. */
     MPI_Barrier(rn_grid_replica_comm(grid));
   }
   rn_all_gather_destroy(&all_gather);

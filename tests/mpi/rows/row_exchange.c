@@ -140,7 +140,7 @@ static void backward(const run *r, int microbatch, int segment, int layer) {
   exchange_sums(r, segment, stride, first);
 }
 
-/* Runs forward of two micro-batches, then backward of both, so that both are in flight at once. */
+/* Runs forward of two micro-batches, then backward of both, so that both are in flight together. */
 static void run_case(const rn_grid *grid, const exchange_case *c) {
   run r = {.c = c, .rank = rn_grid_sequence(grid), .ranks = rn_grid_sequence_size(grid)};
   r.pieces = c->segments * r.ranks;
@@ -189,7 +189,7 @@ static size_t bytes_of_messages(int layers, bool ordered) {
   return rn_row_exchange_bytes(shape, 4);
 }
 
-/* Only in reproducible mode the sums of several layers are in flight at once. */
+/* Only in reproducible mode are the sums of several layers in flight at the same time. */
 static void layers_have_their_own_messages_only_if_ordered(void) {
   CHECK(bytes_of_messages(1, false) > 0);
   CHECK_EQUAL(bytes_of_messages(9, false), bytes_of_messages(1, false));

@@ -65,7 +65,7 @@ static double start_of(const stage_case *c, scan_index at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
 
-/* Computes the state before piece `mine`, or the final state if there is no piece `mine`.
+/* Computes the state before piece `mine`, or the final state if no such piece exists.
  */
 static void serial(const stage_case *c, scan_index at, int size, int mine, float *before) {
   const int pieces = c->segments * size;

@@ -2,8 +2,8 @@
  * Checks that an evaluation gives the mean loss over all targets of the split, including those of a
  * shorter last sequence. The expected loss is ln V if all weights are zero, and otherwise that of
  * the model applied to each sequence separately. val_loss in training and retnet-eval must agree
- * with it on any grid and in every form. A val split with another vocabulary is refused. Short
- * windows are packed into sequences that stay short, so that all ranks have some.
+ * with this loss on any grid and in every form. A val split with another vocabulary is refused.
+ * Short windows are packed into sequences of limited length, so that every rank gets some of them.
  */
 #include <math.h>
 #include <string.h>
