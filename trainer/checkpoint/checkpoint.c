@@ -77,9 +77,9 @@ static rn_status copy_settled(rn_err *err, const Retnet__Config *config, Retnet_
   return RN_OK;
 }
 
-/* Calls `visit` for every key, with the effective values to compare, not the values that the user
- * gave. Different values that mean the same count as equal. Older checkpoints store only what the
- * user gave, so their effective values are derived first. */
+/* Calls `visit` for every key to compare the effective values, not the values that the user gave.
+ * Different values that mean the same count as equal. Older checkpoints store only what the user
+ * gave, so their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};

@@ -106,7 +106,7 @@ static rn_status differ(rn_err *err, rn_world *world, const char *path, const fi
   rn_err why = {0};
   *out = false;
   if (f->good == size || f->missing == size) return RN_OK;
-  /* Some rank failed with another error, which the caller reports. */
+  /* If some rank failed with another error, waiting does not help. */
   if (f->good + f->missing + f->wrong < size) return RN_OK;
   int64_t readable = open_share(&why, path, f->first, size, NULL) == RN_OK;
   RN_TRY(err, rn_world_max(err, world, &readable, 1));

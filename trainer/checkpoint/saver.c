@@ -24,7 +24,7 @@ struct rn_saver {
   char (*name)[RN_STATE_NAME_BYTES];
   int slices;
   rn_save_writer *writer;
-  rn_saved_state state;  /* step -1: no save is in progress */
+  rn_saved_state state;  /* state that is being saved; step -1: no save is in progress */
   rn_ckpt_report report; /* report of this rank's writer */
   rn_save_bytes bytes;   /* bytes of the last published save, summed over all ranks */
   double stop_s;         /* time that this save stalled training */

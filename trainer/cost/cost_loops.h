@@ -47,7 +47,7 @@ void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count);
 /** Adds the gradients of several weights [n, k] as one pool of tasks. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count);
 
-/** Adds a loop over the chunks of all heads, with `flops` for a whole chunk. */
+/** Adds a loop over the chunks of all heads. `flops` is the FLOP of a whole chunk. */
 void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops);
 
 /** Adds the forward pass of attention, a loop over blocks of queries, or its backward pass, a loop

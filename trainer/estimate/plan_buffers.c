@@ -10,8 +10,8 @@ static double mib(size_t bytes) {
 }
 
 /*
- * Returns the next smaller buffer of a memory after `last`, or the largest one if `last` is NULL.
- * Returns NULL if there is none. Buffers of equal size follow in the order of the plan.
+ * Returns the next smaller buffer of one kind of memory after `last`, or the largest one if `last`
+ * is NULL. Returns NULL if there is none. Buffers of equal size follow in the order of the plan.
  */
 static const rn_planned_buffer *next_smaller(const rn_buffer_plan *plan, rn_memory_kind memory,
                                              const rn_planned_buffer *last) {
@@ -28,7 +28,7 @@ static const rn_planned_buffer *next_smaller(const rn_buffer_plan *plan, rn_memo
   return found;
 }
 
-/* Shows the buffers that use at least 1 % of a memory. */
+/* Shows the buffers that use at least 1 % of one kind of memory. */
 static void show_memory(const rn_buffer_plan *plan, rn_memory_kind memory, const char *title) {
   char lifetime[RN_UNIT_PHASES_TEXT_BYTES];
   if (plan->bytes[memory] == 0) return;

@@ -22,7 +22,7 @@ typedef struct rn_window {
   int counted; /* 0 .. tokens */
 } rn_window;
 
-/** Where the tokens of the windows come from. */
+/** The source of the tokens of the windows. */
 typedef struct rn_window_source {
   void *self;
   rn_status (*read)(void *self, rn_err *err, int64_t first, int64_t count, int32_t *tokens);

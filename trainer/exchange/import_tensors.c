@@ -126,7 +126,7 @@ static rn_status check_tables(rn_err *err, search *s) {
   return status;
 }
 
-/* Checks that the output projection, which may be stored, equals the tied embedding. */
+/* If the files contain an output projection, checks that it equals the tied embedding. */
 static rn_status check_tied(rn_err *err, search *s) {
   enum { PIECE = 4096 };
   float a[PIECE], b[PIECE];

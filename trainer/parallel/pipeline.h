@@ -124,7 +124,7 @@ typedef struct rn_loss_sum {
 typedef struct rn_loss_pass {
   rn_form form;
   rn_scan_port *port;
-  rn_row_port *rows; /* NULL: the unit holds whole sequences, or there are no attention layers */
+  rn_row_port *rows; /* exchanges keys and values; NULL: whole sequences, or no attention layers */
 } rn_loss_pass;
 
 /**

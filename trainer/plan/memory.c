@@ -103,7 +103,8 @@ static rn_status measure_stage(rn_err *err, const planned_run *run, int stage,
 }
 
 /*
- * True if the node whose first rank is `begin` contains a rank below r of the same stage as r.
+ * True if the node whose first rank is `begin` contains a rank that is lower than r and has the
+ * same stage.
  */
 static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
   const int64_t last_of_row_before =

@@ -11,7 +11,7 @@
 
 typedef struct rn_gradient_memory {
   rn_node *node;         /* ranks that share memory; NULL: none */
-  rn_peer_memory *peers; /* NULL: the stage allocates the gradient, which is sent in messages */
+  rn_peer_memory *peers; /* the shared gradients; NULL: not shared, sent in messages */
   int64_t shared_bytes;  /* bytes of this rank's gradient if other ranks map it, else 0 */
   int sharing_ranks;     /* maximum number of ranks that share memory, over nodes and stages; 1: no
                             sharing */

@@ -22,8 +22,8 @@ typedef struct rn_optimizer {
   const rn_shard_table *shards;         /* shards of the weights; not owned */
   rn_distributed_optimizer distributed; /* reduce-scatter and all-gather over the replicas */
   int64_t tied_offset, tied_count;      /* tied embedding, if shared by two stages; count 0: none */
-  float *gradient; /* [own] sums over ranks. With a single replica outside reproducible mode, the
-                      stage's gradient, mapped until rn_optimizer_release_gradient */
+  float *gradient; /* [own] sums over ranks. With a single replica outside reproducible mode, this
+                      is the stage's gradient, mapped until rn_optimizer_release_gradient */
   int64_t *exact;  /* [own] exact sums in reproducible mode; NULL with a single replica */
   float *exp_avg, *exp_avg_sq; /* [own] */
   rn_norm_blocks blocks;

@@ -20,8 +20,8 @@ typedef struct rn_run_settings {
 
 /**
  * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), decides whether
- * a core is left for messages, starts the threads and selects the GEMM backend of this process, and
- * makes the plan for `ranks` ranks on `machine`.
+ * a core is left to the communication thread, starts the threads and selects the GEMM backend of
+ * this process, and makes the plan for `ranks` ranks on `machine`.
  *
  * Ownership: the caller owns `given`, which must outlive the settings. rn_run_settings_destroy must
  *            be called even after a failure.

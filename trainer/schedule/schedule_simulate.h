@@ -28,7 +28,7 @@ typedef struct rn_simulation {
   int layers;             /* layers per stage; each layer sends one state per unit and direction */
   double rows_s, state_s; /* time of a message between two stages; between two ranks of a stage */
   int buffers; /* maximum number of row messages in flight between two ranks, including those in
-                  buffers of either; 0: unlimited */
+                  buffers of either rank; 0: unlimited */
 } rn_simulation;
 
 /** Result for one stage. The idle fraction of the stage is 1 - busy_s / total_s. */
