@@ -69,8 +69,8 @@ static void add(draw *d, const char *name, const char *value) {
   d->count++;
 }
 
-/* Draws a number that is likely to expose a bug: a bound or its neighbour, 0, 1, or a power of
- * two. */
+/* Draws an integer. In 7 of 16 cases it is likely to expose a bug: a bound, a neighbour of a bound,
+ * or a number at or next to a power of two. Otherwise it is a random number, mostly a small one. */
 static int64_t draw_integer(draw *d, const rn_schema_key *key, bool wide) {
   const int64_t most = wide ? INT64_MAX : INT32_MAX;
   const int64_t low = key->has_low ? (int64_t)key->low : -most;

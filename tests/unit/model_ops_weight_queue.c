@@ -272,8 +272,9 @@ static void count_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
   pieces_added++;
 }
 
-/* Adds the weight gradients of a layer of D channels, in tiles of the smallest size: k and v, q and
- * g, the output projection, fc1 with the gate, fc2. */
+/* Checks that no product of a wide layer is computed before the queue is finished. Adds the weight
+ * gradients of a layer of D channels, in tiles of the smallest size: k and v, q and g, the output
+ * projection, fc1 with the gate, fc2. */
 static void wide_products_wait(void) {
   enum { D = 4096, TILE_ELEMENTS = 64 * 256 };
   static const int multiples_of_d[] = {3, 3, 2, 4, 2};

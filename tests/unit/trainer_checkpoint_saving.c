@@ -1,7 +1,8 @@
 /*
  * Checks the policy of saves with a saver that only records the calls. While steps are skipped, no
- * save is started and no checkpoint is removed. A save in progress is completed if a later good
- * step has proven its weights, and then all older checkpoints are kept; otherwise it is dropped.
+ * save is started and no checkpoint is removed. If the run ends in this state, a save in progress
+ * is completed if a later good step has proven its weights, and is dropped otherwise; no older
+ * checkpoint is removed.
  */
 #include "trainer/checkpoint/saving.h"
 

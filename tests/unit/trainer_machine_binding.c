@@ -1,8 +1,8 @@
 /*
  * Checks that by default each thread, including those that OpenMP starts later, is bound to its own
- * core of the launcher's CPU mask. Threads are not bound if the user places them, if ranks share
- * cores, or if there are too few cores. The launcher's mask must be found even if OpenMP has
- * narrowed that of the first thread.
+ * core of the launcher's CPU mask. Threads are not bound if the user places them, if the rank's
+ * share of the mask has fewer cores than threads, or if there is only one thread. The launcher's
+ * mask must be found even if OpenMP has narrowed that of the first thread.
  */
 #include "trainer/machine/binding.h"
 

@@ -251,8 +251,8 @@ static void check_causality(rn_world *world, int size) {
   rn_world_close(&subset);
 }
 
-/* Trains twelve layouts: single axes, all axes together, uneven splits, tied and untied
- * embeddings. */
+/* Trains on twelve layouts, or on four if there are attention layers: single axes, several axes
+ * together, uneven splits, tied and untied embeddings. */
 static void train_a_dozen(rn_world *world, int size, int steps, const reference *by_tied) {
   static const grid_case few[] = {
       {1, 1, 8, 1, 1, false}, {1, 1, 3, 4, 2, true}, {1, 3, 2, 2, 3, true}, {2, 2, 2, 3, 2, false}};
