@@ -1,6 +1,7 @@
 /*
- * Checks that all threads zero large memory: each takes its share of the page faults, and every
- * byte is zero, for any size. A thread outside the OpenMP team zeroes its memory alone.
+ * Checks that all threads take part in zeroing a large block of memory: each takes its share of the
+ * page faults, and every byte is zero, for any size. A thread outside the OpenMP team zeroes its
+ * memory alone.
  */
 #include <omp.h>
 #include <pthread.h>

@@ -15,7 +15,8 @@ static void spend(double seconds) {
   }
 }
 
-/* Spans: outer { a, b { wait }, a }, after { }. A phase ends when the next one begins. */
+/* Records the spans outer { a, b { wait }, a }, after { }. a and b are phases: a phase ends when
+ * the next phase or the end of the enclosing span comes. */
 static void work(void) {
   rn_span_begin("outer");
   rn_span_phase("a");

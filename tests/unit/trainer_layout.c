@@ -1,4 +1,4 @@
-/* Checks that the grid is a function of keys and number of ranks only. Zeros are filled in as
+/* Checks that the grid depends only on the keys and the number of ranks. Zeros are filled in as
  * documented, and invalid combinations are rejected. */
 #include "tests/support/check.h"
 #include "trainer/layout/layout.h"
