@@ -36,7 +36,7 @@ install(FILES ${CMAKE_BINARY_DIR}/retnet-config.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/retnet)
 
 set(CPACK_GENERATOR DEB)
-# As for other tools of Debian, the environment names the maintainer.
+# As with other Debian tools, environment variables name the maintainer.
 if(DEFINED ENV{DEBFULLNAME} AND DEFINED ENV{DEBEMAIL})
   set(rn_maintainer "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
 else()

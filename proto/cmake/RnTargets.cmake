@@ -1,4 +1,4 @@
-# Functions that declare the library of a folder, a schema, a program and a test.
+# Defines functions that declare the library of a folder, a schema, a program and a test.
 
 add_library(rn_flags INTERFACE)
 target_compile_options(rn_flags INTERFACE
@@ -73,9 +73,9 @@ endfunction()
 # Builds tests/<kind>/<name>.c and runs it; with NP, runs it once for each number of ranks,
 # oversubscribed. PROCESSORS counts half cores, because two ranks that start, exchange messages and
 # end keep one core busy. Therefore, call `ctest -j` with twice the number of cores. COST, the
-# seconds of a long test, makes ctest start the test early. TIMEOUT makes a deadlock a failure. A
-# test that cannot run on this machine prints the reason and exits with 77; ctest then counts it as
-# skipped.
+# seconds of a long test, makes ctest start the test early. TIMEOUT turns a deadlock into a failure.
+# A test that cannot run on this machine prints the reason and exits with 77; ctest then counts it
+# as skipped.
 function(rn_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS;SOURCES;NP;ARGS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
