@@ -30,7 +30,7 @@ static void count_not_finite(rn_checkpoint_model *l) {
       rn_ckpt_path(l->ckpt), (long long)l->not_finite, (long long)l->table->total, first);
 }
 
-/* A manifest with a wrong number of layers could require a huge parameter table. */
+/* Checks the number of layers, because a wrong number could require a huge parameter table. */
 static rn_status check_layers(rn_err *err, const rn_checkpoint_model *l) {
   const int layers = rn_ckpt_config(l->manifest)->model->layers;
   if (layers <= 0 || (size_t)layers <= l->manifest->n_tensor) return RN_OK;

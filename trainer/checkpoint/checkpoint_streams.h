@@ -5,8 +5,8 @@
 #include "data/checkpoint/ckpt.h"
 #include "trainer/run/data_stream.h"
 
-/** Maximum size of a tensor name. The states of a layer are a tensor [streams, H K V] of
- * KIND_STATE. */
+/** Maximum size of the name of a state tensor. The states of a layer are a tensor [streams, H K V]
+ * of KIND_STATE. */
 enum { RN_STATE_NAME_BYTES = 40 };
 
 /** Returns the number of slices that rn_streams_slices fills on this rank. */

@@ -45,7 +45,7 @@ void rn_saver_destroy(rn_saver **saver);
  * Starts a save of the current state of the run; no save may be in progress.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_IO, RN_ERR_BUSY, RN_ERR_MEMORY, agreed; then no save is in progress.
+ * Errors:     RN_ERR_IO, RN_ERR_BUSY, RN_ERR_MEMORY, agreed; after an error no save is in progress.
  */
 rn_status rn_saver_start(rn_err *err, rn_saver *saver);
 

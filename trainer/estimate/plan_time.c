@@ -7,8 +7,8 @@
 #include "trainer/parallel/shapes.h"
 
 /*
- * Maximum of units x stages in a simulation, so that it takes a few tens of milliseconds and of
- * MiB.
+ * Maximum of units x stages in a simulation, so that it takes at most a few tens of milliseconds
+ * and a few tens of MiB.
  */
 enum { MAX_SIMULATED = 1 << 17 };
 

@@ -9,7 +9,7 @@
 
 /* ---- JSON ---- */
 
-/* Prints the name of a folder; bytes that are not UTF-8 cannot be in JSON. */
+/* Prints the name of a folder, or null if the name is not valid UTF-8, which JSON requires. */
 static void print_folder(const char *data) {
   json_t *name = json_string(data);
   char *text = name != NULL ? json_dumps(name, JSON_ENCODE_ANY) : NULL;

@@ -33,7 +33,7 @@ typedef struct scorer {
   int32_t *input, *target, *doc_position;
   bool *counted;
   rn_token_score *score;
-  int32_t *whole; /* [longest + 1] tokens of a window */
+  int32_t *whole; /* [longest + 1] all tokens of one window */
   float *logits;  /* [LOGIT_ROWS, N] */
 } scorer;
 
@@ -247,8 +247,8 @@ static rn_status collect(rn_err *err, scorer *s, int64_t first, int64_t last, in
   return rn_agree(err, s->world, status);
 }
 
-/* Scores a pack per group of ranks, starting with pack `first`; groups beyond the last pack have
- * none. */
+/* Scores one pack on each group of ranks, starting with pack `first`. If there are fewer packs left
+ * than groups, the last groups have no pack. */
 static rn_status score_round(rn_err *err, scorer *s, int64_t first, int groups) {
   const int64_t index = first + rn_grid_data(s->grid);
   rn_range piece = {0, 0};

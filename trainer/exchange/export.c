@@ -68,8 +68,9 @@ static rn_status check_stored(rn_err *err, const exporter *e, const rn_param *pa
                  rn_ckpt_path(e->ckpt), param->name);
 }
 
-/* If the head norm of the model has no weights but that of the other program always has them, adds
- * weights that are all 1, directly after the output projection (model/spec/param.h). */
+/* If the head norm of the model has no weights, but the head norm of the other program always has
+ * weights, adds weights that are all 1, directly after the output projection (model/spec/param.h).
+ */
 static void add_head_norm(exporter *e, const char *last) {
   static const char place[] = ".out_proj.weight", norm[] = ".g_norm.weight";
   char name[RN_PARAM_NAME_BYTES];

@@ -21,7 +21,7 @@ struct rn_generator {
   int64_t max_tokens;    /* length for which the decoder has memory */
   rn_sequence *sequence; /* [sequences] */
   int sequences;
-  int unfinished; /* number of unfinished completions, at the front of the arrays below */
+  int unfinished; /* number of unfinished completions, which come first in the arrays below */
   int *index;     /* [sequences] index of each completion's sequence */
   int32_t *token; /* [sequences] token to decode next */
   float *logits;  /* [sequences, N] */

@@ -24,7 +24,8 @@ rn_status rn_gemm_agree(rn_err *err, rn_world *world) {
   /* A test makes this rank choose a different backend. */
   if (rn_fault_now("gemm.rule")) (void)rn_gemm_backend_use_named(names[0]);
   const int ranks = rn_world_size(world), index = index_in_use();
-  /* The maxima give the lowest index with the lowest rank that has it, and the highest index. */
+  /* The maxima identify the lowest index, the lowest rank that has this index, and the highest
+   * index. */
   int64_t max[2] = {(int64_t)(NAMES - index) * ranks + ranks - 1 - rn_world_rank(world), index};
   RN_TRY(err, rn_world_max(err, world, max, 2));
   const int lowest = NAMES - (int)(max[0] / ranks), rank = ranks - 1 - (int)(max[0] % ranks);

@@ -2,7 +2,7 @@
  * The layout of a run: the grid of ranks and the sizes of the units that they work on. Rules choose
  * the values that the configuration leaves at 0.
  *
- * A pure function of the configuration and the number of ranks; nothing is measured.
+ * The layout is a pure function of the configuration and the number of ranks; nothing is measured.
  */
 #ifndef RN_TRAINER_LAYOUT_LAYOUT_H
 #define RN_TRAINER_LAYOUT_LAYOUT_H

@@ -39,7 +39,7 @@ static size_t buffers_of(const Retnet__Config *config, const rn_layout *layout, 
 }
 
 /* Returns the largest number of ranks whose gradients a rank receives in messages. Ranks of one
- * node read each other's gradients in place; this estimate assumes so only if there is just one
+ * node read each other's gradients in place; this estimate relies on that only if there is a single
  * node. */
 static int senders_of(const Retnet__Config *config, const rn_layout *layout, rn_machine machine) {
   const int64_t replicas = (int64_t)layout->data * layout->sequence;

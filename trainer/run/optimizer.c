@@ -119,7 +119,7 @@ void rn_optimizer_destroy(rn_optimizer *o) {
 
 /* ---- a step ---- */
 
-/* Adds the gradients of a tied embedding from the first and the last stage. */
+/* Adds up the gradients that the first and the last stage computed for a tied embedding. */
 static rn_status sum_tied(rn_err *err, const rn_optimizer *o, rn_pipeline_p2p *p2p) {
   if (o->tied_count == 0) return RN_OK;
   const rn_stage_region tied =
@@ -142,7 +142,7 @@ static void convert(const rn_optimizer *o, const int64_t *exact) {
 }
 
 /*
- * Uses the stage's gradient, with a single replica: maps it until the next step or, in reproducible
+ * With a single replica, uses the stage's gradient: maps it until the next step or, in reproducible
  * mode, converts the exact sums to the gradient.
  */
 static rn_status use_stage_gradient(rn_err *err, rn_optimizer *o) {

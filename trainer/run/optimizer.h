@@ -17,7 +17,7 @@ typedef struct rn_optimizer {
   double clip;     /* maximum norm of the gradient; 0: no limit */
   bool decay_all;  /* weight decay also applies to vectors */
   rn_stage *stage; /* stage of the model; not owned */
-  bool is_exact;   /* reproducible mode */
+  bool is_exact;   /* true in reproducible mode */
   bool single_replica;
   const rn_shard_table *shards;         /* shards of the weights; not owned */
   rn_distributed_optimizer distributed; /* reduce-scatter and all-gather over the replicas */

@@ -26,10 +26,10 @@ typedef struct rn_weights {
                                none, or not shared */
   bool is_current;          /* true if `derived` matches the weights */
   rn_weights_gather gather; /* fetches the shards of other replicas */
-  float *params;            /* [total] in `memory`; an all-gather may be in flight */
-  int64_t shared_bytes;     /* bytes of `memory` and `derived` together */
-  int sharing_ranks; /* maximum number of ranks that share one copy, over nodes and stages; 1: no
-                        sharing */
+  float *params;        /* [total] weights, in `memory`; an all-gather of them may be in flight */
+  int64_t shared_bytes; /* bytes of `memory` and `derived` together */
+  int sharing_ranks;    /* maximum number of ranks that share one copy, over nodes and stages; 1: no
+                           sharing */
 } rn_weights;
 
 /**

@@ -38,7 +38,7 @@ typedef struct rn_task {
 typedef struct rn_pipeline_schedule {
   rn_task *task; /* [count], in execution order */
   int count;
-  int pool; /* number of activation slots: min(m K, K + p-1) with split_weight */
+  int pool; /* number of activation slots: min(m * K, K + p - 1) with split_weight */
 } rn_pipeline_schedule;
 
 typedef struct rn_pipeline_schedule_shape {
