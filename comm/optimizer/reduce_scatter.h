@@ -35,8 +35,9 @@ typedef struct rn_reduce_operands {
 } rn_reduce_operands;
 
 /**
- * Returns the bytes of receive buffers per rank if the gradients of `senders` ranks arrive in
- * messages and the largest shard has `longest` elements. Not collective. Errors: none.
+ * Returns the bytes of receive buffers per rank. `senders` is the number of ranks whose gradients
+ * arrive in messages; `longest` is the number of elements of the largest shard. Not collective.
+ * Errors: none.
  */
 size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind);
 

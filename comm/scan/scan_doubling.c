@@ -1,6 +1,6 @@
 /*
- * Scans by recursive doubling. For d = 1, 2, 4, ..., each rank sends a combined state to the rank d
- * positions later: the state of the last d pieces, of which the rank's own piece is the last.
+ * Scans by recursive doubling. For d = 1, 2, 4, ..., each rank sends to the rank d positions later
+ * the combined state of the last d pieces up to and including its own piece.
  *
  * Source: Hillis & Steele, Data Parallel Algorithms (1986), changed to an exclusive scan.
  */

@@ -14,9 +14,9 @@
 struct rn_comm_thread {
   pthread_t thread;
   rn_comm_thread_wait wait;
-  pthread_mutex_t lock;      /* guards the members below; never held inside MPI calls */
-  pthread_cond_t wake;       /* wakes the thread: MPI is released, or `stopping` is set */
-  pthread_cond_t poll_ended; /* wakes the main thread: the thread has left MPI */
+  pthread_mutex_t lock; /* guards the members below; never held inside MPI calls */
+  pthread_cond_t wake;  /* wakes the communication thread: MPI is released, or `stopping` is set */
+  pthread_cond_t poll_ended; /* wakes the main thread: a poll has ended */
   bool released, polling, stopping;
   bool released_again; /* true if MPI was released again since the last poll */
   rn_progress_callback callback[RN_COMM_THREAD_MAX_CALLBACKS];

@@ -23,8 +23,9 @@
 
 typedef struct rn_comm_thread rn_comm_thread;
 
-/** Result of a poll: nothing is in flight (DONE), nothing has arrived (WAITS), something has
- * arrived (MOVED). The result of several callbacks is the largest of their results. */
+/** Result of a poll: no message is in flight (DONE), messages are in flight but none has arrived
+ * (WAITS), or a message has arrived (MOVED). The result of several callbacks is the largest of
+ * their results. */
 typedef enum { RN_PROGRESS_DONE, RN_PROGRESS_WAITS, RN_PROGRESS_MOVED } rn_progress_state;
 
 /** A progress callback: `poll` progresses the messages of the object `self` without waiting. */
@@ -49,8 +50,8 @@ enum { RN_COMM_THREAD_PERIOD_US = 150, RN_COMM_THREAD_POLL_US = 200 };
  * Starts the thread; the main thread still owns MPI.
  *
  * Collective: no.
- * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or MPI is
- *             below MPI_THREAD_SERIALIZED; RN_ERR_MEMORY; neither is agreed.
+ * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or the level
+ *             of MPI is below MPI_THREAD_SERIALIZED; RN_ERR_MEMORY; neither is agreed.
  */
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread_wait wait,
                                rn_comm_thread **out);

@@ -56,8 +56,8 @@ void rn_mpi_progress(MPI_Comm comm);
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
 #define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))
 
-/* Like RN_MPI_STATUS and RN_MPI, for MPI calls that wait for other ranks: marks the wait for the
- * watchdog. The lint mpi_waits lists the MPI calls that need this. */
+/* These macros are like RN_MPI_STATUS and RN_MPI, but for MPI calls that wait for other ranks: they
+ * mark the wait for the watchdog. The lint mpi_waits lists the MPI calls that need this. */
 #define RN_MPI_WAIT_STATUS(err, call) \
   (rn_progress_wait(true), rn_mpi_waited(RN_MPI_STATUS(err, call)))
 #define RN_MPI_WAIT(err, call) RN_TRY(err, RN_MPI_WAIT_STATUS(err, call))

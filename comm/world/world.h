@@ -52,7 +52,8 @@ rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
 
 /**
- * Splits `world` by color, in the order of its ranks; *out is NULL for a negative color.
+ * Splits `world` into one subset per color, in which the ranks keep their order; *out is NULL on
+ * ranks with a negative color.
  *
  * Collective: over the world, which outlives its subsets.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -71,14 +72,15 @@ int rn_world_node_ranks(const rn_world *world);
 /** Returns the name of this node. Not collective. Errors: none. */
 const char *rn_world_host(const rn_world *world);
 /**
- * Returns the MPI thread level: the lower of the requested and the provided one.
+ * Returns the MPI thread level: the lower of the requested and the provided level.
  * Not collective. Errors: none.
  */
 int rn_world_level(const rn_world *world);
 /** Returns the name of the thread level, such as MPI_THREAD_FUNNELED. Not collective. Errors: none.
  */
 const char *rn_world_level_name(const rn_world *world);
-/** Returns the communicator of the world: a duplicate of MPI_COMM_WORLD, or a part of a duplicate.
+/** Returns the communicator of the world: a duplicate of MPI_COMM_WORLD or, for a subset, a
+ * communicator that was split from it.
  * Not collective.
  * Errors: none. */
 MPI_Comm rn_world_comm(const rn_world *world);

@@ -4,8 +4,8 @@
  *
  * The main thread sets the name of the operation that it begins. Any thread counts a unit (a layer
  * of a micro-batch, a batch of an evaluation, a chunk of a file, a bucket of gradients) when it has
- * finished the unit. These calls are called marks; a mark costs a few stores and one reading of the
- * clock (< 0.1 us).
+ * finished the unit. Each of these calls is a mark; a mark costs a few stores and one reading of
+ * the clock (< 0.1 us).
  */
 #ifndef RN_PROTO_BASE_PROGRESS_H
 #define RN_PROTO_BASE_PROGRESS_H

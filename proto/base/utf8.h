@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Returns the length of the well-formed character at `at`, 1 to 4; 0 if none begins there. */
+/** Returns the length of the well-formed character at `at`, 1 to 4; 0 if no well-formed character
+ * begins there. */
 size_t rn_utf8_length(const unsigned char *at, size_t left);
 
 /** Returns the number of bytes (0 to 3) of an incomplete character at the end. */
