@@ -25,7 +25,8 @@ typedef struct rn_all_gather rn_all_gather;
  */
 rn_status rn_all_gather_create(rn_err *err, const rn_node *node, const rn_optimizer_shards *shards,
                                void *values, size_t bytes_each, rn_all_gather **out);
-/** Completes pending messages; takes NULL. Collective: over the replicas. Errors: none. */
+/** Completes pending messages and frees the object; accepts NULL. Collective: over the replicas.
+ * Errors: none. */
 void rn_all_gather_destroy(rn_all_gather **all_gather);
 
 /**

@@ -107,7 +107,7 @@ static int last_to_sum(const rn_node_sums *c, int slice) {
   return (int)m;
 }
 
-/* ---- creating ---- */
+/* ---- creation ---- */
 
 static rn_status allocate_links(rn_err *err, rn_node_sums *c) {
   const int here = rn_node_of(c->of.node, c->rank);
@@ -179,7 +179,7 @@ void rn_node_sums_destroy(rn_node_sums **node_sums) {
   *node_sums = NULL;
 }
 
-/* ---- a bucket ---- */
+/* ---- sum of one bucket ---- */
 
 static char *slot_of(const rn_node_sums *c, int index) {
   return c->slots + (size_t)(index % SLOTS) * (size_t)c->longest * c->bytes_each;

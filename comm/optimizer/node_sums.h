@@ -43,7 +43,7 @@ typedef struct rn_node_sums_operands {
  * RN_ERR_MEMORY, not agreed.
  */
 rn_status rn_node_sums_create(rn_err *err, rn_node_sums_operands operands, rn_node_sums **out);
-/** Takes NULL. No bucket may be in flight. Collective: no. Errors: none. */
+/** Frees the object; accepts NULL. No bucket may be in flight. Collective: no. Errors: none. */
 void rn_node_sums_destroy(rn_node_sums **node_sums);
 
 /** Starts a bucket; all replicas start the buckets in the same order. Does not wait. `gradient` is

@@ -29,7 +29,8 @@ enum { RN_PEER_MARKS_BYTES = 4032 };
  */
 rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_node *node,
                                 const char *what, size_t bytes, rn_peer_memory **out);
-/** Unmaps the blocks; takes NULL. Other ranks that have mapped this rank's block may still read it.
+/** Unmaps the blocks; accepts NULL. Other ranks that have mapped this rank's block may still read
+ * it.
  * Collective: no. Errors: none. */
 void rn_peer_memory_destroy(rn_peer_memory **memory);
 

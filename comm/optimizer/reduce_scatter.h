@@ -52,7 +52,8 @@ size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind
 rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
                                    const rn_optimizer_shards *shards, rn_reduce_operands operands,
                                    rn_reduce_scatter **out);
-/** Takes NULL. No bucket may be in flight. Collective: over the replicas. Errors: none. */
+/** Frees the object; accepts NULL. No bucket may be in flight. Collective: over the replicas.
+ * Errors: none. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
 /** Returns the bytes of gradients that this rank has passed to other ranks since creation, in

@@ -37,7 +37,7 @@ rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const 
 rn_status rn_shared_array_create(rn_err *err, const rn_world *world, const rn_node *node,
                                  const char *what, size_t bytes, rn_shared_array **out);
 /**
- * Frees the memory; takes NULL. Collective: over the ranks of the node; none of them may use the
+ * Frees the memory; accepts NULL. Collective: over the ranks of the node; none of them may use the
  * memory afterwards.
  * Errors: none.
  */

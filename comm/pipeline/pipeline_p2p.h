@@ -45,8 +45,8 @@ typedef struct rn_pipeline_p2p_envelope {
 rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
                                  rn_pipeline_p2p **out);
 /**
- * Takes NULL. Collective: over the stages of the pipeline; no message may be in flight. Errors:
- * none.
+ * Frees the object; accepts NULL. Collective: over the stages of the pipeline; no message may be in
+ * flight. Errors: none.
  */
 void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p);
 

@@ -85,7 +85,7 @@ size_t rn_row_exchange_bytes(rn_row_exchange_shape shape, int ranks) {
          (size_t)message_lists(&shape) * rn_row_messages_bytes(ranks * shape.sequences);
 }
 
-/* ---- places ---- */
+/* ---- addresses of rows and sums ---- */
 
 static int ranks_of(const rn_row_exchange *x) {
   return x->pieces.ranks;

@@ -62,8 +62,8 @@ rn_status rn_row_exchange_create(rn_err *err, const rn_grid *grid, rn_row_exchan
  * RN_ERR_MPI.
  */
 rn_status rn_row_exchange_connect(rn_err *err, rn_row_exchange *exchange);
-/** Takes NULL. Collective: over the sequence axis, if connected. Errors: none. If the failure of
- * another rank keeps messages in flight, their memory is not freed. */
+/** Frees the exchange; accepts NULL. Collective: over the sequence axis, if connected. Errors:
+ * none. If the failure of another rank keeps messages in flight, their memory is not freed. */
 void rn_row_exchange_destroy(rn_row_exchange **exchange);
 
 /** Lets `thread` progress messages while the main thread computes; NULL: no thread. Not

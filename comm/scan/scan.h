@@ -56,7 +56,8 @@ typedef struct rn_scan rn_scan;
 rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm algorithm,
                          rn_scan_shape shape, rn_scan **out);
 /**
- * Takes NULL. Collective: over the sequence axis; all of its ranks must have ended the same scans.
+ * Frees the scan; accepts NULL. Collective: over the sequence axis; all of its ranks must have
+ * ended the same scans.
  * Errors: none. If the failure of another rank keeps messages in flight, their memory is not freed.
  */
 void rn_scan_destroy(rn_scan **scan);

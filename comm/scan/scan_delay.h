@@ -24,8 +24,8 @@ typedef struct rn_scan_delay rn_scan_delay;
  */
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,
                                rn_scan_delay **out);
-/** Waits until the peer has received all send times, then frees the object; takes NULL. Collective:
- * with the peer. Errors: none. */
+/** Waits until the peer has received all send times, then frees the object; accepts NULL.
+ * Collective: with the peer. Errors: none. */
 void rn_scan_delay_destroy(rn_scan_delay **delay);
 
 /** Sends the send time of a block; called before the block itself is sent. Not collective. Errors:

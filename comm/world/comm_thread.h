@@ -58,7 +58,7 @@ rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_threa
 /** Returns how the thread waits between polls. Not collective. Errors: none. */
 rn_comm_thread_wait rn_comm_thread_waits(const rn_comm_thread *thread);
 /**
- * Acquires MPI for the main thread and ends the thread; takes NULL. The objects of the callbacks
+ * Acquires MPI for the main thread and ends the thread; accepts NULL. The objects of the callbacks
  * must outlive the thread.
  * Not collective. Errors: none.
  */

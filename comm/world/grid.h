@@ -24,7 +24,7 @@ enum { RN_GRID_SCRATCH = 8 };
  */
 rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, int sequence,
                          rn_grid **out);
-/** Takes NULL. Collective: over the world. Errors: none. */
+/** Frees the grid; accepts NULL. Collective: over the world. Errors: none. */
 void rn_grid_destroy(rn_grid **grid);
 
 /** These functions return this rank's coordinate on an axis or, with the suffix _size, the number

@@ -31,7 +31,7 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
  */
 rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size);
 
-/** Takes NULL. Collective: over the node. Errors: none. */
+/** Frees the object; accepts NULL. Collective: over the node. Errors: none. */
 void rn_node_destroy(rn_node **node);
 
 /** Returns the grid whose replicas are grouped. Not collective. Errors: none. */

@@ -36,8 +36,8 @@ typedef struct rn_watchdog rn_watchdog;
 rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out);
 
 /**
- * Stops the watchdog; takes NULL. Must not be called after an MPI failure: the watchdog then keeps
- * running until rn_world_finish ends the process.
+ * Stops the watchdog; accepts NULL. Must not be called after an MPI failure: the watchdog then
+ * keeps running until rn_world_finish ends the process.
  *
  * Collective: over the node.
  * Errors:     none.

@@ -59,8 +59,8 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_world_split(rn_err *err, const rn_world *world, int color, rn_world **out);
-/** Frees a subset that rn_world_split created, without ending MPI; takes NULL. Collective: over the
- * subset. Errors: none. */
+/** Frees a subset that rn_world_split created, without ending MPI; accepts NULL. Collective: over
+ * the subset. Errors: none. */
 void rn_world_close(rn_world **subset);
 
 /** Returns this process's rank. Not collective. Errors: none. */

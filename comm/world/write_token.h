@@ -26,7 +26,7 @@ typedef struct rn_write_token rn_write_token;
 rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_token **out);
 
 /**
- * Takes NULL. Must not be called after an MPI failure.
+ * Frees the object; accepts NULL. Must not be called after an MPI failure.
  *
  * Collective: over the node.
  * Errors:     none.
