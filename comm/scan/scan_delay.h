@@ -24,7 +24,7 @@ typedef struct rn_scan_delay rn_scan_delay;
  */
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,
                                rn_scan_delay **out);
-/** Waits until the peer has received all send times, then frees the object; accepts NULL.
+/** Waits until the messages with send times are complete, then frees the object; accepts NULL.
  * Collective: with the peer. Errors: none. */
 void rn_scan_delay_destroy(rn_scan_delay **delay);
 
