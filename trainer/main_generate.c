@@ -1,4 +1,5 @@
 /* retnet-generate continues prompts. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "proto/cli/launched.h"
 #include "proto/cli/program.h"
 #include "trainer/generate/interactive.h"
+#include "trainer/generate/stop_signals.h"
 #include "trainer/generate/text_generator.h"
 #include "trainer/machine/binding.h"
 #include "trainer/machine/core_check.h"
@@ -89,13 +91,15 @@ static const rn_arg table[] = {
      &given.seeds, 0, 0},
     {0, "interactive", NULL,
      "add each line of the standard input to the text, and print its continuation; Ctrl-C ends a "
-     "completion, the end of the input the program",
+     "completion; at a prompt, Ctrl-C and Ctrl-D end the program",
      RN_ARG_SWITCH, &given.interactive, 0, 0},
     {0, "load-state", "FILE",
      "continue the text of a state file, every prompt by itself; the file's text is not printed",
      RN_ARG_PATH, &given.load_state, 0, 0},
     {0, "save-state", "FILE",
-     "write the state after the text to a file; to read only the prompt, also set --tokens 0",
+     "write the state after the text, or after what SIGINT, SIGTERM or SIGHUP left of it, to a "
+     "file; "
+     "to read only the prompt, also set --tokens 0",
      RN_ARG_PATH, &given.save_state, 0, 0},
     {0, "precision", "fp32|bf16",
      "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
@@ -186,6 +190,10 @@ static rn_status generate(rn_err *err, const options *o, rn_text_generator *gene
   if (o->save_state != NULL) RN_TRY(err, rn_file_check_target(err, o->save_state));
   if (o->load_state != NULL) RN_TRY(err, rn_text_generator_load(err, generator, o->load_state));
   RN_TRY(err, set_seeds(err, o, generator, completions->count));
+  if (o->save_state != NULL || o->interactive) {
+    rn_stop_signals_catch();
+    generator->interrupted = rn_stop_signals_any;
+  }
   for (int i = 0; i < completions->count; i++) {
     RN_TRY(err, rn_text_generator_give(err, generator, i, &completions->text[i].prompt));
   }
@@ -211,8 +219,9 @@ static rn_text_options text_options(const options *o) {
                            .keeps_states = o->load_state != NULL || o->save_state != NULL};
 }
 
-static rn_status start_threads(rn_err *err) {
+static rn_status start_compute_threads(rn_err *err) {
   rn_cores cores;
+  RN_TRY(err, rn_blas_load(err));
   rn_cores_of_process(&cores);
   const int threads = rn_cores_threads(cores, 0);
   RN_TRY(err, rn_thread_limit_check(err, threads));
@@ -220,6 +229,16 @@ static rn_status start_threads(rn_err *err) {
   rn_binding_decide(cores, threads);
   rn_threads_start(threads);
   return RN_OK;
+}
+
+/* Starts the threads of the matrix products. They never receive the signals that stop a
+ * generation. */
+static rn_status start_threads(rn_err *err) {
+  sigset_t before;
+  rn_stop_signals_block(&before);
+  const rn_status status = start_compute_threads(err);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return status;
 }
 
 /* Fails if there are several ranks, because each would generate the same text on the same cores. */
@@ -259,7 +278,6 @@ int main(int argc, char **argv) {
   const bool runs = status == RN_OK && !rn_args_asks(&o->found);
   rn_log_setup(false, o->json);
   if (runs) status = check_launch(&err);
-  if (runs && status == RN_OK) status = rn_blas_load(&err);
   if (runs && status == RN_OK) status = run(&err, o);
   rn_words_free(&o->found.words);
   rn_words_free(&o->prompts);

@@ -123,6 +123,48 @@ kill -INT "$pid"
 exec 5>&-
 ended 0 run 'interactive mode'
 generate --load-state interrupted --tokens 1 >/dev/null || fail 'no state after SIGINT'
+# At a prompt, every signal ends the program, and the state is that of the text so far.
+sampled --prompt 'line 3' --tokens 30 | { tail -c +7 && echo; } >want
+for signal in INT TERM HUP; do
+  rm -f got talk
+  env --default-signal "${program[@]}" --seed 3 --repetition-penalty 1.2 --repetition-window 50 \
+    --interactive --tokens 30 --save-state talk <lines >got 2>run.log &
+  pid=$!
+  exec 5>lines
+  echo 'line 3' >&5
+  until cmp -s got want; do kill -0 "$pid"; sleep 0.05; done
+  kill "-$signal" "$pid"
+  ended 0 run "an idle prompt after SIG$signal"
+  exec 5>&-
+  cmp talk once || fail "another state after SIG$signal"
+done
+# SIGTERM ends a completion and the program, although the input has another line.
+"${program[@]}" --interactive --tokens 900000000 --save-state talk <lines >got &
+pid=$!
+exec 5>lines
+printf 'line 1\nline 2\n' >&5
+until [ "$(wc -c <got)" -gt 20 ]; do sleep 0.05; done
+kill -TERM "$pid"
+ended 0 run 'a completion after SIGTERM'
+exec 5>&-
+generate --load-state talk --tokens 1 >/dev/null || fail 'no state after SIGTERM'
+# Without --interactive too. The process must have left the shell, whose traps are handlers too.
+# SigCgt has the signals with handlers: SIGHUP is 1, SIGINT 2, SIGTERM 4000.
+for signal in INT TERM; do
+  env --default-signal "${program[@]}" --prompt 'line 1' --tokens 900000000 --json \
+    --save-state stopped.state >got 2>run.log &
+  pid=$!
+  until grep -q '^retnet-generate$' "/proc/$pid/comm" &&
+    grep -q '^SigCgt:.*[4-7c-f]..[37bf]$' "/proc/$pid/status"; do
+    kill -0 "$pid"
+    sleep 0.05
+  done
+  kill "-$signal" "$pid"
+  ended 0 run "a text after SIG$signal"
+  grep -q '"stop":"signal"' got || fail "after SIG$signal: $(cat got)"
+  generate --prompt 'line 1' --tokens "$(sed 's/.*"tokens":\([0-9]*\).*/\1/' got)" --save-state want >/dev/null
+  cmp stopped.state want || fail "the state after SIG$signal is not that of the text"
+done
 refuse 2 '--json' "${program[@]}" --interactive --json
 # Without any line, the state of the empty text is saved.
 generate --interactive --save-state silent </dev/null >got || fail 'no line, no state'

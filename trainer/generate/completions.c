@@ -114,8 +114,10 @@ static void put_text(json_t *object, const char *key, const char *key_of_hex, co
 }
 
 static json_t *object_of(const rn_completion *completion) {
-  static const char *const stops[] = {
-      [RN_STOP_LENGTH] = "length", [RN_STOP_DOCUMENT] = "document", [RN_STOP_STRING] = "string"};
+  static const char *const stops[] = {[RN_STOP_LENGTH] = "length",
+                                      [RN_STOP_DOCUMENT] = "document",
+                                      [RN_STOP_STRING] = "string",
+                                      [RN_STOP_SIGNAL] = "signal"};
   json_t *object = json_object();
   put_text(object, "prompt", "prompt_hex", &completion->prompt);
   put_text(object, "text", "text_hex", &completion->text);

@@ -2,7 +2,8 @@
  * Holds prompts and their completions, and prints them as bytes or as JSON.
  *
  * With --json, `stop` says why a completion ended: "document" (the model drew the document token),
- * "string" (a stop string), "length" (the limit of tokens).
+ * "string" (a stop string), "length" (the limit of tokens), "signal" (a signal stopped the
+ * program).
  *
  *   one prompt        {"prompt", "text", "tokens", "stop"}
  *   several prompts   {"results": [an object as above for each prompt, in order]}
@@ -23,7 +24,7 @@
 #include "trainer/generate/stop_strings.h"
 
 /** Why a completion ended. */
-typedef enum { RN_STOP_LENGTH, RN_STOP_DOCUMENT, RN_STOP_STRING } rn_stop;
+typedef enum { RN_STOP_LENGTH, RN_STOP_DOCUMENT, RN_STOP_STRING, RN_STOP_SIGNAL } rn_stop;
 
 typedef struct rn_completion {
   rn_text prompt;

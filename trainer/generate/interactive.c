@@ -1,67 +1,80 @@
 #include "trainer/generate/interactive.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* ---- SIGINT ---- */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number) {
-  (void)number;
-  interrupted = 1;
-}
-
-static bool is_interrupted(void) {
-  return interrupted != 0;
-}
-
-/* Catches SIGINT and stores the previous signal action in *before. Calls that wait for input return
- * with EINTR. */
-static void catch_interrupts(struct sigaction *before) {
-  struct sigaction action = {.sa_handler = on_interrupt};
-  sigemptyset(&action.sa_mask);
-  interrupted = 0;
-  (void)sigaction(SIGINT, &action, before);
-}
-
-static void release_interrupts(const struct sigaction *before) {
-  (void)sigaction(SIGINT, before, NULL);
-}
+#include "proto/base/arena.h"
+#include "trainer/generate/stop_signals.h"
 
 /* ---- lines ---- */
 
+enum { READ_BYTES = 1 << 16 };
+
+/* The input. bytes [0, begin) are used lines, and bytes [begin, searched) have no line feed. */
+typedef struct input {
+  char *bytes;
+  size_t capacity, begin, searched, count;
+  bool terminal, ended;
+} input;
+
 /* A line of the input, without its line ending. */
 typedef struct line {
-  char *bytes;
-  size_t capacity, count;
+  const char *bytes;
+  size_t count;
 } line;
 
-static ssize_t get_line(bool terminal, line *l) {
-  if (terminal) fprintf(stderr, "> ");
-  errno = 0;
-  return getline(&l->bytes, &l->capacity, stdin);
+/* Makes room for READ_BYTES more bytes. */
+static rn_status reserve(rn_err *err, input *in) {
+  memmove(in->bytes, in->bytes + in->begin, in->count - in->begin);
+  in->count -= in->begin;
+  in->searched -= in->begin;
+  in->begin = 0;
+  if (in->capacity - in->count >= READ_BYTES) return RN_OK;
+  const size_t capacity = 2 * in->capacity;
+  char *bytes = realloc(in->bytes, capacity);
+  if (bytes == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a line of the input");
+  in->bytes = bytes;
+  in->capacity = capacity;
+  return RN_OK;
 }
 
-/* Reads the next line; *more is false at the end of the input. */
-static rn_status read_line(rn_err *err, bool terminal, line *l, bool *more) {
-  ssize_t count = get_line(terminal, l);
-  while (count < 0 && errno == EINTR) {
-    clearerr(stdin);
-    if (terminal) fprintf(stderr, "\n(Ctrl-D ends) ");
-    count = get_line(terminal, l);
-  }
-  *more = count >= 0;
-  if (count < 0 && !feof(stdin)) {
-    return rn_fail(err, RN_ERR_IO, "cannot read the standard input: %s", strerror(errno));
-  }
-  l->count = count > 0 ? (size_t)count : 0;
-  if (l->count > 0 && l->bytes[l->count - 1] == '\n') l->count--;
+/* Reads more bytes. A terminal that has hung up gives EIO, which is an end like any other. */
+static rn_status read_more(rn_err *err, input *in) {
+  RN_TRY(err, reserve(err, in));
+  const ssize_t count = read(STDIN_FILENO, in->bytes + in->count, READ_BYTES);
+  if (count > 0) in->count += (size_t)count;
+  in->ended = count == 0 || (count < 0 && errno == EIO && in->terminal);
+  if (count >= 0 || in->ended) return RN_OK;
+  return rn_fail(err, RN_ERR_IO, "cannot read the standard input: %s", strerror(errno));
+}
+
+/* Takes a whole line, or what is left at the end of the input; false if there is none yet. */
+static bool take_line(input *in, line *l) {
+  const char *begin = in->bytes + in->begin;
+  const char *end = memchr(in->bytes + in->searched, '\n', in->count - in->searched);
+  in->searched = in->count;
+  if (end == NULL && !(in->ended && in->count > in->begin)) return false;
+  *l = (line){begin, end != NULL ? (size_t)(end - begin) : in->count - in->begin};
+  in->begin += l->count + (end != NULL);
+  in->searched = in->begin;
   if (l->count > 0 && l->bytes[l->count - 1] == '\r') l->count--;
+  return true;
+}
+
+/* Reads the next line; *more is false at the end of the input and after a signal. The line is valid
+ * until the next call. */
+static rn_status read_line(rn_err *err, input *in, line *l, bool *more) {
+  *more = true;
+  if (in->terminal) fprintf(stderr, "> ");
+  while (!take_line(in, l)) {
+    *more = !in->ended && rn_stop_signals_wait(STDIN_FILENO);
+    if (!*more) break;
+    RN_TRY(err, read_more(err, in));
+  }
+  if (!*more && in->terminal) fprintf(stderr, "\n");
   return RN_OK;
 }
 
@@ -79,32 +92,31 @@ static rn_status give_line(rn_err *err, rn_text_generator *generator, const line
 }
 
 static rn_status complete_line(rn_err *err, rn_text_generator *generator, const line *l) {
-  struct sigaction before;
   rn_completions completions = {0};
-  catch_interrupts(&before);
   rn_status status = rn_completions_add(err, &completions, "", 0);
   if (status == RN_OK) status = give_line(err, generator, l);
   if (status == RN_OK) status = rn_text_generator_run(err, generator, &completions);
-  release_interrupts(&before);
+  rn_stop_signals_forget_interrupt();
   rn_completions_destroy(&completions);
   printf("\n");
   generator->output_lost = fflush(stdout) != 0 || generator->output_lost;
   return status;
 }
 
-rn_status rn_interactive_run(rn_err *err, rn_text_generator *generator) {
-  const bool terminal = isatty(STDIN_FILENO) != 0;
-  struct sigaction before;
-  line l = {.bytes = NULL};
+static rn_status complete_lines(rn_err *err, rn_text_generator *generator, input *in) {
   bool more = true;
-  rn_status status = RN_OK;
-  generator->interrupted = is_interrupted;
-  if (terminal) catch_interrupts(&before);
-  while (status == RN_OK && more && !generator->output_lost) {
-    status = read_line(err, terminal, &l, &more);
-    if (status == RN_OK && more) status = complete_line(err, generator, &l);
+  while (more && !generator->output_lost && !rn_stop_signals_end()) {
+    line l = {.count = 0};
+    RN_TRY(err, read_line(err, in, &l, &more));
+    if (more) RN_TRY(err, complete_line(err, generator, &l));
   }
-  if (terminal) release_interrupts(&before);
-  free(l.bytes);
+  return RN_OK;
+}
+
+rn_status rn_interactive_run(rn_err *err, rn_text_generator *generator) {
+  input in = {.capacity = 2 * READ_BYTES, .terminal = isatty(STDIN_FILENO) != 0};
+  RN_TRY(err, rn_alloc(err, "input", in.capacity, 1, &in.bytes));
+  const rn_status status = complete_lines(err, generator, &in);
+  free(in.bytes);
   return status;
 }

@@ -12,10 +12,11 @@
  * new line unless the text is empty; the completion is printed, followed by a line feed. On a
  * terminal, a prompt is printed on the standard error.
  *
- * SIGINT ends the completion that is being printed. At the prompt of a terminal it discards the
- * line; otherwise it has its usual effect.
+ * SIGINT ends the completion that is being printed; while a line is awaited, it ends the input, and
+ * the incomplete line is dropped. SIGTERM and SIGHUP end both. All of this needs
+ * rn_stop_signals_catch, and `interrupted` of the generator.
  *
- * Errors: those of rn_text_generator_run; RN_ERR_IO if the input cannot be read.
+ * Errors: those of rn_text_generator_run; RN_ERR_IO if the input cannot be read; RN_ERR_MEMORY.
  */
 rn_status rn_interactive_run(rn_err *err, rn_text_generator *generator);
 

@@ -128,7 +128,11 @@ rn_status rn_text_generator_run(rn_err *err, rn_text_generator *t, rn_completion
   for (int i = 0; i < completions->count; i++) begin_completion(t, i);
   if (t->options.stream) (void)rn_completions_stream(completions, t->options.stops, &t->printed);
   RN_TRY(err, rn_generator_run(err, t->generator, visitor));
-  for (int i = 0; i < completions->count; i++) completions->text[i].complete = true;
+  for (int i = 0; i < completions->count; i++) {
+    rn_completion *c = &completions->text[i];
+    if (!c->complete) c->stop = RN_STOP_SIGNAL;
+    c->complete = true;
+  }
   if (t->options.stream) (void)rn_completions_stream(completions, t->options.stops, &t->printed);
   return RN_OK;
 }
