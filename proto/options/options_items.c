@@ -82,6 +82,21 @@ static rn_status set_field(rn_err *err, const reader *r, const yaml_node_pair_t 
   return set_text(err, r, text, strcmp(name, "name") == 0 ? &item->name : &item->dir);
 }
 
+/* Fails if the key of a pair was given before in the same item. */
+static rn_status check_once(rn_err *err, const reader *r, const yaml_node_t *node,
+                            const yaml_node_pair_t *pair) {
+  const yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
+  for (const yaml_node_pair_t *at = node->data.mapping.pairs.start; is_text(key) && at != pair;
+       at++) {
+    const char *name = (const char *)key->data.scalar.value;
+    const yaml_node_t *other = yaml_document_get_node(r->document, at->key);
+    if (!is_text(other) || strcmp((const char *)other->data.scalar.value, name) != 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "%s: item %d: %s is given twice", r->where, r->out->count,
+                   name);
+  }
+  return RN_OK;
+}
+
 static rn_status add_item(rn_err *err, reader *r, const yaml_node_t *node) {
   rn_options_item *item = &r->out->item[r->out->count++];
   item->weight = 1;
@@ -91,6 +106,7 @@ static rn_status add_item(rn_err *err, reader *r, const yaml_node_t *node) {
   }
   for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
        pair != node->data.mapping.pairs.top; pair++) {
+    RN_TRY(err, check_once(err, r, node, pair));
     RN_TRY(err, set_field(err, r, pair, item));
   }
   const bool unnamed = is_field(r->fields, "name") && item->name == NULL;

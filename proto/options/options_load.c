@@ -116,7 +116,8 @@ static rn_status set_from(rn_err *err, yaml_reader *reader, const char *place,
     return status;
   }
   if (!is_text(value)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: %s: must be a single value", place, name);
+    return rn_fail(err, RN_ERR_USAGE, "%s: %s: must be a %s", place, name,
+                   key->schema->items[0] != '\0' ? "path or a list of mappings" : "single value");
   }
   return rn_options_set(err, reader->config, place, name, (const char *)value->data.scalar.value);
 }

@@ -108,6 +108,10 @@ static rn_status format_list(rn_err *err, const setting *s, char *text, size_t b
   return status;
 }
 
+static const char *skip_spaces(const char *text) {
+  return text + strspn(text, " ");
+}
+
 static rn_status set_copy(rn_err *err, const setting *s, const char *value, char **member) {
   char *copy = strdup(value);
   if (copy == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while setting %s", s->name);
@@ -129,15 +133,14 @@ static rn_status set_string(rn_err *err, const setting *s, char **member) {
                    "of that name",
                    s->where, s->name, s->value, s->value);
   }
+  if (s->key.schema->items[0] != '\0' && *skip_spaces(s->value) == '{') {
+    return wrong(err, s, "a path or a list of mappings");
+  }
   if (s->key.schema->items[0] == '\0' || !rn_options_is_list(s->value)) {
     return set_copy(err, s, s->value, member);
   }
   RN_TRY(err, format_list(err, s, list, sizeof list));
   return set_copy(err, s, list, member);
-}
-
-static const char *skip_spaces(const char *text) {
-  return text + strspn(text, " ");
 }
 
 static rn_status parse_item(rn_err *err, const setting *s, const char **at, int32_t *out) {

@@ -186,6 +186,8 @@ static void what_yaml_cannot_hold_is_refused(void) {
               rn_options_set(&err, config, "-s", "run.dir", longest));
   rn_options_free(&config);
   refuse("run: {dir: [a]}\n", "run.dir|single value");
+  refuse("data: {dir: {dir: a}}\n", "data.dir|list of mappings");
+  refuse("data: {dir: [{dir: a, weight: 1, weight: 1}]}\n", "data.dir|item 1: weight|twice");
   refuse("model: {dim: 3}\n---\nmodel: {dim: 4}\n", ":2|one YAML document");
 }
 

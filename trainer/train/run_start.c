@@ -1,6 +1,7 @@
 #include "trainer/train/run_start.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/checkpoint/ckpt.h"
@@ -8,6 +9,7 @@
 #include "model/kernel/kernels.h"
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
+#include "proto/options/options_items.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
 #include "trainer/machine/gemm_sample.h"
@@ -81,6 +83,22 @@ static void print_mixture(const rn_run *run) {
   }
 }
 
+/* Warns of each folder that a mixture lists again, also under another path. */
+static void warn_repeated_folders(const rn_datasets *d) {
+  char *real[RN_OPTIONS_MAX_ITEMS];
+  for (int i = 0; i < d->sources; i++) {
+    int first = 0;
+    real[i] = realpath(d->train[i].dir, NULL);
+    while (real[i] != NULL && first < i &&
+           (real[first] == NULL || strcmp(real[first], real[i]) != 0)) {
+      first++;
+    }
+    if (real[i] == NULL || first == i) continue;
+    rn_log_warn("data.dir: items %d and %d are the same folder, %s", first + 1, i + 1, real[i]);
+  }
+  for (int i = 0; i < d->sources; i++) free(real[i]);
+}
+
 /* Prints one line with the model, the layout, the machine settings and the first step of the
  * run. */
 static void print_start(const rn_run *run) {
@@ -112,6 +130,7 @@ static void print_start(const rn_run *run) {
     rn_log_info("threads: %s", settings->machine.threads_reason);
   }
   print_mixture(run);
+  warn_repeated_folders(&run->datasets);
   if (settings->config->train->eval_every > 0 && run->datasets.val_sets == 0) {
     rn_log_warn("%s has no val split: evaluation is disabled", settings->config->data->dir);
   }
