@@ -96,6 +96,12 @@ static rn_status build(rn_err *err, const rn_words *words) {
          (long long)report.documents, (long long)report.bytes, (long long)report.train_tokens,
          (long long)report.val_tokens);
   print_passed_by(&report.passed_by);
+  if (given.val_fraction > 0 && report.val_tokens == 0) {
+    rn_log_info(
+        "note: there is no val split, because --val-fraction %g of %lld documents gave it no "
+        "tokens; a larger --val-fraction may give it some",
+        given.val_fraction, (long long)report.documents);
+  }
   if (!report.lossless) {
     rn_log_info(
         "note: this tokenizer may normalise text: decoding does not always give back every "

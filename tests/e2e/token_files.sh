@@ -62,6 +62,14 @@ ids '9 1 2 3 9' raw --format nanogpt --vocab-size 9 pair.bin
 ids '3 1 2 3' separated --format nanogpt --vocab-size 9 --separator 3 pair.bin
 grep -q '2 documents' separated.log && fail 'a separator at the end begins no document'
 
+# A val split that gets no document is noted, unless none is wanted.
+mapfile -t fifty < <(seq 50)
+u16 "${fifty[@]}" >many.bin
+index "${fifty[@]/*/1}" >many.idx
+"$data" build --out many --vocab-size 99 many >many.log 2>&1 || fail "many: $(cat many.log)"
+grep -q 'note: there is no val split.* 0.01 of 50 documents' many.log || fail "no note: $(cat many.log)"
+grep -q 'val split' pair1.log && fail "a note with --val-fraction 0: $(cat pair1.log)"
+
 # What cannot be told, or is wrong.
 ids '256 1 0 2 0 3 0 256' bytes --format text pair.bin
 "$data" build --out raw_bytes train.bin >raw_bytes.log 2>&1 || fail 'a .bin without tokenizer is text'
