@@ -22,7 +22,7 @@ typedef struct rn_batch {
   int32_t *whole; /* [sequence_length + 1] scratch: the tokens of the sequence being read */
 } rn_batch;
 
-/** Returns the bytes that rn_batch_create allocates. */
+/** Returns the number of bytes that rn_batch_create allocates. */
 size_t rn_batch_bytes(int max_sequences, int max_tokens, int sequence_length);
 
 /** Creates a batch for up to max_sequences sequences of sequence_length tokens, in segments of at

@@ -111,8 +111,8 @@ rn_status rn_ckpt_commit_folder(rn_err *err, const char *staged, const char *fol
 rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
- * Removes old checkpoints. Keeps the newest `keep_last` (0: all), and those whose step is a
- * multiple of `keep_every` (0: none for this reason). Also removes .bad and .tmp folders that are
+ * Removes old checkpoints. Keeps the newest `keep_last` (0: all) and, if `keep_every` is not 0,
+ * those whose step is a multiple of `keep_every`. Also removes .bad and .tmp folders that are
  * not newer than the newest complete checkpoint. Only complete checkpoints count towards keep_last.
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);

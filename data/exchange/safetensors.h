@@ -13,7 +13,7 @@
 
 #include "proto/base/status.h"
 
-/* X(name of the type in files, bytes of an element) */
+/* X(name of the type in files, size of an element in bytes) */
 #define RN_SAFETENSORS_TYPES(X) \
   X(F32, 4)                     \
   X(F64, 8)                     \
@@ -40,7 +40,7 @@ typedef struct rn_safetensors_tensor {
   int64_t offset;
 } rn_safetensors_tensor;
 
-/** One key and string of the header's __metadata__. */
+/** A key and its string value in the header's __metadata__. */
 typedef struct rn_safetensors_note {
   const char *key;
   const char *value;
@@ -49,7 +49,7 @@ typedef struct rn_safetensors_note {
 typedef struct rn_safetensors rn_safetensors;
 typedef struct rn_safetensors_writer rn_safetensors_writer;
 
-/** Return the name of the type in files, and the bytes of one element. */
+/** Return the name of the type in files, and the size of one element in bytes. */
 const char *rn_safetensors_type_name(rn_safetensors_type type);
 size_t rn_safetensors_type_bytes(rn_safetensors_type type);
 
@@ -71,7 +71,7 @@ const rn_safetensors_tensor *rn_safetensors_at(const rn_safetensors *file, int i
 /** Finds a tensor by name, or returns NULL. */
 const rn_safetensors_tensor *rn_safetensors_find(const rn_safetensors *file, const char *name);
 
-/** Returns the string of a key in __metadata__, or NULL. */
+/** Returns the value of `key` in __metadata__, or NULL if there is none. */
 const char *rn_safetensors_metadata(const rn_safetensors *file, const char *key);
 
 /** Reads elements [first, first + count) in their stored type into `out`. */

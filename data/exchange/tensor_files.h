@@ -41,7 +41,7 @@ int rn_tensor_files_find(const rn_tensor_files *files, const char *name);
 /** Returns the path of the file that holds a tensor. */
 const char *rn_tensor_files_path(const rn_tensor_files *files, int index);
 
-/** Returns a string of the first file's __metadata__, or NULL. */
+/** Returns the value of `key` in the first file's __metadata__, or NULL if there is none. */
 const char *rn_tensor_files_metadata(const rn_tensor_files *files, const char *key);
 
 /** Reads elements [first, first + count) of a tensor and converts them to fp32 exactly. Errors:

@@ -76,8 +76,9 @@ bool rn_file_exists(const char *path);
  */
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
-/** Returns the path of the file that a symbolic link leads to; `path` itself if it is no link or
- * leads nowhere. A file that a user names is written there, so that the link remains. */
+/** Returns the path of the file that a symbolic link leads to; returns `path` itself if it is
+ * not a link or is a dangling link. An output file that the user names is written to the returned
+ * path; otherwise the rename would replace the link. */
 rn_path rn_file_resolve_symlink(const char *path);
 
 /** Checks that a new file may be created at `path` or may replace an existing file there. Errors:
@@ -86,9 +87,9 @@ rn_path rn_file_resolve_symlink(const char *path);
 rn_status rn_file_check_target(rn_err *err, const char *path);
 
 /**
- * Gives a file that was written under a temporary name in the same folder its final name `path`,
- * durably: calls fsync, closes and renames the file, and calls fsync on the folder. Always closes
- * the file; removes it on failure. Errors: RN_ERR_IO; those of rn_file_check_target.
+ * Renames `file`, which was written under a temporary name in the same folder, to `path`, durably:
+ * calls fsync, closes and renames the file, and calls fsync on the folder. Always closes the file;
+ * removes it on failure. Errors: RN_ERR_IO; those of rn_file_check_target.
  */
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path);
 

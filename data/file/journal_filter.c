@@ -17,7 +17,7 @@ typedef struct filter {
   const void *self;
   rn_line line;        /* the current line */
   int64_t begin;       /* offset of the current line */
-  int64_t prefix;      /* offset of the end of the lines before the first removed one */
+  int64_t prefix;      /* end of the lines that precede the first removed line */
   bool removes, mixed; /* removes: a line was removed; mixed: a line was kept after that */
   bool unended;        /* the last line of the file is kept and has no newline */
 } filter;

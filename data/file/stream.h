@@ -12,7 +12,7 @@
  *
  * Ownership: the caller frees *out; a zero byte is appended.
  * Errors:    RN_ERR_USAGE for an empty name; RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT for a
- *            folder or more than `max_bytes`; RN_ERR_MEMORY. All but the first name the path.
+ *            folder or more than `max_bytes`; RN_ERR_MEMORY. All except RN_ERR_USAGE name `path`.
  */
 rn_status rn_stream_load(rn_err *err, const char *path, size_t max_bytes, void **out,
                          size_t *bytes);

@@ -87,7 +87,7 @@ static rn_status add_zstd(rn_err *err, rn_unpack *u, const char *bytes, size_t c
     }
     u->inside = left != 0;
     RN_TRY(err, take(self, err, u->plain, out.pos));
-    /* At the end of a frame, another call would begin a new frame. */
+    /* Stop at the end of a frame: another call without input would begin a new frame. */
     full = out.pos == out.size && u->inside;
   }
   return RN_OK;

@@ -325,7 +325,7 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, boo
     RN_TRY(err, watch(err, l, &owner, &dead));
     RN_TRY(err, find_owner(err, l, &still));
     if (!dead || strcmp(still.id, owner.id) != 0) continue;
-    (void)rn_fault_now("lock.succeed"); /* lets a test delay all contenders to the same moment */
+    (void)rn_fault_now("lock.succeed"); /* lets a test hold all contenders here */
     RN_TRY(err, succeed(err, l, own, &owner, won));
   }
   return RN_OK;

@@ -46,8 +46,8 @@ typedef struct rn_state_reader {
 
 /**
  * Opens a file and reads its message. Checks, without reading the frames, that they fill the file
- * exactly. Also checks the counts of the message: `read` must be less than the number of tokens,
- * and if the last token was drawn, it must be the only token that is not read.
+ * exactly. Also checks the counts of the message: `read` must be less than the number of tokens;
+ * if the last token was sampled (`drawn`), it must be the only token that the model has not read.
  *
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT for a truncated or damaged file, or another
  *         kind of file; RN_ERR_MISMATCH for a later format.

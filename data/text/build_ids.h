@@ -2,7 +2,7 @@
  * Determines the meaning of the ids of a build. They are the ids of a tokenizer or, if all inputs
  * are token files, just numbers below --vocab-size. If neither --tokenizer nor --vocab-size is
  * given for llm.c files, they are the ids of GPT-2 (u16) or Llama 3 (u32), because llm.c writes no
- * others.
+ * other ids.
  */
 #ifndef RN_DATA_TEXT_BUILD_IDS_H
 #define RN_DATA_TEXT_BUILD_IDS_H

@@ -8,9 +8,9 @@
 #include "data/tokenizer/tokenizer.h"
 
 typedef struct rn_hf_fields {
-  json_t *vocab;       /* the id of each token, written in the alphabet of hf_alphabet.h */
-  json_t *merges;      /* "LEFT RIGHT", the lowest rank first */
-  json_t *special;     /* the id of each special token */
+  json_t *vocab;       /* object: token, in the alphabet of hf_alphabet.h -> id */
+  json_t *merges;      /* array of "LEFT RIGHT" in ascending order of rank */
+  json_t *special;     /* object: special token -> id */
   const char *pattern; /* pattern in Oniguruma's syntax; NULL: the pattern of GPT-2, which ByteLevel
                           contains */
   bool whole_first;    /* a piece that equals a token is not merged but becomes that token */

@@ -95,7 +95,7 @@ static rn_status translate_escape(rn_err *err, const char **at, bool inside, rn_
 
 rn_status rn_pattern_translate(rn_err *err, const char *pattern, rn_text *out) {
   bool inside = false;
-  const char *opened = NULL; /* position of the first member of the class */
+  const char *opened = NULL; /* position after "[" or "[^", where "]" is a literal */
   for (const char *at = pattern; *at != '\0';) {
     if (*at == '\\') {
       RN_TRY(err, translate_escape(err, &at, inside, out));

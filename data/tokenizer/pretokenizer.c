@@ -162,7 +162,7 @@ static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned
   const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY; /* `text` is valid UTF-8 */
   int found = p->jit ? pcre2_jit_match(p->code, text, count, at, options, w->match, w->context)
                      : pcre2_match(p->code, text, count, at, options, w->match, w->context);
-  if (found == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter uses the heap instead */
+  if (found == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter uses the heap, not the stack */
     found = pcre2_match(p->code, text, count, at, options | PCRE2_NO_JIT, w->match, w->context);
   }
   range[0] = range[1] = count;

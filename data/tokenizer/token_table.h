@@ -13,7 +13,7 @@ enum { RN_TOKEN_IDS = 1 << 24 };
 typedef enum { RN_TOKEN_NONE, RN_TOKEN_TEXT, RN_TOKEN_SPECIAL } rn_token_kind;
 
 typedef struct rn_token {
-  uint32_t offset, count; /* of the token's bytes in rn_token_table.bytes */
+  uint32_t offset, count; /* position and number of the token's bytes in rn_token_table.bytes */
   rn_token_kind kind;
 } rn_token;
 
