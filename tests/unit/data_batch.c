@@ -19,8 +19,8 @@ enum { T = 50 };
 static rn_err err;
 static rn_split split;
 
-/* Shards that end inside a document, just after a block of tokens, after a single token, and at
- * the end of a block. */
+/* Numbers of tokens of the shards. They are such that shards end inside a document, just after a
+ * block of tokens, after a single token, and at the end of a block. */
 static const int64_t shard_tokens[] = {100, RN_SHARD_BLOCK_TOKENS + 5, 1, 37,
                                        RN_SHARD_BLOCK_TOKENS};
 enum { SHARDS = sizeof shard_tokens / sizeof shard_tokens[0] };

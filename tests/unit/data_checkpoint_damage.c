@@ -102,7 +102,8 @@ static void damage_file(const char *step_path, const char *name) {
   free(content);
 }
 
-/* Divides the check among 1 to 5 readers: exactly one of them must find the damage. */
+/* Divides the check of a damaged checkpoint among 1 to 5 readers, of which exactly one must find
+ * the damage. */
 static void shares_cover_all_frames_once(const char *step_path) {
   static const char *const names[PARTS] = {"part-00000.zst", "part-00001.zst"};
   for (int i = 0; i < PARTS; i++) {

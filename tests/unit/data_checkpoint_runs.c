@@ -89,7 +89,7 @@ static void damaged_ones_are_passed_by(void) {
   CHECK(listed(run, "10 20 30 40 "));
   CHECK_EQUAL(found(run, true, &notes), 20);
   CHECK_EQUAL(notes, 2);
-  /* A checkpoint that lacks a file is not renamed, since another host may see that file. */
+  /* Checkpoint 30 lacks a file. It is not renamed, since another host may see the file. */
   CHECK(listed(run, "10 20 30 40b "));
   CHECK_EQUAL(found(run, true, &notes), 20);
   CHECK_EQUAL(notes, 1);

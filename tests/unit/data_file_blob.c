@@ -148,7 +148,8 @@ static void only_regular_files_are_replaced(void) {
               rn_file_replace(err, temp_path("folder"), "one", 3));
 }
 
-/* A link leads to the file that is written, and a file or a missing path to itself. */
+/* A symbolic link must resolve to the file that it points to; the path of a file and a missing path
+ * must be unchanged. */
 static void links_are_resolved(void) {
   const char *file = temp_path("linked"), *link = temp_path("link");
   CHECK_OK(err, rn_file_replace(err, file, "one", 3));

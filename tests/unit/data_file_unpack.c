@@ -29,7 +29,8 @@ static rn_status take(void *self, rn_err *unused, const char *bytes, size_t coun
   return RN_OK;
 }
 
-/* Writes a gzip member that contains `plain` at offset `at` of `stored`; returns its end. */
+/* Compresses `plain` into a gzip member, which is written to `stored` from offset `at` on; returns
+ * the offset of the end of the member. */
 static size_t add_member(size_t at) {
   z_stream z = {0};
   CHECK(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);

@@ -64,8 +64,8 @@ static void blocks_know_their_first_document(void) {
   rn_shard_close(&shard);
 }
 
-/* Checks that the largest token of a vocabulary is read back, also for the vocabulary sizes from
- * which on a token needs one more byte. */
+/* Checks that the largest token of a vocabulary is read back. Tokens of the vocabularies of 257 and
+ * 65537 need one byte more than those of 256 and 65536. */
 static void the_largest_token_comes_back(void) {
   static const int vocabulary[] = {256, 257, 65536, 65537, 1 << 20};
   int32_t *ids = calloc(RN_SHARD_BLOCK_TOKENS, sizeof *ids);

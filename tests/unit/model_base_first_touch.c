@@ -16,7 +16,7 @@ enum { MOST_THREADS = 8, ODD_BYTES = (64 << 20) + 12345 };
 
 static rn_err err;
 
-/* Reads the number of page faults so far of each thread of the team. */
+/* Sets faults[t] to the number of page faults that thread t of the team has had so far. */
 static void read_faults(long *faults) {
 #pragma omp parallel
   {

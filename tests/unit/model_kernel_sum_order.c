@@ -95,8 +95,8 @@ static void softmax_adds_in_order(const rn_kernels *kernels, int n, int offset) 
   }
 }
 
-/* Returns whether the plain C kernel set uses fused multiply-add. It is compiled with the
- * options of this file. */
+/* Returns whether the plain C kernel set uses fused multiply-add. That kernel set is compiled with
+ * the same options as this file. */
 static bool ref_is_fused(void) {
   const float one = 1.0F + 0x1p-20F;
   rn_vec a, sum;

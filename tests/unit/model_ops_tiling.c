@@ -14,7 +14,7 @@
 
 enum { MAX_THREADS = 64 };
 
-/* Returns the thread that is free first. */
+/* Returns the thread that becomes free first, where thread t is busy until time busy[t]. */
 static int first_free(const double *busy, int threads) {
   int first = 0;
   for (int t = 1; t < threads; t++) {

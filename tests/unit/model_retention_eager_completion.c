@@ -16,11 +16,12 @@ enum { SEQUENCES = 2, TOKENS = 29, NEVER = 1 << 20, STATE = 2 * 2 * 4 * 3 };
 /* Port of a rank in the middle of a sequence. The state that it receives is synthetic; the
  * states that the layers publish are recorded. */
 typedef struct fake {
-  int polls_until, polls, ends, publishes, early; /* early: ends after the state had arrived */
+  /* `early` is the number of calls of end() for which the state had already arrived. */
+  int polls_until, polls, ends, publishes, early;
   rn_scan_direction direction;
   int layer;
-  /* Number of reverse scans that ended before (waited) or after (done) the weight gradients that
-   * can be deferred. */
+  /* Number of reverse scans that ended while the weight gradients that can be deferred were not yet
+   * computed (waited), or when they were already computed (done). */
   int waited, done;
   const test_model *model;
   int64_t count;
@@ -52,8 +53,8 @@ static bool is_zero(const fake *f, int64_t offset) {
   return f->model->gradient[offset] == 0;
 }
 
-/* Counts reverse scans that end before the weight gradients that can be deferred, and those that
- * end after them. */
+/* Increments `waited` if a reverse scan ends before the weight gradients that can be deferred are
+ * computed, and `done` if it ends afterwards. */
 static void look_at_weights(fake *f) {
   if (f->direction != RN_SCAN_REVERSE) return;
   const rn_layer_params *at = f->model->table->layer;
@@ -106,8 +107,8 @@ static void run(test_model *m, fake *f, int polls_until, bool publishes) {
   if (polls_until == NEVER) CHECK_EQUAL(f->done, m->spec.layers);
 }
 
-/* Without publish(), the layers propagate states that arrive during other work only after this
- * work. */
+/* Without publish(), a layer that is busy with other work when a state arrives propagates the state
+ * only after that work. */
 static void bits_do_not_depend_on_when_a_state_arrives(int threads, bool publishes) {
   static const int times[] = {0, 1, 2, 5};
   rn_spec spec = test_spec();

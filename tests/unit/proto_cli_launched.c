@@ -61,7 +61,7 @@ static void a_command_in_an_interactive_shell_is_one_process(void) {
   check_detected(4, 0);
 }
 
-/* Starts a rank of a step whose launch has failed. Its exit status is 1 if it would print the
+/* Starts a rank of a Slurm step whose launch has failed. Its exit status is 1 if it would print the
  * error. */
 static pid_t start_rank(int rank) {
   const pid_t child = fork();
@@ -76,8 +76,8 @@ static int end_of(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Rank 0 prints immediately. Of the other ranks of a node, one waits until it may print or is ended
- * by srun, and all others print nothing. */
+/* Rank 0 prints immediately. On each node, one of the other ranks waits until it may print, unless
+ * srun ends it first; the remaining ranks print nothing. */
 static void one_rank_of_a_node_waits_to_print(void) {
   siginfo_t first = {0};
   forget();

@@ -41,8 +41,9 @@ static bool is_whole(const field *f) {
   return strncmp(f->type, "int", 3) == 0;
 }
 
-/* Sets the key to the bound and to the next number: outside the range if the bound is closed,
- * inside if it is open. `outside` is the direction of the outside: -1 below, 1 above the bound. */
+/* Sets the key to the bound, and then to the number next to it: the one outside the range if the
+ * bound is closed, the one inside if it is open. `outside` is -1 for a lower bound and 1 for an
+ * upper bound. */
 static void check_bound(const field *f, const char *key, double bound, int outside, bool open) {
   char at[400], next[400];
   const double way = open ? -outside : outside;

@@ -167,8 +167,8 @@ static void an_unproven_save_is_dropped(void) {
   CHECK_EQUAL(f.saver.finished, 0);
 }
 
-/* The last save of a run has weights that no later step has proven; another checkpoint must be
- * kept. */
+/* No later step can prove the weights of the last save of a run, so that at least one older
+ * checkpoint must be kept too. */
 static void one_that_is_unproven_never_stands_alone(void) {
   static const int kept[][2] = {{0, 0}, {1, 2}, {2, 2}, {3, 3}};
   for (int i = 0; i < 4; i++) {

@@ -21,8 +21,8 @@ static void threads_share_equal_tasks(void) {
   }
 }
 
-/* Two threads, tasks of 3, 1, 1, 1 and 4 s. The second thread takes the three short ones; at 3 s
- * both threads are free, and one takes the last task. */
+/* Runs tasks of 3, 1, 1, 1 and 4 s on two threads. The second thread takes the three short tasks;
+ * at 3 s both threads are free, and one takes the last task. */
 static void the_first_free_thread_takes_the_next_task(void) {
   static const double tasks[] = {3, 1, 1, 1, 4};
   rn_loop_time_start(&loop, 2);
@@ -31,7 +31,8 @@ static void the_first_free_thread_takes_the_next_task(void) {
   CHECK(loop.tasks == 5 && loop.longest_s == 4);
 }
 
-/* Sums of 4 pieces that must be added in order: 3 tiles can use at most 3 threads. */
+/* The 4 pieces of the sum of a tile must be added in order, so that 3 tiles can use at most 3
+ * threads. */
 static void tasks_wait_for_their_group(void) {
   enum { TILES = 3, PIECES = 4 };
   for (int threads = 1; threads <= 16; threads++) {
@@ -44,7 +45,7 @@ static void tasks_wait_for_their_group(void) {
   }
 }
 
-/* Tasks of irregular lengths: no schedule is shorter than the mean work per thread or the
+/* Checks tasks of irregular lengths: no schedule is shorter than the mean work per thread or the
  * longest task, and a schedule in order is longer than the mean by at most one task. */
 static void times_are_between_their_bounds(void) {
   for (int threads = 1; threads <= 64; threads += 7) {

@@ -42,10 +42,12 @@ static void compare(const rn_safetensors *file, rn_ckpt *ckpt, const char *their
   CHECK(memcmp(got, want, (size_t)tensor->count * sizeof *got) == 0);
 }
 
-/* Names of a tensor {theirs, ours}, without the layer's prefix. */
+/* The name of a tensor in the other program and in this one, {theirs, ours}, without the prefix of
+ * the layer. */
 typedef const char *const name_pair[2];
 
-/* Compares tensors of the first export with the checkpoint; layer -1: tensors outside layers. */
+/* Compares tensors of layer `layer` (-1: tensors outside layers) in the first export with those of
+ * the checkpoint. */
 static void holds_names(const char *name, const char *run, int layer, name_pair *pair, int count) {
   char path[64], prefix[32] = "", theirs[96], ours[96];
   rn_safetensors *file = NULL;

@@ -67,8 +67,8 @@ static void stop_strings_are_found_across_tokens(void) {
   }
 }
 
-/* Reads to `out` all that has been printed to the file, of which `had` bytes were printed before;
- * returns the number of bytes. */
+/* Reads everything that has been printed to the file so far into `out`; returns the number of
+ * bytes, which must be at least `had`, the number at the previous call. */
 static size_t printed_after(FILE *file, size_t had, char *out, size_t capacity) {
   const size_t count = (size_t)lseek(fileno(file), 0, SEEK_END);
   CHECK(count >= had && count < capacity);

@@ -72,8 +72,8 @@ static void save(const rn_checkpoint_model *model) {
   rn_generator_destroy(&g);
 }
 
-/* Writes the saved file again, with another position in its state, another `read` in its message,
- * and without the last `missing` bytes of its state. */
+/* Rewrites the saved file with this `position` in the state and this `read` in the message, and
+ * without the last `missing` bytes of the state. */
 static void change(int64_t position, uint64_t read, size_t missing) {
   rn_state_reader reader = {.message = NULL};
   rn_state_writer writer = {.bytes = 0};

@@ -84,7 +84,8 @@ static double work_of_layers(const rn_spec *spec, int stages, int stage, int fir
   return sum;
 }
 
-/* As best(), for layers with different costs: stages from `stage` on get layers from `first` on. */
+/* Like best(), but for layers of different costs. The layers from `first` on are divided among
+ * stage `stage` and all later stages. */
 static double best_of_hybrid(const rn_spec *spec, int stages, int stage, int first) {
   double least = 0;
   if (stage == stages - 1) return work_of_layers(spec, stages, stage, first, spec->layers);

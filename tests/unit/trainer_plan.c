@@ -185,7 +185,8 @@ static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
 }
 
 /* With p = 4 stages of one layer, the idle time is (p - 1) * (F + B - W) for any large number of
- * micro-batches. */
+ * micro-batches, where F, B and W are the times of forward, backward-input and backward-weight of
+ * one unit. */
 static void idle_time_does_not_grow_with_microbatches(void) {
   static const char *const batch[] = {"data.batch_sequences=64", "data.batch_sequences=100000",
                                       "data.batch_sequences=100000000"};

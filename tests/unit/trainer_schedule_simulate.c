@@ -41,8 +41,9 @@ static void for_all_shapes(check_shape *check) {
   }
 }
 
-/* Checks the idle time against the formulas, for W <= F. Between the two cases that have a
- * formula, only bounds are known. */
+/* Checks the idle time against the formulas, for W <= F. With split_weight, there is a formula for
+ * many micro-batches and one for a single micro-batch; for numbers in between, only bounds are
+ * known. */
 static void check_idle(rn_pipeline_schedule_shape shape, rn_task_times t, double idle_s) {
   const int behind = shape.stages - 1;
   const double hidden = behind * (t.forward_s + t.backward_s - t.weight_s);
