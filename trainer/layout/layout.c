@@ -115,8 +115,9 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
 }
 
 /*
- * Checks what attention layers support. In reproducible mode, pieces of a sequence consist of whole
- * blocks of queries; keys and values are not kept from step to step.
+ * Checks that attention layers support the configuration. In reproducible mode, pieces of a
+ * sequence must consist of whole blocks of queries. data.carry_state must be false, because keys
+ * and values are not kept from step to step.
  */
 static rn_status check_attention(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (!has_attention(config->model)) return RN_OK;

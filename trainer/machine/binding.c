@@ -7,7 +7,8 @@
 
 static struct {
   bool decided;
-  int threads, cores, hyperthreads; /* cores of this rank's share, and hardware threads per core */
+  int threads, cores, hyperthreads; /* `cores`: cores of this rank's share; `hyperthreads`: hardware
+                                       threads per core */
   char why[120];
 } decision = {.why = "not bound"};
 
@@ -48,7 +49,7 @@ void rn_binding_reset(void) {
   decision.decided = false;
 }
 
-/* Adds how the threads use the hardware threads of each physical core, if there are several. */
+/* Appends how the threads use the hardware threads of each physical core, if a core has several. */
 static void describe_hyperthreads(char *text, size_t bytes) {
   if (decision.hyperthreads < 2) return;
   const char *how =

@@ -1,4 +1,4 @@
-/** Defines the granularity of shards and norms. */
+/** Defines the block size: shards consist of whole blocks, and norms are summed block by block. */
 #ifndef RN_TRAINER_OPTIMIZER_BLOCK_H
 #define RN_TRAINER_OPTIMIZER_BLOCK_H
 

@@ -2,10 +2,11 @@
  * Overlaps the reduce-scatter of a stage's gradients and the all-gather of its weights, both over
  * the replicas of the stage, with the computation of its layers.
  *
- * Weights are divided into layer groups (proto/ports/layer_group_port.h; `group` is the index of
- * one), and layer groups into buckets. The last unit's backward reports each layer group whose
- * gradient is complete; the buckets of the group are then reduced while backward continues. Updated
- * weights arrive bucket by bucket; forward waits only for the layer group that it reads next.
+ * Weights are divided into layer groups (proto/ports/layer_group_port.h; `group` is the index of a
+ * layer group), and layer groups into buckets. The last unit's backward reports each layer group
+ * whose gradient is complete; the buckets of the group are then reduced while backward continues.
+ * Updated weights arrive bucket by bucket; forward waits only for the layer group that it reads
+ * next.
  */
 #ifndef RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H
 #define RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H

@@ -116,7 +116,7 @@ void rn_shard_table_destroy(rn_shard_table *shard_table) {
   *shard_table = (rn_shard_table){0};
 }
 
-/* Returns the last slice whose first block is at or before block `index`. */
+/* Returns the slice that contains block `index`. */
 static const rn_shard_slice *slice_of(const rn_shard_table *t, int64_t index) {
   int low = 0, high = t->slices;
   while (high - low > 1) {

@@ -57,11 +57,12 @@ void rn_shard_table_destroy(rn_shard_table *shard_table);
 rn_shard_block rn_shard_table_block(const rn_shard_table *shard_table, int64_t index);
 
 /**
- * Returns an upper bound of the elements that one replica owns, for a stage of `total` elements.
+ * Returns an upper bound for the number of elements that one replica owns, for a stage of `total`
+ * elements.
  */
 int64_t rn_shard_table_max_elements(int64_t total, int replicas);
 
-/** Returns an upper bound of the elements in one replica's shard of a bucket. */
+/** Returns an upper bound for the number of elements in one replica's shard of a bucket. */
 int64_t rn_shard_table_max_bucket(int64_t total, int replicas);
 
 #endif

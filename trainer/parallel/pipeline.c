@@ -184,7 +184,7 @@ typedef struct awaited {
   const rn_pipeline *pipeline;
   rn_row_transfer *transfer;
   rn_err *err;
-  rn_status status; /* status of the last test */
+  rn_status status; /* status of the last rn_row_transfer_test */
 } awaited;
 
 static bool is_complete_or_failed(void *self) {
@@ -194,8 +194,8 @@ static bool is_complete_or_failed(void *self) {
   return complete || a->status != RN_OK;
 }
 
-/* Completes a transfer. While the message is in flight, the stage computes weight gradients of
- * units whose weight tasks come later. */
+/* Completes a transfer. While the message is in flight, the stage computes weight gradients that
+ * belong to later weight tasks. */
 static rn_status complete(rn_err *err, const rn_pipeline *p, rn_row_transfer *transfer) {
   if (p->schedule.split_weight && transfer->in_flight) {
     awaited a = {p, transfer, err, RN_OK};

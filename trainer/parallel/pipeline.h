@@ -120,7 +120,7 @@ typedef struct rn_loss_sum {
 } rn_loss_sum;
 
 /**
- * How rn_pipeline_loss_of_unit runs forward: the form of the retention, and the ports. */
+ * Parameters of rn_pipeline_loss_of_unit: the form of the retention, and the ports of the pass. */
 typedef struct rn_loss_pass {
   rn_form form;
   rn_scan_port *port;

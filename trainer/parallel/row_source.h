@@ -27,7 +27,7 @@ typedef struct rn_row_source_shape {
   bool backward;
 } rn_row_source_shape;
 
-/** Returns the bytes of keys, values and their gradients; 0 if no exchange is needed. */
+/** Returns the size in bytes of keys, values and their gradients; 0 if no exchange is needed. */
 size_t rn_row_source_bytes(const rn_spec *spec, rn_row_source_shape shape);
 
 /**

@@ -17,7 +17,7 @@ typedef struct rn_row_transfer {
   rn_pipeline_p2p_message message;
 } rn_row_transfer;
 
-/** Returns a transfer for one slot, not in flight. */
+/** Returns a transfer for one slot; no message is in flight yet. */
 rn_row_transfer rn_row_transfer_make(rn_stage_slot *slot, rn_pipeline_p2p_direction direction,
                                      rn_access access, int width);
 

@@ -34,10 +34,10 @@ typedef struct rn_scan_source_shape {
 /** Returns the algorithm that a source with `ranks` ranks per sequence would use. */
 rn_scan_algorithm rn_scan_source_choose(const rn_spec *spec, rn_scan_source_shape shape, int ranks);
 
-/** Returns the bytes of scan buffers on rank `rank` of `ranks`. */
+/** Returns the size in bytes of the scan buffers on rank `rank` of `ranks`. */
 size_t rn_scan_source_bytes(const rn_spec *spec, rn_scan_source_shape shape, int rank, int ranks);
 
-/** Returns the bytes of one state of all heads of a unit. */
+/** Returns the size in bytes of the states of one layer, for all heads of a unit. */
 int64_t rn_scan_source_state_bytes(const rn_spec *spec, rn_scan_source_shape shape);
 
 /**

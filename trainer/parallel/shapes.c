@@ -56,7 +56,7 @@ rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layou
 }
 
 /* Returns the maximum number of micro-batches that have units in flight at the same time: the
- * micro-batch of the oldest unit, and those of the next slots - 1 units. */
+ * micro-batch of the oldest unit, and those of the next `slots` - 1 units. */
 static int microbatches_in_flight(rn_pipeline_schedule_shape schedule, int slots) {
   const int others = (slots - 1 + schedule.segments - 1) / schedule.segments;
   return (int)rn_smaller(schedule.microbatches, 1 + others);

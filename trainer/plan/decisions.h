@@ -1,6 +1,6 @@
 /**
- * Lists the values that rules chose, for one layout, for keys left at 0 or auto. The values are
- * only reported.
+ * Lists, for one layout, the values that rules chose for keys left at 0 or auto. The list is only
+ * reported.
  */
 #ifndef RN_TRAINER_PLAN_DECISIONS_H
 #define RN_TRAINER_PLAN_DECISIONS_H

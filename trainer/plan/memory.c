@@ -20,7 +20,7 @@ size_t rn_memory_total(const rn_memory *m) {
          m->buffers + m->program;
 }
 
-/* Returns a rank on the sequence axis that represents the first, an inner or the last rank. */
+/* Returns the index of the first, an inner or the last rank of the sequence axis. */
 static int rank_at_position(const rn_layout *layout, int position) {
   return position == FIRST ? 0 : position == LAST ? layout->sequence - 1 : layout->sequence / 2;
 }
@@ -103,8 +103,8 @@ static rn_status measure_stage(rn_err *err, const planned_run *run, int stage,
 }
 
 /*
- * True if the node whose first rank is `begin` contains a rank that is lower than r and has the
- * same stage.
+ * True if the node whose first rank is `begin` contains a rank that is lower than r and belongs to
+ * the same stage as r.
  */
 static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
   const int64_t last_of_row_before =
@@ -114,7 +114,7 @@ static bool has_lower_peer(const rn_layout *layout, int64_t r, int64_t begin) {
 
 /*
  * Returns the first rank of the next node to examine after the node at `begin`, or the number of
- * ranks if there is none. Skips nodes that are equivalent to nodes already examined, so that only
+ * ranks if there is none. Skips nodes that are equivalent to nodes already examined, so that only a
  * few nodes are examined for any number of ranks. Nodes that contain only inner ranks of one
  * sequence are equivalent, and the pattern of nodes repeats after lcm(ranks per node, pipeline x
  * sequence) ranks.
@@ -135,8 +135,8 @@ static int64_t node_end(const rn_layout *layout, int64_t node_ranks, int64_t beg
 }
 
 /*
- * True if at least one node has several ranks of one stage, and on every node the shared memory has
- * room for one copy of the weights of each stage on this node.
+ * True if at least one node has several ranks of one stage, and the shared memory of every node has
+ * room for one copy of the weights of each stage on that node.
  */
 static bool can_share(const rn_memory_plan *plan, const rn_layout *layout, rn_machine machine) {
   const int64_t ranks = (int64_t)layout->data * layout->pipeline * layout->sequence;

@@ -1,7 +1,7 @@
 /**
  * Estimates the memory that a rank will use, by category, before anything is allocated.
  *
- * The sizes come from functions next to those that allocate the memory.
+ * Each size is computed by the module that allocates the memory.
  */
 #ifndef RN_TRAINER_PLAN_MEMORY_H
 #define RN_TRAINER_PLAN_MEMORY_H
@@ -57,8 +57,8 @@ const rn_memory *rn_memory_largest_rank(const rn_memory_plan *plan);
 int rn_memory_largest_stage(const rn_memory_plan *plan);
 
 /**
- * Returns the bytes of the node that uses the most memory, for nodes of `node_ranks` consecutive
- * ranks. Shared weights count once per node.
+ * Returns the memory use, in bytes, of the node that uses the most memory, for nodes of
+ * `node_ranks` consecutive ranks. Shared weights count once per node.
  */
 size_t rn_memory_largest_node(const rn_memory_plan *plan, const rn_layout *layout, int node_ranks);
 

@@ -4,17 +4,18 @@
  *
  * The work of a layer, forward and backward together, takes the time W on one thread, and W / t on
  * a rank with t threads. The state of a segment travels through the S ranks of a sequence. A
- * fraction of the work, `hidden`, overlaps with this; the part of the travel time that exceeds it
- * adds to the time of the layer:
+ * fraction of the work, `hidden`, overlaps with this travel; the rest of the travel time adds to
+ * the time of the layer:
  *
  *   layer(t, poll) = W / t + max(0, travel(poll) - hidden * W_forward / t)
  *                          + max(0, travel(poll) - hidden * W_backward / t)
  *   travel(poll)   = (S - 1) * poll / 2 + time of the pipelined scan (comm/scan/scan_cost.h)
  *
- * If a core is left to it, the communication thread detects a message immediately (poll = 0), but t
- * is smaller by one. Otherwise, `poll` is the time between two polls, which also take CPU time from
- * the other threads. Rates and latencies are constants that are typical of a cluster, so the rule
- * is a pure function of the model, the layout and the number of cores. It does not affect results.
+ * If the communication thread has a core of its own, it detects a message immediately (poll = 0),
+ * but t is smaller by one. Otherwise, `poll` is the time between two polls, which also take CPU
+ * time from the other threads. Rates and latencies are constants that are typical of a cluster, so
+ * the rule is a pure function of the model, the layout and the number of cores. It does not affect
+ * results.
  */
 #ifndef RN_TRAINER_PLAN_MESSAGE_CORE_H
 #define RN_TRAINER_PLAN_MESSAGE_CORE_H
@@ -27,7 +28,7 @@
 
 /** Inputs of the rule. */
 typedef struct rn_message_core_case {
-  int cores;           /* cores of the rank; t if no core is left for messages */
+  int cores;           /* number of cores of the rank; equals t if no core is left for messages */
   int ranks;           /* S */
   double layer_flops;  /* FLOP of one layer for a unit on this rank, forward and backward */
   int64_t state_bytes; /* bytes of a unit's states in one layer */

@@ -36,7 +36,7 @@ rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn
                              int ranks, rn_machine machine, rn_plan *out);
 void rn_plan_destroy(rn_plan *plan);
 
-/** Returns the bytes of the node that uses the most memory. */
+/** Returns the memory use, in bytes, of the node that uses the most memory. */
 size_t rn_plan_node_bytes(const rn_plan *plan);
 
 #endif

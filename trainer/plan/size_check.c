@@ -26,7 +26,7 @@ static rn_status check(rn_err *err, size s) {
                  s.keys, s.value, s.what, s.max);
 }
 
-/* Returns an upper bound of the number of values that a layer saves per token. */
+/* Returns an upper bound for the number of values that a layer saves per token. */
 static double widths_of(const rn_spec *spec) {
   return 8.0 * spec->dim + 8.0 * spec->value_dim + 6.0 * spec->ffn_dim;
 }

@@ -22,7 +22,7 @@ typedef struct rn_profile_sample {
 typedef struct rn_profile {
   const rn_parallel_context *parallel;        /* not owned */
   const rn_pipeline_schedule_shape *schedule; /* schedule of a step; not owned */
-  double origin_s;                            /* this rank's clock at the common start */
+  double origin_s;                            /* this rank's clock time at the common start */
   int64_t steps;
   rn_profile_sample sample[RN_PROFILE_STEPS],
       before; /* `sample`: the last steps; `before`: totals before the current step */

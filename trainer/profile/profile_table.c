@@ -20,7 +20,7 @@ typedef struct sent {
 } sent;
 
 /* A path of spans, with its counts and times combined over all ranks. A rank that never recorded
- * the path counts with time 0. */
+ * the path contributes a time of 0. */
 typedef struct row {
   const char *name; /* points into the data of the first rank that has the path */
   int parent, seen; /* seen: number of ranks that have the path */

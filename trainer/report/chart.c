@@ -139,7 +139,7 @@ static void put_path(FILE *file, const rn_series *s, const axes *a, bool dots) {
   }
 }
 
-/* Writes the series as a path element with this class. */
+/* Writes the series as a path element of CSS class `class`. */
 static rn_status put_line(rn_err *err, FILE *file, const rn_series *series, const char *class,
                           int run, const axes *a) {
   rn_series drawn = {0};

@@ -1,4 +1,4 @@
-/** Reads the lines of a file with any content, with bounded memory. */
+/** Reads the lines of a file of arbitrary content, in bounded memory. */
 #ifndef RN_TRAINER_REPORT_LINE_READER_H
 #define RN_TRAINER_REPORT_LINE_READER_H
 

@@ -29,7 +29,7 @@ typedef struct rn_data_stream {
   rn_batch *batch;            /* [segments] this rank's tokens of `sequences`, by segment */
   rn_unit *unit;          /* [micro-batches, segments] units of the sequences that were read last */
   int microbatches;       /* number of micro-batches in `unit` */
-  int64_t first_sequence; /* global index of the batch's first sequence, on all data ranks */
+  int64_t first_sequence; /* global index of the first sequence of the batch of all data ranks */
   int64_t first_position; /* position of the first token of each sequence; 0 unless sequences
                              continue streams */
   rn_range layers;        /* layers of this rank's stage; the streams keep their states */

@@ -1,5 +1,5 @@
 /**
- * Blocks of weights are the granularity of the optimizer's shards and of the gradient norm.
+ * Numbers the blocks of weights of the whole model, for the gradient norm.
  *
  * A block is at most RN_BLOCK consecutive elements of one tensor; the first block of a tensor
  * begins at its first element, and shards consist of whole blocks. The sum of squares of a block is

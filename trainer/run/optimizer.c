@@ -97,7 +97,8 @@ static rn_stage_region gradient_of(const rn_optimizer *o, rn_range range) {
   return (rn_stage_region){.array = o->distributed.gradient, .range = range};
 }
 
-/* Unmaps the stage's gradient, which is mapped with a single replica outside reproducible mode. */
+/* Unmaps the stage's gradient, which is mapped only if there is a single replica and the mode is
+ * not reproducible. */
 static rn_status unmap_gradient(rn_err *err, rn_optimizer *o) {
   if (o->is_exact || !o->single_replica || o->gradient == NULL) return RN_OK;
   o->gradient = NULL;

@@ -83,7 +83,7 @@ static void print_mixture(const rn_run *run) {
   }
 }
 
-/* Warns of each folder that a mixture lists again, also under another path. */
+/* Warns about each folder that a mixture lists more than once, even under different paths. */
 static void warn_repeated_folders(const rn_datasets *d) {
   char *real[RN_OPTIONS_MAX_ITEMS];
   for (int i = 0; i < d->sources; i++) {

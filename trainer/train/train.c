@@ -91,7 +91,8 @@ static bool evaluates(const rn_run *run) {
          (run->counters.step == train->steps || divides(train->eval_every, run->counters.step));
 }
 
-/* Runs one step, and its evaluation, line in metrics.jsonl and checkpoint if they are due. */
+/* Runs one step. Then evaluates, writes the line in metrics.jsonl and saves a checkpoint, each only
+ * if it is due. */
 static rn_status one_step(rn_err *err, launch *l) {
   rn_run *run = &l->run;
   const Retnet__Train *train = run->settings.config->train;
