@@ -39,7 +39,7 @@ enum {
   BATCH = 1250,
   MAX_KEYS = 40,
   KEY_BYTES = 160,
-  PATIENCE_S = 60, /* time limit of one configuration, on a busy machine under sanitizers */
+  PATIENCE_S = 60, /* time limit of one configuration; allows for a busy machine and sanitizers */
   SHOWN_OF = 1000  /* one plan in SHOWN_OF is also printed, with the time of a step */
 };
 
@@ -69,8 +69,9 @@ static void add(draw *d, const char *name, const char *value) {
   d->count++;
 }
 
-/* Draws an integer. In 7 of 16 cases it is likely to expose a bug: a bound, a neighbour of a bound,
- * or a number at or next to a power of two. Otherwise it is a random number, mostly a small one. */
+/* Draws an integer. In 7 of 16 cases, draws one that is likely to expose a bug: a bound, a
+ * neighbour of a bound, or a number at or next to a power of two. Otherwise draws a random integer,
+ * usually a small one. */
 static int64_t draw_integer(draw *d, const rn_schema_key *key, bool wide) {
   const int64_t most = wide ? INT64_MAX : INT32_MAX;
   const int64_t low = key->has_low ? (int64_t)key->low : -most;

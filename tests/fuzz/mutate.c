@@ -5,8 +5,8 @@
 
 #include "proto/base/random.h"
 
-/* The byte string that is mutated, and its random number generator: `drawn` numbers of `key` have
- * been used. */
+/* The byte string that is mutated, and the state of the random number generator: its key, and how
+ * many numbers have been drawn. */
 typedef struct copy {
   unsigned char *byte;
   size_t length, capacity;

@@ -16,7 +16,7 @@ typedef struct adamw_case {
   rn_adamw adamw;
   rn_lr_schedule schedule;
   double clip;
-  int32_t *input, *target, *since; /* [steps, B, T]; since: doc_position, or NULL */
+  int32_t *input, *target, *since; /* [steps, B, T]; `since` is doc_position, or NULL */
   rn_real *params, *exp_avg, *exp_avg_sq;
   double *losses, *norms, *rates; /* [steps] */
 } adamw_case;

@@ -12,7 +12,7 @@ typedef struct attention_case {
   rn_spec spec;
   int B, T;
   rn_real *params;
-  int32_t *input, *target, *since; /* [B, T]; since: doc_position */
+  int32_t *input, *target, *since; /* [B, T]; `since` is doc_position */
 } attention_case;
 
 static rn_status load(rn_err *err, golden_case *c, attention_case *x) {
@@ -76,8 +76,8 @@ static rn_status check_states(rn_err *err, const attention_case *x, golden_model
   return RN_OK;
 }
 
-/* Checks logits and states of the first tokens as one document, whatever in.since contains.
- */
+/* Checks logits and states of the first tokens. Treats them as one document and ignores the
+ * document boundaries in in.since. */
 static rn_status check_prefix(rn_err *err, const attention_case *x, golden_model *m) {
   golden_shape logits;
   RN_TRY(err, golden_shape_of(err, x->c, "decode.logits.f64", 3, &logits));

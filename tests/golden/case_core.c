@@ -293,7 +293,8 @@ static rn_status check_recurrent(rn_err *err, core *x, const rn_retention *r) {
   return RN_OK;
 }
 
-/* Checks the row sums S_n, computed from the scale 1 / sqrt(S_n) that the model gives row n. */
+/* Checks the row sums S_n. The model multiplies row n by 1 / sqrt(S_n); the test computes S_n from
+ * this factor. */
 static rn_status check_row_sums(rn_err *err, core *x, const rn_retention *r) {
   one_document(x, 0);
   const rn_retention_view u = view_of(x);

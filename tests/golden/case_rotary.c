@@ -39,8 +39,7 @@ static rn_status check_convention(rn_err *err, golden_case *c, const rotary_case
 rn_status RN_NAME(golden_run_rotary)(rn_err *err, golden_case *c) {
   golden_shape shape;
   rn_real *x;
-  int32_t *whole; /* loaded only to check that positions are whole numbers; r.position has them as
-                     doubles */
+  int32_t *whole; /* only to check that positions are integers; r.position has doubles */
   RN_TRY(err, golden_shape_of(err, c, "in.x", 3, &shape));
   rotary_case r = {.B = (int)shape.n[0], .P = (int)shape.n[1], .K = (int)shape.n[2]};
   if (r.K % 2 != 0) {

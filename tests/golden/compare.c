@@ -39,8 +39,8 @@ typedef struct result {
   double error, tolerance;
 } result;
 
-/* Returns the error of an array and the limit for it. If an element's error is NaN, so is the
- * returned error; it then compares false with the limit, so that the caller counts a miss. */
+/* Returns the error of an array and the limit for it. If an element's error is NaN, the returned
+ * error is NaN; it is then not below the limit, so that the caller counts a miss. */
 static result measure_error(golden_meaning m, const double *got, const double *want,
                             int64_t count) {
   double worst = 0, size = 0, sum = 0;

@@ -103,7 +103,8 @@ bool golden_bound(const golden_case *c, const char *name, double *bound);
 /** Returns the name of the kind for messages. */
 const char *golden_kind_name(golden_kind kind);
 
-/** Returns what an array means in a case of that kind; `name` includes the suffix. */
+/** Returns the role and the tolerance of an array in a case of that kind; `name` includes the
+ * suffix. */
 golden_meaning golden_meaning_of(golden_kind kind, const char *name);
 
 /** Returns the suffix .f64 or .r32 of a name, or NULL if it has neither. */

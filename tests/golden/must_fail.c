@@ -216,8 +216,8 @@ static bool has_own_bound(const vectors *v, const char *array) {
   return has;
 }
 
-/* Returns a copy of the file's bytes in which config.tolerance is set and the header is therefore
- * written anew. */
+/* Returns a copy of the file's bytes with a rewritten header, in which config.tolerance contains
+ * only `bound`, for `array`. */
 static unsigned char *with_own_bound(const vectors *v, const char *array, json_t *bound,
                                      size_t *size) {
   uint64_t length;

@@ -77,7 +77,7 @@ rn_status golden_check_params(rn_err *err, golden_case *c, const char *variant,
                               const rn_param_table *table, const rn_real *values,
                               const char *prefix, golden_rename rename);
 
-/** A whole model and a unit of sequences. */
+/** A whole model in one stage, its buffers, and the unit of whole sequences that it processes. */
 typedef struct golden_model {
   rn_spec spec;
   int sequences, tokens;

@@ -1,15 +1,15 @@
-/** Exports and imports models, for tests of both. */
+/** Functions for tests of export and import of models. */
 #ifndef RN_TESTS_SUPPORT_EXCHANGED_H
 #define RN_TESTS_SUPPORT_EXCHANGED_H
 
 #include "trainer/exchange/exchange.h"
 
-/** Imports a model and discards the output. */
+/** Imports a model and discards what the import prints. */
 rn_status exchanged_import(rn_err *err, const char *path, const char *ckpt);
 
-/** Exports a model, imports the files, and exports the result. Checks that the first export
- * consists of `count` files, and that the second one has the same bytes. The results are then in
- * NAME.export1, NAME.imported0 and NAME.export2 of the test's folder.
+/** Exports a model, imports the exported files, and exports the imported model. Checks that the
+ * first export consists of `count` files, and that the second export has the same bytes. The
+ * results are then in NAME.export1, NAME.imported0 and NAME.export2 of the test's folder.
  */
 void exchanged_returns(const char *name, const char *run, rn_export_options options, int count);
 

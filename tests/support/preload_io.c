@@ -1,5 +1,5 @@
 /*
- * LD_PRELOAD library: logs a program's file operations in their order, and simulates short
+ * LD_PRELOAD library: logs a program's file operations in order, and simulates short
  * transfers and a full disk. It affects only paths below RETNET_IO_UNDER.
  *
  *   RETNET_IO_LOG=FILE    log file with lines "create PATH", "mkdir PATH", "write PATH",

@@ -92,8 +92,8 @@ static void exchange_rows(const run *r, int microbatch, int segment, int layer) 
   free(rows);
 }
 
-/* Returns `sum` after the addition of a piece. In reproducible mode the result depends on the order
- * of the pieces. */
+/* Returns the running sum after the contribution of `piece` has been added to `sum`. In
+ * reproducible mode, the final sum depends on the order of the pieces. */
 static float next_sum(const run *r, float sum, int piece) {
   return (r->c->ordered ? 0.75f : 1.0f) * sum + (float)piece + 1;
 }
@@ -175,7 +175,7 @@ static void run_case(const rn_grid *grid, const exchange_case *c) {
   rn_row_exchange_destroy(&r.exchange);
 }
 
-/* Returns the bytes of the messages of an exchange with 3 segments. */
+/* Returns the size in bytes of the buffers of an exchange with 3 segments. */
 static size_t bytes_of_messages(int layers, bool ordered) {
   const rn_row_exchange_shape shape = {.sequences = SEQUENCES,
                                        .tokens = LENGTH,

@@ -49,8 +49,8 @@ int main(int argc, char **argv) {
   setenv("RETNET_FAULT", "scan.message:1-:late=1", 1);
   CHECK_OK(&err, rn_scan_create(&err, grid, RN_SCAN_PIPELINED, shape, &scan));
   for (int i = 0; i < SCANS; i++) {
-    /* The fault that one_scan() sets differs between the directions. Alternating them therefore
-     * restarts the count of passes for each scan. */
+    /* one_scan() sets a different fault for each direction. Because directions alternate, each scan
+     * sets a new fault, which restarts the count of passes. */
     one_scan(world, rn_scan_port_of(scan), i % 2 == 0 ? RN_SCAN_FORWARD : RN_SCAN_REVERSE);
   }
   rn_scan_destroy(&scan);

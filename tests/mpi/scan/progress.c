@@ -14,7 +14,7 @@
 #include "comm/world/grid.h"
 #include "tests/support/check.h"
 
-/* States of 1.6 MB: MPI does not complete such a send before the receiver takes part in it. */
+/* States of 1.6 MB. MPI completes so large a send only while the receiver makes MPI calls. */
 enum { HEADS = 2, MATRIX = 200000, COUNT = HEADS * MATRIX, LAYERS = 6 };
 
 static rn_err err;

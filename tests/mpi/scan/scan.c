@@ -60,7 +60,8 @@ static int heads_of(const stage_case *c, int sequence) {
   return sequence > 0 && sequence == c->sequences - 1 ? (c->heads + 1) / 2 : c->heads;
 }
 
-/* Returns an element of the initial state of a sequence, generated like a value of piece -1. */
+/* Returns an element of the initial state of a sequence. It is generated as a value of a fictitious
+ * piece -1. */
 static double start_of(const stage_case *c, scan_index at, int64_t index) {
   return c->streams && at.direction == RN_SCAN_FORWARD ? number(at, -1, index) : 0;
 }
@@ -218,7 +219,8 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   rn_scan_destroy(&scan);
 }
 
-/* Checks that results with the thread have the hash `without` of the results without it. */
+/* Checks that the results with the thread are bitwise the same: `without` is the hash of the
+ * results without the thread. */
 static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid, stage_case c,
                                      int size, int rank, uint64_t without) {
   for (int wait = RN_COMM_THREAD_OWN_CORE; wait <= RN_COMM_THREAD_PERIODIC; wait++) {
@@ -231,7 +233,7 @@ static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid,
 }
 
 /* Checks that if all factors are 0, the state before a piece depends only on the preceding piece,
- * whenever messages arrive. Not even NaN of earlier pieces is propagated. */
+ * regardless of when messages arrive. Not even a NaN of an earlier piece is propagated. */
 static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algorithm, int size,
                                      int rank, int polls) {
   enum { N = 3, M = 9001 };
@@ -257,7 +259,7 @@ static void a_reset_stops_everything(const rn_grid *grid, rn_scan_algorithm algo
   rn_scan_destroy(&scan);
 }
 
-/* Checks that a factor is replaced by 0 only if it is not a normal float. */
+/* Checks that factors below the smallest normal float, and no others, are replaced by 0. */
 static void only_subnormal_factors_are_dropped(void) {
   CHECK(rn_scan_factor(-87) > 0 && rn_scan_factor(-20) > 0 && rn_scan_factor(0) == 1);
   CHECK(rn_scan_factor(-88) == 0 && rn_scan_factor(-INFINITY) == 0);

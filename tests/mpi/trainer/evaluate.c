@@ -201,7 +201,8 @@ static void windows_are_right(rn_world *part, const rn_checkpoint_model *model, 
   documents_have_their_own_losses(part, model, split, parallel, targets, 16);
 }
 
-/* The number of tokens that have been read since a score was last visited, and its maximum. */
+/* The number of tokens that have been read since the visitor last received a score (`now`), and the
+ * maximum of this number (`most`). */
 typedef struct read_ahead {
   int64_t now, most;
 } read_ahead;

@@ -48,8 +48,8 @@ static bool is_inside(const rn_spans *spans, int path, const char *name) {
   return false;
 }
 
-/* Returns the number of tasks of the spans inside `around` that are called `name` (NULL: of all
- * spans inside `around`). */
+/* Returns the number of tasks in the spans named `name` that are inside the span `around`. If
+ * `name` is NULL, counts the tasks of all spans inside `around`. */
 static int64_t counted(const char *around, const char *name) {
   const rn_spans *spans = rn_spans_get();
   int64_t tasks = 0;
@@ -83,7 +83,8 @@ static void check_phases(const rn_step_cost *cost) {
     CHECK(want > 0);
     if (!CHECK_EQUAL(counted("forward", forward[i]), want)) printf("forward: %s\n", forward[i]);
   }
-  /* Weight gradients are deferred and may run in any phase of backward. */
+  /* Only the total of backward is compared, since deferred weight gradients may run in any of its
+   * phases. */
   CHECK_EQUAL(counted("backward", NULL), modelled(cost, RN_COST_BACKWARD, RN_COST_WEIGHT, NULL));
   CHECK_EQUAL(counted("step", update[0]),
               modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[0]));

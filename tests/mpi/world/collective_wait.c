@@ -1,7 +1,8 @@
-/* Checks waiting for work on rank 0 and on all ranks. While ranks wait for rank 0, they count
- * progress units only if the work on rank 0 counts them. Rank 0 returns the failure of its work. A
- * wait for work on all ranks ends when the last rank has completed its work. If any rank is asked
- * to stop, the work on rank 0 is asked to stop. */
+/* Checks the functions that wait for work on rank 0 or on all ranks. While ranks wait for rank 0,
+ * they count progress units only if the work on rank 0 counts them. If the work on rank 0 fails,
+ * the wait returns the error on rank 0 and succeeds on the other ranks. A wait for work on all
+ * ranks ends when the last rank has completed its work. If any rank is asked to stop, the work on
+ * rank 0 is asked to stop. */
 #include "comm/world/collective_wait.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* Checks that the next start removes exactly the recorded shared memory whose process ran on this
- * host and is dead. */
+/* Checks that a new run removes exactly those recorded shared-memory files of its host whose
+ * recorded processes have all ended, and keeps a file that has replaced a recorded one. */
 #include "comm/world/shm_record.h"
 
 #include <fcntl.h>
@@ -49,7 +49,7 @@ static long long dead_process(void) {
   return child;
 }
 
-/* Creates files and record lines as a killed run leaves them, and lines that no run writes. */
+/* Creates the files and record lines that a killed run leaves behind, and invalid record lines. */
 static void leave_files(const char *host, unsigned long long shared) {
   const long long pid = dead_process();
   const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);

@@ -107,7 +107,7 @@ static void a_grid_is_cut_into_its_axes(rn_world *world, int data, int pipeline,
   MPI_Comm_rank(rn_grid_pipeline_comm(grid), &index);
   MPI_Comm_size(rn_grid_pipeline_comm(grid), &ranks);
   CHECK(index == p && ranks == pipeline && rn_grid_pipeline_size(grid) == pipeline);
-  double sum[2] = {p, 1}; /* every replica of every stage counts once */
+  double sum[2] = {p, 1}; /* every rank contributes once */
   CHECK_OK(&err, rn_sum_doubles(&err, grid, sum, 2));
   CHECK(sum[0] == 0.5 * pipeline * (pipeline - 1) * data * sequence);
   CHECK(sum[1] == (double)data * pipeline * sequence);
