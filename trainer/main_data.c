@@ -227,8 +227,8 @@ static rn_status print_text(rn_err *err, rn_split *split, const rn_tokenizer *to
   return status;
 }
 
-/* Parses one end of a range A:B, up to the character `stop`; if the end is empty, sets *out to
- * `otherwise`. Returns the position of `stop`, or NULL if the text is not a number. */
+/* Parses one bound of a range A:B, up to the character `stop`; if the bound is empty, sets *out to
+ * `otherwise`. Returns a pointer to `stop`, or NULL if the text is not a number. */
 static const char *read_end(const char *text, char stop, int64_t otherwise, int64_t *out) {
   char *end = NULL;
   *out = otherwise;

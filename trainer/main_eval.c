@@ -191,7 +191,7 @@ static int sequence_length(const options *o, const rn_checkpoint_model *model) {
                                 : rn_ckpt_config(model->manifest)->data->sequence_length;
 }
 
-/* Evaluates set number `set`. */
+/* Evaluates the split of the data folder with index how.set. */
 static rn_status evaluate_set(rn_err *err, rn_world *world, const options *o,
                               const rn_checkpoint_model *model, rn_evaluation_options how,
                               rn_set_result *result) {

@@ -13,9 +13,9 @@ typedef struct rn_bench_options {
   const char *sequences; /* decode: list of numbers of sequences; NULL: the default */
   const char *scan;      /* "none": time steps in pairs, one with and one without the scan */
   const char *precision; /* train.precision; NULL: the value in `keys` */
-  int64_t rounds;        /* timed steps or samples; 0: the default of the benchmark */
+  int64_t rounds;        /* number of timed steps or samples; 0: the default of the benchmark */
   const char *dir;       /* directory for the files of the benchmark */
-  rn_words keys;         /* keys of the command line: section.key=value */
+  rn_words keys;         /* config keys of the command line, each section.key=value */
 } rn_bench_options;
 
 /**

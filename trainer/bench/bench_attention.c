@@ -134,8 +134,8 @@ static rn_status measure(rn_err *err, bench *b, int threads) {
 
 /* ---- output ---- */
 
-/* One line of the output, for forward, backward or both. `flops` counts what the kernels compute,
- * and `model_flops` what the model needs. */
+/* One line of the output, for forward, backward or both. `flops` includes the recomputation in
+ * backward; `model_flops` does not. */
 typedef struct line {
   const char *name;
   double time_s, flops, model_flops;

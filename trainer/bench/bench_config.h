@@ -1,4 +1,4 @@
-/** Builds the configuration to measure: that of the reference step, with the keys of the command
+/** Builds the configuration to measure: the reference step, changed by the keys of the command
  * line. */
 #ifndef RN_TRAINER_BENCH_BENCH_CONFIG_H
 #define RN_TRAINER_BENCH_BENCH_CONFIG_H

@@ -100,13 +100,13 @@ static double limit_s(const bench *b, int count, double read_s) {
   return (double)rn_decoder_weight_bytes(b->decoder, count) * read_s / sweep_bytes(1);
 }
 
-/* Returns the bytes of the states, keys and values of one sequence at BATCH_POSITION. */
+/* Returns the size in bytes of the states, keys and values of one sequence at BATCH_POSITION. */
 static double state_bytes(const bench *b) {
   return rn_decoder_state_bytes(b->decoder) / MAX_SLOTS;
 }
 
-/* Returns the fraction of the memory bandwidth limit that is reached if the traffic of the states
- * is counted, too. */
+/* Returns the fraction of the memory bandwidth limit that is reached, counting the traffic of the
+ * states in addition to that of the weights. */
 static double share_with_states(const bench *b, int batch) {
   const double weights = (double)rn_decoder_weight_bytes(b->decoder, batches[batch]);
   return rn_median(b->share[batch], b->rounds) *

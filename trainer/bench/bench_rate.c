@@ -161,7 +161,7 @@ static void multiply(const rn_rate *rate, const rn_rate_gemm *p) {
   }
 }
 
-/* Returns the FLOP of one execution by all threads of a rank. */
+/* Returns the FLOP of one execution of a product by all threads of a rank. */
 static double flops_of(const rn_rate_gemm *p) {
   return 2.0 * p->m * p->n * p->k * (p->way == RN_RATE_EACH ? p->threads : 1);
 }

@@ -4,7 +4,7 @@
 
 #include "trainer/bench/bench_measure.h"
 
-/** Prints a table of `count` measurements with different numbers of threads, and one of the
+/** Prints a table of `count` measurements with different numbers of threads, and a table of the
  * subphases of their steps, as text. Figures are relative to the measurement with the fewest
  * threads. */
 void rn_scaling_print(const rn_measured *m, int count, const char *precision);

@@ -70,7 +70,8 @@ static void warn_key(void *self, const char *key) {
               was, is);
 }
 
-/* Copies a configuration and unifies different values of its attention keys that mean the same. */
+/* Copies a configuration and gives its attention keys one common value where several values have
+ * the same meaning. */
 static rn_status copy_settled(rn_err *err, const Retnet__Config *config, Retnet__Config **out) {
   RN_TRY(err, rn_options_copy(err, config, out));
   rn_spec_settle_attention((*out)->model);
@@ -78,7 +79,7 @@ static rn_status copy_settled(rn_err *err, const Retnet__Config *config, Retnet_
 }
 
 /* Calls `visit` for every key to compare the effective values, not the values that the user gave.
- * Different values that mean the same count as equal. Older checkpoints store only what the user
+ * Different values with the same meaning count as equal. Older checkpoints store only what the user
  * gave, so their effective values are derived first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {

@@ -5,8 +5,8 @@
 
 #include "proto/base/arena.h"
 
-/* True if this rank stores the initial states: with data.carry_state, on the first rank of the
- * sequence axis. */
+/* True if this rank stores the initial states: data.carry_state is set, and this is the first rank
+ * of the sequence axis. */
 static bool holds_states(const rn_data_stream *data) {
   return data->config->carry_state && data->sequence_rank == 0;
 }

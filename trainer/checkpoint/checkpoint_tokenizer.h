@@ -30,7 +30,8 @@ rn_status rn_checkpoint_tokenizer_file(rn_err *err, const char *checkpoint,
  * Creates the tokenizer that is stored in the checkpoint of a model.
  *
  * Ownership: the caller destroys *out, also after an error.
- * Errors:    those of rn_checkpoint_tokenizer_file; RN_ERR_USAGE if the model has fewer ids.
+ * Errors:    those of rn_checkpoint_tokenizer_file; RN_ERR_USAGE if the model has fewer ids than
+ *            the tokenizer.
  */
 rn_status rn_checkpoint_tokenizer(rn_err *err, const char *checkpoint,
                                   const rn_checkpoint_model *model, rn_tokenizer **out);

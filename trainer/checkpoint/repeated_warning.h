@@ -1,4 +1,5 @@
-/** Prints a warning that may recur at every step: prints the first ones and counts the others. */
+/** Limits the output of a warning that may recur at every step: counts all of them, but prints few.
+ */
 #ifndef RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 #define RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 

@@ -28,7 +28,7 @@ struct rn_save_writer {
   const rn_ckpt_slice *slices;
   int count;
   double copy_s; /* time of the copy; only the calling thread accesses it */
-  /* Output of the thread, valid once it has stopped writing. */
+  /* Output of the thread, valid once the thread has stopped writing. */
   rn_status status;
   rn_err err;
   rn_ckpt_report report;

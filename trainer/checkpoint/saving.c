@@ -115,8 +115,8 @@ static rn_status save_now(rn_err *err, rn_saving *s) {
   return status == RN_OK ? finish(err, s) : status;
 }
 
-/* Ends a save in progress while steps are skipped: publishes it if its weights are proven good,
- * else drops it. */
+/* Called if the run ends while steps are being skipped. Publishes the save in progress, if any, if
+ * its weights are proven good; otherwise drops it. */
 static rn_status settle(rn_err *err, rn_saving *s) {
   const int64_t step = rn_saver_step(s->saver);
   if (step < 0) return RN_OK;

@@ -103,8 +103,9 @@ static void add_pieces(rn_cost_sum *s, const rn_tiling *tiling, int64_t rows, in
   }
 }
 
-/* If there are many tiles, a task is a tile. If there are few, the sum of each tile is cut into
- * pieces; a task is a piece, and waits for the previous piece of its tile. */
+/* If there are many tiles, each task computes one tile. If there are few, the sum of each tile is
+ * cut into pieces; each task then computes one piece, and waits for the previous piece of the same
+ * tile. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count) {
   int64_t tiles = 0;
   rn_tiling tiling[8];

@@ -24,11 +24,11 @@ typedef struct rn_cost_sum {
 /** Sets the phase to which the next loops are added. */
 void rn_cost_phase(rn_cost_sum *s, rn_cost_kind kind, const char *name);
 
-/** Adds a loop of `tasks` equal tasks, each of which reads and writes `bytes` bytes, split evenly
- * among the threads. */
+/** Adds the cost of a loop of `tasks` equal tasks, which are split evenly among the threads. Each
+ * task reads and writes `bytes` bytes. */
 void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes);
 
-/** Like rn_cost_static, for many small items: the items of a thread are one task. */
+/** Like rn_cost_static, but for many small items: all items of a thread form one task. */
 void rn_cost_items(rn_cost_sum *s, int64_t items, double bytes);
 
 /** A step that runs on tiles of rows. Besides computing its product, it reads and writes `bytes`
@@ -38,20 +38,21 @@ typedef struct rn_cost_step {
   double bytes;
 } rn_cost_step;
 
-/** Adds steps that are computed in tiles over the rows of the unit (model/ops/tile_steps.h). */
+/** Adds the cost of steps that are computed in tiles over the rows of the unit
+ * (model/ops/tile_steps.h). */
 void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count);
 
-/** Adds the packing of weights (model/ops/pack_weights.h). */
+/** Adds the cost of packing weights (model/ops/pack_weights.h). */
 void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count);
 
-/** Adds the gradients of several weights [n, k] as one pool of tasks. */
+/** Adds the cost of the gradients of several weights [n, k], computed as one pool of tasks. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count);
 
-/** Adds a loop over the chunks of all heads. `flops` is the FLOP of a whole chunk. */
+/** Adds the cost of a loop over the chunks of all heads. `flops` is the FLOP of a whole chunk. */
 void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops);
 
-/** Adds the forward pass of attention, a loop over blocks of queries, or its backward pass, a loop
- * over blocks of keys. */
+/** Adds the cost of the forward pass of attention (a loop over blocks of queries) or of its
+ * backward pass (a loop over blocks of keys). */
 void rn_cost_attention(rn_cost_sum *s, const rn_attention *a, bool backward);
 
 #endif

@@ -76,7 +76,7 @@ static chunk_flops flops_of(const rn_retention *r) {
                        2 * scores * (3 * r->key_width + 2 * r->value_width)};
 }
 
-/* Adds the loop that sums or propagates the states of all chunks. */
+/* Adds the cost of the loop that sums or propagates the states of all chunks. */
 static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
   const int64_t slabs = rn_retention_slabs(r, s->unit->sequences);
   const double elements = (double)s->unit->sequences * r->heads * r->key_width * r->value_width;
@@ -84,7 +84,7 @@ static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
       s, slabs, elements / (double)slabs * rn_retention_chunks(r, s->unit->tokens) * DECAY_AND_ADD);
 }
 
-/* Adds the packing of the weights [n, k] of one phase, for products of kind `kind`. */
+/* Adds the cost of packing the weights [n, k] of one phase, for products of kind `kind`. */
 static void add_packing(rn_cost_sum *s, rn_gemm_kind kind, const int (*weights)[2], int count) {
   const rn_array none = {NULL, s->unit->bf16};
   rn_packed_weight packed[2] = {{0}};
@@ -95,8 +95,8 @@ static void add_packing(rn_cost_sum *s, rn_gemm_kind kind, const int (*weights)[
   rn_cost_pack(s, packed, count);
 }
 
-/* Adds a projection. In fp32, sums of at most RN_FP64_SUM_MAX terms are computed in double from the
- * weight itself, so the weight is not packed. */
+/* Adds the cost of a projection. In fp32, sums of at most RN_FP64_SUM_MAX terms are computed in
+ * double from the weight itself, so the weight is not packed. */
 static void add_projection(rn_cost_sum *s, rn_cost_kind kind, const char *phase, int width) {
   const rn_spec *spec = s->unit->spec;
   const int weight[][2] = {{width, spec->dim}};
@@ -106,8 +106,9 @@ static void add_projection(rn_cost_sum *s, rn_cost_kind kind, const char *phase,
   rn_cost_tiles(s, &step, 1);
 }
 
-/* Adds the retention of all chunks, as if there were no scan between ranks: the state before the
- * segment is available immediately, and all terms of a chunk are computed in one phase. */
+/* Adds the cost of the retention of all chunks, as if there were no scan between ranks: the state
+ * at the start of the segment is available immediately, and all terms of a chunk are computed in
+ * one phase. */
 static void add_retention(rn_cost_sum *s, rn_cost_kind kind, const rn_retention *r) {
   const chunk_flops f = flops_of(r);
   const bool forward = kind == RN_COST_FORWARD;
@@ -194,7 +195,8 @@ static void add_attention_backward(rn_cost_sum *s) {
 
 /* ---- layers ---- */
 
-/* Adds one loop over the rows: a norm, a residual connection, or both (model/ops/residual.h). */
+/* Adds the cost of one loop over the rows: a norm, a residual connection, or both
+ * (model/ops/residual.h). */
 static void add_row_loop(rn_cost_sum *s, rn_cost_kind kind, int bytes_per_element) {
   rn_cost_phase(s, kind, "norms, residual");
   rn_cost_items(s, s->rows.count, (double)bytes_per_element * s->unit->spec->dim);
@@ -223,9 +225,9 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   if (whole) add_row_loop(s, kind, RESIDUAL);
 }
 
-/* Adds the weight gradients of a layer as one pool of tasks. In the model, products wait in a
- * queue, and threads without a task of the current product take tasks from the queue
- * (model/ops/weight_queue.h). */
+/* Adds the cost of the weight gradients of a layer, computed as one pool of tasks. In the model,
+ * products wait in a queue, and threads without a task of the current product take tasks from the
+ * queue (model/ops/weight_queue.h). */
 static void add_weights(rn_cost_sum *s) {
   const rn_spec *spec = s->unit->spec;
   const int D = spec->dim;
@@ -277,7 +279,8 @@ void rn_step_cost_add_layers(rn_step_cost *cost, rn_cost_rates rates, const rn_c
 
 /* ---- embedding and head ---- */
 
-/* Adds the gradient of the normed rows. Sums over a large vocabulary are cut into pieces. */
+/* Adds the cost of the gradient of the normed rows. Sums over a large vocabulary are cut into
+ * pieces. */
 static void add_d_normed(rn_cost_sum *s, const rn_head *head) {
   const int D = head->dim, N = head->vocab, pieces = head->pieces;
   const rn_cost_step whole = {{D, 1, N}, 0},
@@ -291,7 +294,7 @@ static void add_d_normed(rn_cost_sum *s, const rn_head *head) {
   }
 }
 
-/* Adds the work of the head on one block of rows, s->rows. */
+/* Adds the cost of the head for one block of rows, s->rows. */
 static void add_head_block(rn_cost_sum *s, const rn_head *head) {
   const int D = head->dim, N = head->vocab;
   const int64_t rows = s->rows.count;
@@ -325,7 +328,7 @@ void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cos
 
 /* ---- update ---- */
 
-/* Adds a loop over the weights in blocks. */
+/* Adds the cost of a loop over the weights in blocks. */
 static void add_blocks(rn_cost_sum *s, const char *phase, int64_t parameters, int64_t block,
                        double bytes) {
   rn_cost_phase(s, RN_COST_UPDATE, phase);

@@ -61,20 +61,22 @@ typedef struct rn_step_cost {
 /** Returns a cost without phases. */
 rn_step_cost rn_step_cost_start(int threads);
 
-/** Adds forward and backward of one layer, `times` times. */
+/** Adds the cost of forward and backward of one layer, `times` times. */
 void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                             int64_t times);
 
-/** Adds forward and backward of layers of the model, retention and attention, `times` times each.
+/** Adds the cost of forward and backward of layers of the model, retention and attention, `times`
+ * times each.
  */
 void rn_step_cost_add_layers(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                              rn_range layers, int64_t times);
 
-/** Adds embedding, head and loss, forward and backward, `times` times. */
+/** Adds the cost of forward and backward of embedding, head and loss, `times` times. */
 void rn_step_cost_add_ends(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                            int64_t times);
 
-/** Adds zeroing of the gradients, their norm, and the update, for `parameters` weights. */
+/** Adds the cost of zeroing the gradients, computing their norm, and the update, for `parameters`
+ * weights. */
 void rn_step_cost_add_update(rn_step_cost *cost, rn_cost_rates rates, int64_t parameters);
 
 /** Returns the time of all phases. */

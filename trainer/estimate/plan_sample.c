@@ -313,8 +313,8 @@ static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
 }
 
 /* Converts the times of the measured layer to those of an attention layer of the plan: multiplies
- * them by the modelled time per row of the attention layer, divided by the one of the measured
- * layer. */
+ * them by the modelled time per row of the attention layer, divided by that of the measured layer.
+ */
 static rn_task_times by_model(rn_task_times t, const rn_step_cost *measured,
                               const rn_step_cost *attention, double ratio_of_rows) {
   const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;

@@ -172,7 +172,8 @@ static void show_plan(const planned_run *p, const rn_options_locations *location
   show_messages(p->effective.config, &p->plan, &p->spec);
 }
 
-/* Shows which fraction of time the threads of a rank are busy, and which phase limits it. */
+/* Shows the fraction of time for which the threads of a rank are busy, and the phase that limits
+ * this fraction. */
 static void show_threads(const rn_plan_sample *sample) {
   const rn_step_cost *cost = &sample->cost;
   const rn_phase_cost *idle = rn_step_cost_max_idle(cost);

@@ -25,8 +25,8 @@ static double flops_of(const rn_plan_sizes *s) {
   return 3 * steps * rows_of(s); /* backward costs twice as much as forward */
 }
 
-/* Returns the bytes of the weights, gradients and moments of a model with three layers, and of its
- * bf16 shadow or exact sums. */
+/* Returns the size in bytes of the weights, gradients and moments of a model with three layers, and
+ * of its bf16 shadow or exact sums. */
 static double bytes_of_weights(const rn_plan_sizes *s, bool exact) {
   rn_spec three = s->spec;
   three.layers = LAYERS_OF_THREE;

@@ -42,7 +42,7 @@ static size_t without_space(const char *text, size_t count) {
   return count;
 }
 
-/* Counts the tokens of the context without the continuation. */
+/* Counts the tokens of the context alone. */
 static rn_status count_context(rn_err *err, const line_reader *r, const char *text, size_t bytes,
                                int64_t *count) {
   rn_tokens tokens = {0};
@@ -52,7 +52,7 @@ static rn_status count_context(rn_err *err, const line_reader *r, const char *te
   return status;
 }
 
-/* Adds the request whose text is context and continuation, one after the other. */
+/* Adds the request whose text is the context followed by the continuation. */
 static rn_status add_request(rn_err *err, line_reader *r, const rn_text *text,
                              size_t context_bytes) {
   rn_request *request = NULL;

@@ -1,7 +1,7 @@
 /**
  * Computes the log-likelihoods of continuations that an evaluation harness requests.
  *
- *   {"context": "...", "continuation": "..."}    a request; no context: the document token alone
+ *   {"context": "...", "continuation": "..."}    a request; `context` may be absent
  *   {"text": "..."}                              the same as a continuation without context
  *
  * As in lm-evaluation-harness, white space at the end of the context belongs to the continuation,
@@ -16,7 +16,7 @@
 #include "trainer/evaluate/token_file.h"
 
 typedef struct rn_request {
-  int64_t first;         /* index of its first token, the document token, in rn_requests.tokens */
+  int64_t first; /* index of the request's first token, the document token, in rn_requests.tokens */
   int64_t tokens;        /* number of inputs, which are all tokens but the last */
   int64_t counted;       /* number of tokens of the continuation */
   double log_likelihood; /* result, on rank 0: sum over the continuation */
@@ -46,7 +46,8 @@ typedef struct rn_requests_options {
   rn_token_file *tokens;
 } rn_requests_options;
 
-/** Computes the results. Collective: over the world. Errors: those of rn_score_windows. */
+/** Computes the results of all requests. Collective: over the world. Errors: those of
+ * rn_score_windows. */
 rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                             const rn_requests_options *options, rn_requests *requests);
 

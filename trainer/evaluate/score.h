@@ -33,7 +33,8 @@ typedef struct rn_window_source {
 typedef struct rn_token_score {
   int32_t target;
   float loss;      /* -log of its probability */
-  int32_t largest; /* 1: no other token has a larger logit; 0: another has, or not requested */
+  int32_t largest; /* 1: no other token has a larger logit; 0: another token has, or
+                      rn_scoring.largest is false */
 } rn_token_score;
 
 typedef struct rn_scoring {

@@ -20,7 +20,7 @@ json_t *rn_fla_attention_describe(const rn_spec *spec) {
                    "window_size", window, "rope_theta", spec->rope_theta);
 }
 
-/* The values of one object, except its layers. */
+/* The values of one `attn` object, except its layers. */
 typedef struct attention {
   int heads, kv_heads, window; /* 0: none */
   double theta;
@@ -40,7 +40,7 @@ static rn_status read_object(rn_err *err, const rn_json_fields *f, attention *ou
   return rn_format_check_config(err, f, &(rn_format_limit){!bias, "qkv_bias", "false"}, 1);
 }
 
-/* Appends the layers of one object. A layer that is listed twice is an error of
+/* Appends the layers of one `attn` object. A layer that is listed twice is an error of
  * rn_spec_from_config. */
 static rn_status add_layers(rn_err *err, const rn_json_fields *f, Retnet__Model *model) {
   const json_t *layers = json_object_get(f->object, "layers"), *layer;

@@ -6,7 +6,7 @@
 #include "model/spec/spec.h"
 #include "trainer/exchange/json_fields.h"
 
-/** Returns the object with layers (counted from 0), numbers of heads, window and base of the
+/** Returns the object `attn` with layers (counted from 0), numbers of heads, window and base of the
  * rotation; JSON null for a model without attention layers. NULL: out of memory. */
 json_t *rn_fla_attention_describe(const rn_spec *spec);
 

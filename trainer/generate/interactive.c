@@ -41,7 +41,7 @@ static rn_status reserve(rn_err *err, input *in) {
   return RN_OK;
 }
 
-/* Reads more bytes. A terminal that has hung up gives EIO, which is an end like any other. */
+/* Reads more bytes. A terminal that has hung up gives EIO, which counts as the end of the input. */
 static rn_status read_more(rn_err *err, input *in) {
   RN_TRY(err, reserve(err, in));
   const ssize_t count = read(STDIN_FILENO, in->bytes + in->count, READ_BYTES);

@@ -1,5 +1,5 @@
 /**
- * Repetition penalty: makes the tokens that a text already has less likely.
+ * Repetition penalty: makes tokens less likely if the text already contains them.
  *
  *   logit <- logit / penalty   if logit > 0    once per distinct token of the last `window` tokens
  *   logit <- logit * penalty   if logit < 0

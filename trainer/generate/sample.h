@@ -34,7 +34,8 @@ typedef struct rn_sampling {
 int32_t rn_sample(rn_sampling sampling, int n, const float *logits, int32_t *order,
                   double quantile);
 
-/** Returns the quantile of draw number `index` of a seed. */
+/** Returns a pseudo-random number in [0, 1) that depends only on `seed` and `index`. It is the
+ * `quantile` for rn_sample when the text already has `index` drawn tokens. */
 double rn_sample_quantile(uint64_t seed, uint64_t index);
 
 #endif

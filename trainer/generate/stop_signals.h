@@ -1,5 +1,5 @@
 /**
- * Signals that stop a generation in order, so that its state can be saved: SIGINT ends the
+ * Handles signals that stop a generation cleanly, so that its state can be saved: SIGINT ends the
  * completion; SIGTERM and SIGHUP also end the program.
  *
  * A handler must not interrupt a matrix product: oneDNN's generated code uses the stack pointer as
@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/** Blocks the signals in the calling thread and in the threads that it starts later; *before is its
- * previous signal mask. */
+/** Blocks the signals in the calling thread and in the threads that it starts later; *before is the
+ * previous signal mask of the calling thread. */
 void rn_stop_signals_block(sigset_t *before);
 
 /**

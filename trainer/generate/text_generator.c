@@ -10,7 +10,7 @@ static rn_status open_encoder(rn_err *err, const char *special_tokens, rn_text_g
   return special_tokens != NULL ? rn_encoder_allow(err, t->encoder, special_tokens) : RN_OK;
 }
 
-/* Lists the ids below the vocabulary that no token has. */
+/* Lists the ids below the vocabulary size that no token has. */
 static rn_status list_gaps(rn_err *err, rn_text_generator *t) {
   const rn_tokenizer *tokenizer = t->tokenizer;
   rn_generation_options *o = &t->options.generation;
@@ -24,7 +24,8 @@ static rn_status list_gaps(rn_err *err, rn_text_generator *t) {
   return RN_OK;
 }
 
-/* Must be called before the generator is created, which may round the weights that are hashed here.
+/* Sets t->owner. Must be called before the generator is created, because its creation may round the
+ * weights that are hashed here.
  * */
 static rn_status know_owner(rn_err *err, const rn_checkpoint_model *model, rn_text_generator *t) {
   t->owner = (rn_state_owner){

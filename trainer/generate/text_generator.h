@@ -25,7 +25,7 @@ typedef struct rn_text_generator {
   rn_encoder *encoder;
   rn_generator *generator;
   rn_state_owner owner;        /* identifies saved states; set if `keeps_states` */
-  int32_t *gap;                /* ids below the vocabulary that no token has */
+  int32_t *gap;                /* ids below the vocabulary size that no token has */
   rn_completions *completions; /* completions of the current run; not owned */
   rn_completions_printed printed;
   int texts;

@@ -13,7 +13,8 @@ static const char *const names[] = {"openblas", "onednn+openblas", "onednn"};
 
 enum { NAMES = sizeof names / sizeof names[0] };
 
-/* Returns the index of the backend in use, or NAMES if it is none of these, which means bf16. */
+/* Returns the index of the backend in use, or NAMES if it is not in `names`, which means that it is
+ * a bf16 backend. */
 static int index_in_use(void) {
   int i = 0;
   while (i < NAMES && strcmp(names[i], rn_gemm_backend_in_use()->name) != 0) i++;
@@ -21,7 +22,7 @@ static int index_in_use(void) {
 }
 
 rn_status rn_gemm_agree(rn_err *err, rn_world *world) {
-  /* A test makes this rank choose a different backend. */
+  /* Tests inject this fault to make one rank choose a different backend. */
   if (rn_fault_now("gemm.rule")) (void)rn_gemm_backend_use_named(names[0]);
   const int ranks = rn_world_size(world), index = index_in_use();
   /* The maxima identify the lowest index, the lowest rank that has this index, and the highest

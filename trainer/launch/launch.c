@@ -38,7 +38,7 @@ static rn_status query(rn_err *err, rn_world *world, int threads, thread_support
   return RN_OK;
 }
 
-/* The rule of parallel.comm_thread=auto. */
+/* Implements the rule of parallel.comm_thread=auto. */
 static bool thread_pays(rn_comm_thread_use use, thread_support support) {
   return support.allowed && (support.left_over || (use.scans && support.enough));
 }
