@@ -17,8 +17,8 @@ _Static_assert((int)QUERIES <= (int)RN_SCORE_QUERIES,
 typedef struct query_block {
   const rn_attention_head *h;
   rn_range queries;
-  rn_real *q, *o;         /* [K, QUERIES]; o: unnormalized output, the sum of exp(score - top) v */
-  rn_real *scores;        /* [KEYS, QUERIES] */
+  rn_real *q, *o;  /* [K, QUERIES]; o: unnormalized output, the sum of exp(score - top) * v */
+  rn_real *scores; /* [KEYS, QUERIES] */
   rn_real *keys, *values; /* [KEYS, K] */
   rn_real top[QUERIES], sum[QUERIES];
 } query_block;

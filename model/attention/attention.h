@@ -11,10 +11,11 @@
  *   delta_n = do_n . o_n,  dP = do v^T,  dS = P (dP - delta)
  *   dq = dS k / sqrt(K),   dk = dS^T q / sqrt(K),   dv = P^T do
  *
- * Blocks have RN_ATTENTION_QUERIES queries or RN_ATTENTION_KEYS keys, counted from the first key of
- * a sequence. Pairs of blocks in which no query sees a key are skipped. A task of forward is one
- * block of queries of one head. A task of backward is one block of keys of one key head, with the
- * queries of all heads that use this key head; backward computes each block of P once.
+ * Blocks have RN_ATTENTION_QUERIES queries or RN_ATTENTION_KEYS keys; their boundaries are at
+ * multiples of these numbers, counted from the first key of a sequence. Pairs of blocks in which no
+ * query sees a key are skipped. A task of forward is one block of queries of one head. A task of
+ * backward is one block of keys of one key head, with the queries of all heads that use this key
+ * head; backward computes each block of P once.
  *
  * Order of sums: o and dq are sums over blocks of keys in ascending order. dk and dv are sums over
  * blocks of queries in descending order and, within each block, over the query heads of the key
@@ -77,7 +78,7 @@ typedef struct rn_attention_grads {
 /** Returns the sizes of a spec's attention layers, for rn_threads() threads and views of at most
  * `max_sequences` sequences of at most `max_keys` keys. */
 rn_attention rn_attention_shape(const rn_spec *spec, int max_sequences, int max_keys);
-/** Returns the bytes that rn_attention_create allocates. */
+/** Returns the number of bytes that rn_attention_create allocates. */
 size_t rn_attention_bytes(const rn_attention *shape);
 /** Sets *out to the sizes in `shape`, and allocates the memory of *out. Errors: RN_ERR_MEMORY. */
 rn_status rn_attention_create(rn_err *err, const rn_attention *shape, rn_attention *out);

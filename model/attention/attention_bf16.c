@@ -14,7 +14,7 @@ typedef struct query_block {
   const rn_attention_head *h;
   rn_range queries;
   rn_real *scores; /* [QUERIES, KEYS] */
-  rn_real *o;      /* [QUERIES, K]: unnormalized output, the sum of exp(score - top) v */
+  rn_real *o;      /* [QUERIES, K]: unnormalized output, the sum of exp(score - top) * v */
   rn_array p;      /* [QUERIES, KEYS] */
   rn_real top[QUERIES], sum[QUERIES];
 } query_block;

@@ -60,7 +60,7 @@ typedef struct rn_block_attention_limits {
 
 /** Returns a block that has sizes but no tables. */
 rn_block_attention rn_block_attention_shape(const rn_spec *spec, rn_block_attention_limits limits);
-/** Returns the bytes of the tables of a block. */
+/** Returns the size in bytes of the tables of a block. */
 size_t rn_block_attention_bytes(const rn_block_attention *shape);
 
 /** Creates a block with its tables and scratch memory. Errors: RN_ERR_MEMORY. */

@@ -48,7 +48,7 @@ static inline rn_bf16 *rn_array_bf16s(rn_array a) {
   return a.at;
 }
 
-/** Returns the bytes of one element. */
+/** Returns the size in bytes of one element. */
 static inline size_t rn_element_bytes(bool bf16) {
   return bf16 ? sizeof(rn_bf16) : sizeof(rn_real);
 }

@@ -37,7 +37,7 @@ typedef struct rn_attention_cache {
   rn_real *memory;
 } rn_attention_cache;
 
-/** A key head of one slot in one layer; `layer` counts only attention layers. */
+/** A key head of one slot in one layer; `layer` is an index among the attention layers. */
 typedef struct rn_cache_head {
   const rn_attention_cache *cache;
   int layer, slot, kv_head;
@@ -45,7 +45,7 @@ typedef struct rn_cache_head {
 
 /** Returns a cache that has sizes but no memory, for sequences of at most `max_tokens` tokens. */
 rn_attention_cache rn_attention_cache_shape(const rn_spec *spec, int slots, int64_t max_tokens);
-/** Returns the bytes of the keys and values of all slots, which may exceed SIZE_MAX. */
+/** Returns the size in bytes of the keys and values of all slots; it may exceed SIZE_MAX. */
 double rn_attention_cache_bytes(const rn_attention_cache *shape);
 /** Allocates the memory of a cache that has sizes. Errors: RN_ERR_MEMORY. */
 rn_status rn_attention_cache_create(rn_err *err, rn_attention_cache *cache);

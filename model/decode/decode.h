@@ -45,11 +45,12 @@ void rn_decoder_destroy(rn_decoder **decoder);
  */
 void rn_decoder_cast_weights(rn_decoder *decoder, rn_real *params);
 
-/** Returns the bytes of the states, keys and values of all slots. */
+/** Returns the size in bytes of the states, keys and values of all slots. */
 double rn_decoder_state_bytes(const rn_decoder *decoder);
-/** Computes rn_decoder_state_bytes without creating a decoder; the result may exceed SIZE_MAX. */
+/** Returns what rn_decoder_state_bytes would return, without creating a decoder; may exceed
+ * SIZE_MAX. */
 double rn_decoder_measure_state(const rn_spec *spec, rn_decoder_shape shape);
-/** Returns the bytes of weights that a step of `count` sequences reads. */
+/** Returns the size in bytes of the weights that a step of `count` sequences reads. */
 size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
 
 /** Returns the state [H, K, V] of a slot before its next token, in a retention layer. It is zero
@@ -67,8 +68,8 @@ size_t rn_decoder_saved_bytes(const rn_decoder *decoder, int slot);
 /** Writes the position, states, keys and values of a slot. The bytes do not depend on the decoder's
  * number of slots or on its max_tokens. */
 void rn_decoder_save(rn_decoder *decoder, int slot, void *to);
-/** Returns the position in the bytes that rn_decoder_save wrote; a negative number if they have no
- * valid position. */
+/** Returns the position of the next token, read from the bytes that rn_decoder_save wrote; a
+ * negative number if the bytes contain no valid position. */
 int64_t rn_decoder_saved_position(const void *saved, size_t bytes);
 /**
  * Sets a slot to a saved state of the same model. Errors: RN_ERR_FORMAT if the bytes are not a

@@ -36,7 +36,7 @@ void rn_decode_barrier_before(const rn_decode_step *step, rn_weight w);
  * stream. */
 void rn_decode_add_to_stream(const rn_decode_step *step, rn_weight w, const rn_real *x);
 
-/** Returns the projections of k, v and q of an attention layer, [2 G K + D, D]. */
+/** Returns the weights of the projections of k, v and q of an attention layer, [2 G K + D, D]. */
 rn_weight rn_decode_attention_in(const rn_decode_step *step);
 
 /** Computes the attention block of the current layer, and adds its output to the stream. */

@@ -73,9 +73,9 @@ static void copy_token(const rn_prefill *p, int layer, int64_t position, rn_real
   }
 }
 
-/* Copies the rows that the cache holds, then stores the unit's rows in the cache. With a window,
- * the unit's rows replace tokens that the first queries of the unit see; the copy preserves these
- * tokens. Rows of the unit that are outside the window after the unit are not stored. */
+/* Copies the rows that the cache holds to p->row, then stores the unit's rows in the cache. With a
+ * window, the unit's rows replace tokens that the first queries of the unit see; the copy preserves
+ * these tokens. Rows of the unit that the cache would not hold after the unit are not stored. */
 static rn_status rows_begin(void *self, rn_err *err, const rn_row_piece *piece) {
   rn_prefill *p = self;
   const rn_attention_cache *c = &p->d->cache;

@@ -1,7 +1,7 @@
 /**
  * Prefill: processes a prompt by forward passes of the model's layers instead of decoder steps.
  * Provides the ports between a pass and a slot of a decoder: a pass starts from the slot's state,
- * keys and values, and replaces them by those after its unit.
+ * keys and values, and replaces them by the state, keys and values after the unit.
  */
 #ifndef RN_MODEL_DECODE_PREFILL_H
 #define RN_MODEL_DECODE_PREFILL_H
@@ -14,7 +14,7 @@
 typedef struct rn_prefill rn_prefill;
 
 /**
- * Creates the ports of a decoder for units of one sequence and at most `max_tokens` tokens. The
+ * Creates the ports of a decoder for units of at most `max_tokens` tokens of one sequence. The
  * decoder must outlive them. Errors: RN_ERR_MEMORY.
  */
 rn_status rn_prefill_create(rn_err *err, rn_decoder *decoder, int max_tokens, rn_prefill **out);

@@ -24,7 +24,8 @@
 typedef struct rn_head {
   int dim, vocab; /* D, N */
   int block;      /* number of rows of a block; depends only on N */
-  int pieces; /* number of pieces of the sum over N in the gradient of normed; depends only on N */
+  int pieces;     /* number of pieces into which the sum over N in the gradient of `normed` is cut;
+                     depends only on N */
   int64_t projection; /* parameter offset of the projection [N, D] */
   bool has_norm;
   rn_norm norm;
@@ -43,7 +44,7 @@ typedef struct rn_head_work {
   rn_real *logits;   /* [block, N], later replaced by the gradient of the logits; with bf16, each
                         row's gradient is rounded in place */
   rn_array normed;   /* [block, D] */
-  rn_real *d_normed; /* [block, D]: the gradient of normed; NULL without a norm */
+  rn_real *d_normed; /* [block, D]: the gradient of `normed`; NULL without a norm */
   /* [pieces, rows, D]: pieces of the sums in d_normed; NULL if there is one piece */
   rn_real *partial;
   rn_real *stat;    /* [block, 2] */

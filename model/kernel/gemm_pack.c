@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Length of the part of a sum that one piece contains; a multiple of RN_PACK_SUM. */
+/* Number of elements of a sum that are packed in one piece; a multiple of RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
 /* Returns the row stride of a transposed weight. Rows are padded, because the elements of a column
@@ -68,7 +68,7 @@ static rn_bf16 *panel_at(const rn_packed_weight *p, int64_t col) {
          col / RN_PACK_COLS * RN_PACK_COLS * rn_round_up(p->k, RN_PACK_SUM);
 }
 
-/* Packs pairs (l, l + 1) of one block of the sum, for all columns of a panel. */
+/* Packs RN_PACK_SUM elements of the sum, as pairs (l, l + 1), for all columns of a panel. */
 static void pack_any(const rn_packed_weight *p, int64_t col, int64_t from, rn_bf16 *to) {
   const rn_bf16 *w = rn_array_bf16s(p->w.x);
   for (int64_t l = 0; l < RN_PACK_SUM; l++) {

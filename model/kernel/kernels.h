@@ -147,7 +147,7 @@ typedef struct rn_kernels {
   /** Replaces dy [n] by the gradient with respect to the row before the norm. */
   void (*head_norm_backward)(rn_head_norm kind, int n, const rn_real *y, rn_real factor,
                              rn_real *dy);
-  /** Computes z [n] = silu(g) y w. If g is NULL there is no gate; if w is NULL there is no
+  /** Computes z [n] = silu(g) * y * w. If g is NULL there is no gate; if w is NULL there is no
    * weight. */
   void (*gate)(int n, const rn_real *y, const rn_real *w, const rn_real *g, rn_real *z);
   /** Replaces dz [n] by the gradient of y * w, and g by the gradient of g; recomputes z [n]. */

@@ -27,7 +27,7 @@ typedef struct rn_norm {
   double *sums; /* scratch of backward, of rn_norm_sums_bytes(width); not owned */
 } rn_norm;
 
-/** Returns the bytes of rn_norm.sums for rows of `width` elements. */
+/** Returns the size in bytes of rn_norm.sums for rows of `width` elements. */
 static inline size_t rn_norm_sums_bytes(int width) {
   return rn_row_sums_bytes(2, width);
 }

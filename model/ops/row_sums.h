@@ -30,7 +30,7 @@ typedef struct rn_row_sums {
   void (*add_part)(const void *self, rn_range rows, double *sums);
 } rn_row_sums;
 
-/** Returns the bytes of `scratch`. */
+/** Returns the size in bytes of `scratch`. */
 size_t rn_row_sums_bytes(int vectors, int width);
 
 /** Sums over all rows with all threads, and adds the sums to the gradient. */

@@ -35,9 +35,8 @@ typedef struct rn_step_tile {
   rn_range rows, cols;
 } rn_step_tile;
 
-/** The tiles of one block in one step. Tiles have at most `rows` x `cols` elements; `across` tiles
- * are side by side.
- */
+/** How a step cuts each block into tiles of at most `rows` x `cols` elements; `across` is the
+ * number of tiles side by side. */
 typedef struct rn_step_tiling {
   int rows, cols;
   int64_t width, across; /* width: columns of the whole output */

@@ -14,8 +14,8 @@
  * the next piece. */
 typedef atomic_int tile_state;
 
-/* A product, its progress, and the event to call when this product and all older ones are
- * complete. */
+/* A product, its progress, and the event whose function is called when this product and all older
+ * products are complete. */
 typedef struct entry {
   rn_weight_sum sum;
   tile_state *tile;       /* [tiles] */

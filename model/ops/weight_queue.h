@@ -58,7 +58,7 @@ void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *q
 rn_status rn_weight_queue_create(rn_err *err, rn_weight_queue **out);
 /** Frees a queue without computing the products in it. Accepts NULL. */
 void rn_weight_queue_destroy(rn_weight_queue **queue);
-/** Returns the bytes of a queue. */
+/** Returns the size in bytes of a queue. */
 size_t rn_weight_queue_bytes(void);
 
 /**

@@ -107,7 +107,7 @@ typedef struct rn_block_retention_activations {
 /** Returns a block that has sizes but no tables, for units of at most `max_sequences` sequences of
  * at most `max_tokens` tokens. */
 rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequences, int max_tokens);
-/** Returns the bytes of the tables of a block. */
+/** Returns the size in bytes of the tables of a block. */
 size_t rn_block_retention_bytes(const rn_block_retention *shape);
 
 /** Creates a block with its tables, for the same units as in rn_block_retention_shape. Errors:

@@ -40,7 +40,7 @@ rn_block_retention rn_block_retention_shape(const rn_spec *spec, int max_sequenc
                               .core = rn_retention_shape(spec, max_tokens)};
 }
 
-/* Returns the bytes of the sums for the gradient of the head norm's weight. */
+/* Returns the size in bytes of the sums for the gradient of the head norm's weight. */
 static size_t weight_sums_bytes(const rn_block_retention *b) {
   return b->head_norm == RN_HEAD_NORM_RMS_AFFINE ? rn_row_sums_bytes(1, b->value_width) : 0;
 }

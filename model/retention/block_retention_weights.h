@@ -27,7 +27,7 @@ rn_retention_weights rn_retention_weights_pack(const rn_block_retention *block,
                                                rn_unit_phase phase, rn_rows rows,
                                                const rn_block_retention_activations *activations);
 
-/** Returns the bytes of activations->packed. */
+/** Returns the size in bytes of activations->packed. */
 size_t rn_retention_weights_bytes(const rn_block_retention *block);
 
 #endif

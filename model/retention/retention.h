@@ -89,7 +89,7 @@ typedef struct rn_retention_grads {
 
 /** Returns a core that has sizes, for rn_threads() threads, but no memory. */
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens);
-/** Returns the bytes of memory that a core of this shape needs. */
+/** Returns the size in bytes of the memory that a core of this shape needs. */
 size_t rn_retention_bytes(const rn_retention *shape);
 
 /** Creates the core for a spec and segments of at most max_tokens tokens. Errors: RN_ERR_MEMORY. */

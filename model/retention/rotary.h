@@ -28,7 +28,7 @@ typedef struct rn_rotary_table {
   rn_real *cosine, *sine; /* [max_tokens, K/2] */
 } rn_rotary_table;
 
-/** Returns the bytes of the table. */
+/** Returns the size in bytes of the table. */
 size_t rn_rotary_bytes(int key_width, int max_tokens);
 
 /** Allocates the table. Errors: RN_ERR_MEMORY. */

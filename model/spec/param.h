@@ -39,7 +39,7 @@ typedef struct rn_layer_params {
   int64_t retention_norm, retention_norm_bias, k, v, q, g, out, head_norm;
   int64_t ffn_norm, ffn_norm_bias, fc1, gate, fc2;
   int index;     /* index of the layer in its stage; identifies the layer's scans */
-  int attending; /* number of attention layers of the stage before this layer */
+  int attending; /* number of attention layers that precede this layer in the stage */
 } rn_layer_params;
 
 /** A matrix [n, k] in the flat parameters; its first element is at `offset`. */

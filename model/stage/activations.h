@@ -61,9 +61,9 @@ typedef struct rn_activations {
 /** Computes memory->plan from the other fields of memory. */
 void rn_stage_memory_plan(rn_stage_memory *memory);
 
-/** Returns the bytes of one rn_activations. */
+/** Returns the size in bytes of the arena of one rn_activations. */
 size_t rn_activations_bytes(const rn_stage_memory *memory, rn_save_policy save);
-/** Returns the bytes of the workspace of a save policy. */
+/** Returns the size in bytes of the workspace of a save policy. */
 size_t rn_stage_memory_workspace_bytes(const rn_stage_memory *memory, rn_save_policy save);
 
 /**

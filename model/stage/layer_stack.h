@@ -41,7 +41,7 @@ void rn_layer_stack_destroy(rn_layer_stack **stack);
  */
 void rn_layer_stack_cast_weights(rn_layer_stack *stack, const rn_real *params, rn_range range);
 
-/** Returns the bytes of the bf16 shadow; 0 if there is none. */
+/** Returns the size in bytes of the bf16 shadow; 0 if there is none. */
 size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stack);
 
 /** Uses `copy` as the bf16 shadow from now on, and frees the stack's own shadow. `copy` must

@@ -165,8 +165,8 @@ rn_status rn_stage_measure(rn_err *err, const rn_spec *spec, rn_stage_shape shap
 const rn_param_table *rn_stage_params(const rn_stage *stage);
 
 /**
- * Returns the bytes of the data that the stage derives from its weights and that ranks with the
- * same weights may share (on the CPU, the bf16 shadow); 0 if there are none.
+ * Returns the size in bytes of the data that the stage derives from its weights and that ranks with
+ * the same weights may share (on the CPU, the bf16 shadow); 0 if there are none.
  */
 size_t rn_stage_derived_bytes(const rn_stage *stage);
 
@@ -337,8 +337,8 @@ size_t rn_stage_decoder_saved_bytes(rn_stage *stage, rn_stage_decoder *decoder, 
 /** Writes the state of a sequence to host memory; see rn_decoder_save (model/decode/decode.h). */
 rn_status rn_stage_decoder_save(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,
                                 int sequence, void *to);
-/** Returns the position in the bytes that rn_stage_decoder_save wrote; a negative number if they
- * have no valid position. */
+/** Returns the position of the next token, read from the bytes that rn_stage_decoder_save wrote; a
+ * negative number if the bytes contain no valid position. */
 int64_t rn_stage_saved_position(const void *saved, size_t bytes);
 /** Sets a sequence to a saved state. Errors: the same as for rn_decoder_load. */
 rn_status rn_stage_decoder_load(rn_err *err, rn_stage *stage, rn_stage_decoder *decoder,

@@ -13,7 +13,7 @@ enum { ROWS = 8, VECS = 2 };
 enum { ROWS = 4, VECS = 2 };
 #endif
 
-/* The first elements of a tile in the operands. */
+/* Pointers to the first elements of `a`, `b` and `c` that a tile uses. */
 typedef struct tile {
   const rn_real *a, *b;
   rn_real *c;
@@ -84,7 +84,8 @@ __attribute__((always_inline)) static inline void all_columns(const rn_cached_pr
   if (col < p->n) columns(p, col, a, 1, p->n - col);
 }
 
-/* The assignments of 1 let the compiler generate a variant for each of the two layouts of `a`. */
+/* The assignments `= 1` tell the compiler which stride is constant, so that it generates one
+ * variant for each of the two layouts of `a`. */
 static void cached_product(const rn_cached_product *p) {
   rn_strided a = p->a;
   if (a.row == 1) {

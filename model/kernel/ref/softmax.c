@@ -9,7 +9,7 @@
 /* Number of terms that are added in rn_real before their sum is added to a sum in double. */
 enum { SUM_SLICE = 512 };
 
-/* Replaces x by exp(x - max(x)); returns the sum of the results, and max(x) in *largest. */
+/* Replaces x by exp(x - max(x)); returns the sum of the results, and sets *largest to max(x). */
 static double exponentials(int n, rn_real *x, rn_real *largest) {
   rn_real top = rn_row_largest(n, x);
   double total = 0;
