@@ -20,7 +20,7 @@ typedef struct rn_exact_sum {
 /** Adds a value. */
 void rn_exact_sum_add(rn_exact_sum *sum, double value);
 
-/** Returns the sum; NaN if others > 0. */
+/** Returns the sum; NaN if `others` > 0. */
 double rn_exact_sum_value(const rn_exact_sum *sum);
 
 #endif

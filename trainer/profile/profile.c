@@ -3,7 +3,8 @@
 #include "proto/base/clock.h"
 #include "proto/base/span.h"
 
-/* Limits on the events of one rank and of all ranks. An event takes ~100 bytes of trace.json.
+/* Limits on the number of events of one rank and of all ranks together. An event takes about 100
+ * bytes of trace.json.
  */
 enum { MAX_EVENTS = 1 << 17, MAX_EVENTS_OF_ALL = 1 << 21 };
 

@@ -19,8 +19,8 @@ typedef struct making {
 } making;
 
 /*
- * Returns the number of forward tasks before the first forward/backward pair, if the step has that
- * many units.
+ * Returns the number of forward tasks before the first forward/backward pair. The actual number is
+ * smaller if the step has fewer units.
  */
 static int forwards_ahead(rn_pipeline_schedule_shape shape, int stage) {
   return shape.segments - 1 + (shape.stages - 1 - stage);

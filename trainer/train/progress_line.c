@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The line so far. `limit` is its maximum number of characters. `full` is true once a value did not
- * fit; later values are then omitted too. */
+/* The line so far. `limit` is its maximum number of characters. `full` becomes true when a value
+ * does not fit; all later values are then omitted too. */
 typedef struct line {
   char *text;
   size_t used, limit;
