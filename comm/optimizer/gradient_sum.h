@@ -8,7 +8,7 @@
 /** Element type of a reduction: float (FLOAT), summed in rank order, or int64_t (EXACT). */
 typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
-/** Returns the bytes of an element. Not collective. Errors: none. */
+/** Returns the size of an element in bytes. Not collective. Errors: none. */
 size_t rn_reduce_kind_bytes(rn_reduce_kind kind);
 
 /**

@@ -12,9 +12,9 @@
 
 enum {
   SLOTS = 4,    /* maximum number of buckets whose partial sums are in memory */
-  AVERAGE = 3,  /* minimum average number of replicas per node for sums over nodes */
-  TAG_PART = 0, /* partial sums, from node to node */
-  TAG_SUM = 1   /* complete slices, from the last node to their owners */
+  AVERAGE = 3,  /* sums over nodes need at least this many replicas per node on average */
+  TAG_PART = 0, /* tag of partial sums, which one node sends to the next */
+  TAG_SUM = 1   /* tag of complete slices, which the last node sends to their owners */
 };
 
 /* The slices of each bucket that this rank exchanges with a rank of a neighbouring node. */
@@ -84,7 +84,7 @@ static int find_links(const rn_node_sums *c, int node, node_link *links) {
   return count;
 }
 
-/* Returns the elements of consecutive slices of a bucket. */
+/* Returns the range of elements that consecutive slices of a bucket cover. */
 static rn_range elements_of(const rn_node_sums *c, int bucket, rn_range slices) {
   const int64_t *edge = c->of.shards->edge + (int64_t)bucket * (c->size + 1);
   return (rn_range){edge[slices.begin], edge[slices.end]};
@@ -271,8 +271,8 @@ static rn_status pass_on(rn_err *err, rn_node_sums *c, int index) {
   return RN_OK;
 }
 
-/* Adds the next bucket if its partial sums have arrived and all ranks of the node have completed
- * their gradients of it. */
+/* Adds the node's gradients to the next bucket if the bucket's partial sums have arrived and all
+ * ranks of the node have completed their gradients of this bucket. */
 static rn_status add_next(rn_err *err, rn_node_sums *c, int64_t earlier, bool *moved) {
   int here = 0;
   if (c->added == c->posted ||

@@ -54,8 +54,8 @@ rn_status rn_node_sums_start(rn_err *err, rn_node_sums *node_sums, int bucket,
 
 /**
  * Progresses without waiting. Sets *done to the number of buckets for which this rank has nothing
- * left to do; `own` is complete when *done is the number of all buckets. `earlier` is the number of
- * buckets in all earlier rounds. Not collective. Errors: RN_ERR_MPI.
+ * left to do; `own` is complete when *done equals the total number of buckets. `earlier` is the
+ * number of buckets in all earlier rounds. Not collective. Errors: RN_ERR_MPI.
  */
 rn_status rn_node_sums_progress(rn_err *err, rn_node_sums *node_sums, int64_t earlier, int *done);
 

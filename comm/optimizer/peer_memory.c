@@ -34,7 +34,7 @@ struct rn_peer_memory {
 
 /* The data that a rank sends to the other ranks of its node so that they can open its block. */
 typedef struct address {
-  int64_t pid, file, token; /* file: file descriptor in that process; -1: none */
+  int64_t pid, file, token; /* file: descriptor of the block's file in process `pid`; -1: none */
 } address;
 
 static int64_t make_token(void) {

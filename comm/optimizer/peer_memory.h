@@ -15,8 +15,8 @@
 
 typedef struct rn_peer_memory rn_peer_memory;
 
-/** Bytes of marks in front of each block. Marks are small values that the owner sets and the other
- * ranks read. */
+/** Size in bytes of the marks in front of each block. Marks are small values that the owner sets
+ * and the other ranks read. */
 enum { RN_PEER_MARKS_BYTES = 4032 };
 
 /**
@@ -45,8 +45,8 @@ void *rn_peer_memory_own(const rn_peer_memory *memory);
  * Errors: none. */
 const void *rn_peer_memory_of(const rn_peer_memory *memory, int replica);
 
-/** These functions return the marks of this rank, and of a replica on this node; all marks are 0 at
- * creation. Not collective. Errors: none. */
+/** The first function returns the marks of this rank, the second the marks of a replica on this
+ * node. All marks are 0 at creation. Not collective. Errors: none. */
 void *rn_peer_memory_own_marks(const rn_peer_memory *memory);
 const void *rn_peer_memory_marks_of(const rn_peer_memory *memory, int replica);
 

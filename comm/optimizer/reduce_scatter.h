@@ -35,9 +35,9 @@ typedef struct rn_reduce_operands {
 } rn_reduce_operands;
 
 /**
- * Returns the bytes of receive buffers per rank. `senders` is the number of ranks whose gradients
- * arrive in messages; `longest` is the number of elements of the largest shard. Not collective.
- * Errors: none.
+ * Returns the size in bytes of the receive buffers of one rank. `senders` is the number of ranks
+ * whose gradients arrive in messages; `longest` is the number of elements of the largest shard. Not
+ * collective. Errors: none.
  */
 size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind);
 
@@ -56,8 +56,8 @@ rn_status rn_reduce_scatter_create(rn_err *err, const rn_grid *grid,
  * Errors: none. */
 void rn_reduce_scatter_destroy(rn_reduce_scatter **reduce_scatter);
 
-/** Returns the bytes of gradients that this rank has passed to other ranks since creation, in
- * messages or in peer memory. Not collective. Errors: none. */
+/** Returns the number of bytes of gradients that this rank has passed to other ranks since
+ * creation, in messages or in peer memory. Not collective. Errors: none. */
 int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter);
 
 /**

@@ -33,19 +33,19 @@ typedef struct rn_row_exchange_shape {
   int64_t own_tokens; /* tokens of a piece */
   int layers;         /* number of attention layers of the stage */
   int segments;       /* number K of segments per sequence */
-  int microbatches;   /* micro-batches in flight at a time */
+  int microbatches;   /* maximum number of micro-batches in flight at a time */
   int64_t window;     /* 0: none */
   bool backward;      /* true if sums of gradients are exchanged, too */
   bool ordered;
   int multiple; /* as in rn_row_pieces: reach is rounded down to a multiple of this; at least 1 */
   int elements; /* number of elements of a row of sums */
-  size_t bytes; /* bytes of a row of keys and values */
+  size_t bytes; /* size in bytes of a row of keys and values */
 } rn_row_exchange_shape;
 
 typedef struct rn_row_exchange rn_row_exchange;
 
-/** Returns the bytes of rows, sums and messages that an exchange over `ranks` ranks allocates. Not
- * collective. Errors: none. */
+/** Returns the size in bytes of the rows, sums and messages that an exchange over `ranks` ranks
+ * allocates. Not collective. Errors: none. */
 size_t rn_row_exchange_bytes(rn_row_exchange_shape shape, int ranks);
 
 /**

@@ -18,7 +18,8 @@ typedef struct rn_row_messages {
   MPI_Request *send, *receive; /* [capacity] */
 } rn_row_messages;
 
-/** Returns the bytes of both lists, each with this capacity. Not collective. Errors: none. */
+/** Returns the size in bytes of both lists together, each with capacity `capacity`. Not collective.
+ * Errors: none. */
 size_t rn_row_messages_bytes(int capacity);
 /** Creates empty lists for at most `capacity` sends and `capacity` receives; call
  * rn_row_messages_connect next. Not collective. Errors: RN_ERR_MEMORY, not agreed. */

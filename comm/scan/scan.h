@@ -39,7 +39,7 @@ typedef struct rn_scan_shape {
   int heads;      /* maximum of B * H (sequences * heads) in a unit */
   int64_t matrix; /* elements of one head's state: key width * value width */
   int layers;     /* number of layers; the port's `layer` is in [0, layers) */
-  int segments;   /* maximum number per sequence; memory per layer is allocated only if > 1 */
+  int segments;   /* maximum per sequence; if it is 1, no memory per layer is allocated */
   double epsilon; /* factors below epsilon are treated as 0; factors below FLT_MIN always are */
   bool ordered;   /* only for SINGLE_RANK: the caller computes the states and publishes them, as for
                      ORDERED */
@@ -100,8 +100,8 @@ void rn_scan_set_segment(rn_scan *scan, int segment, int segments);
 void rn_scan_set_boundary(rn_scan *scan, const float *initial, float *final);
 
 /**
- * Returns the bytes of states that rank `rank` of `ranks` allocates for a scan, which are nearly
- * all of the scan's memory. Not collective. Errors: none.
+ * Returns the size in bytes of the states that rank `rank` of `ranks` allocates for a scan. The
+ * states take nearly all of the scan's memory. Not collective. Errors: none.
  */
 size_t rn_scan_bytes(rn_scan_algorithm algorithm, rn_scan_shape shape, int rank, int ranks);
 
@@ -117,7 +117,8 @@ const char *rn_scan_name(rn_scan_algorithm algorithm);
  */
 void rn_scan_describe(const rn_scan *scan, char *text, size_t bytes);
 
-/** Returns the bytes that this rank has sent since creation. Not collective. Errors: none. */
+/** Returns the number of bytes that this rank has sent since creation. Not collective. Errors:
+ * none. */
 int64_t rn_scan_bytes_sent(const rn_scan *scan);
 
 /** Returns the seconds that this rank has waited in end() of scans of this direction since

@@ -18,7 +18,7 @@ static const char site[] = "scan.message";
 struct rn_scan_delay {
   MPI_Comm comm;
   int peer, blocks;
-  double *sent_s; /* [blocks] send time of each block, and buffer of the message that sends it */
+  double *sent_s; /* [blocks] send time of each block; buffers of the messages with these times */
   MPI_Request *request; /* [blocks] sends of sent_s */
   double *due_s; /* [blocks] time at which a delayed block may be returned; INFINITY: the block is
                     not delayed */

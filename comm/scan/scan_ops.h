@@ -53,7 +53,8 @@ typedef struct rn_scan_wraparound {
   /* indexed by scan direction and rn_channel_direction; each [layers, RN_SCAN_BUFFERS], or NULL if
    * this rank does not use it */
   rn_scan_channel *channel[RN_SCAN_DIRECTIONS][2];
-  rn_scan_channel *from, *to; /* of the current scan: from the previous and to the next segment */
+  /* channels of the current scan: from the previous segment and to the next segment */
+  rn_scan_channel *from, *to;
 } rn_scan_wraparound;
 
 struct rn_scan {
@@ -89,7 +90,8 @@ struct rn_scan {
   float *sequence_final;
 };
 
-/** Returns the bytes of the [n, matrix] states of the current scan. Not collective. Errors: none.
+/** Returns the size in bytes of an [n, matrix] array of the current scan. Not collective. Errors:
+ * none.
  */
 static inline size_t rn_scan_state_bytes(const rn_scan *scan) {
   return (size_t)scan->n * (size_t)scan->shape.matrix * sizeof(float);

@@ -8,7 +8,8 @@
 #include "proto/base/affinity.h"
 #include "proto/base/progress.h"
 
-enum { MAX_PAUSE_MS = 200, WAIT_PARTS = 8 }; /* a pause is 1/WAIT_PARTS of the time waited so far */
+/* A pause between rounds lasts 1/WAIT_PARTS of the time waited so far, at most MAX_PAUSE_MS. */
+enum { MAX_PAUSE_MS = 200, WAIT_PARTS = 8 };
 
 static void pause_since(int64_t begin_ns) {
   int64_t ms = 1 + (rn_progress_now_ns() - begin_ns) / 1000000 / WAIT_PARTS;

@@ -9,7 +9,7 @@
  *
  * If the thread has no core to itself, it sleeps between polls and wakes up at a fixed interval. A
  * message in flight is then polled at least every RN_COMM_THREAD_POLL_US, even while the other
- * threads compute long matrix products. A poll costs them a few microseconds.
+ * threads compute long matrix products. Each poll costs these threads a few microseconds.
  *
  * Results do not depend on the communication thread: its callbacks do the same as polls by the main
  * thread, and it inherits the floating-point mode of the thread that starts it (POSIX).

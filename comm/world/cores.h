@@ -18,8 +18,8 @@ typedef struct rn_cores {
   int used;             /* cores of the node that are in the mask of at least one rank */
   int offered;          /* cores in mpirun's own mask; 0 if mpirun did not start this process */
   rn_mask own; /* the cores that this rank uses: the whole mask or, if other ranks have the same
-                  mask, an equal share of its cores; empty if there are fewer cores than such ranks,
-                  or if masks overlap without being equal */
+                  mask, an equal share of its cores; empty if more ranks have this mask than it has
+                  cores, or if masks overlap without being equal */
 } rn_cores;
 
 /**

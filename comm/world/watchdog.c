@@ -15,8 +15,8 @@
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
 
-/* The limit is reached after CHECKS checks without progress, not after an elapsed time, so a
- * suspension of the process adds at most one check. */
+/* The watchdog counts CHECKS checks without progress instead of measuring the elapsed time, so a
+ * suspension of the process counts as at most one check. */
 enum { CHECKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
 
 /* The marks of one rank, in memory shared by the ranks of its node. */

@@ -33,7 +33,8 @@ static bool is_current(const char *order) {
   return strncmp(fault.order, order, ORDER_BYTES - 1) == 0;
 }
 
-/* Counts a pass and returns the count. If RETNET_FAULT has changed, first sets the count to 0. */
+/* Counts a pass through the site that RETNET_FAULT names; returns the number of passes so far. If
+ * RETNET_FAULT has changed, the count restarts. */
 static long count_pass(const char *order) {
   pthread_mutex_lock(&fault.lock);
   if (!is_current(order)) {
@@ -45,8 +46,8 @@ static long count_pass(const char *order) {
   return pass;
 }
 
-/* True if `pass` is in `range`, for example "5", "5-7" or "5-". Sets *kind to the text after the
- * range. */
+/* True if the pass number is in `range`, for example "5", "5-7" or "5-". Sets *kind to the text
+ * after the range. */
 static bool is_meant(const char *range, long pass, char **kind) {
   const long first = strtol(range, kind, 10);
   long last = first;
@@ -78,7 +79,8 @@ static void sleep_ms(long ms) {
   while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
 }
 
-/* Counts a pass. Returns the kind of fault to inject in this pass, or NULL for none. */
+/* Counts a pass through `site` if RETNET_FAULT names it, and sets *pass to the number of the pass.
+ * Returns the kind of fault to inject in this pass; NULL for none. */
 static const char *kind_at(const char *site, long *pass) {
   const char *order = getenv("RETNET_FAULT");
   if (order == NULL || !names_site(order, site)) return NULL;

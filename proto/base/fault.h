@@ -9,7 +9,8 @@
  * by MS milliseconds, after which it succeeds. If the variable is not set, a pass costs one
  * getenv().
  *
- * Two sites simulate a machine on which ranks are not equally fast. They have separate kinds:
+ * Two sites simulate a machine on which ranks are not equally fast. Only these sites have the kinds
+ * `busy` and `late`:
  *
  *   compute:n-:busy=P     each phase (forward, backward, weight) of a layer uses P % more CPU time
  *   compute:n-:busy=P~S   the same, with a random percentage in [0, 2 P) for each pass (seed S)
@@ -20,15 +21,16 @@
 
 #include <stdbool.h>
 
-/** Counts a pass and returns true if the caller must fail; errno is then set according to the kind.
- * Thread-safe. */
+/** Counts a pass through `site`. If the caller must fail, sets errno according to the kind and
+ * returns true. Thread-safe. */
 bool rn_fault_now(const char *site);
 
-/** Counts a pass and returns the fraction by which kind `busy` slows it down; 0 if it does not. */
+/** Counts a pass through `site`. Returns the fraction by which a fault of kind `busy` lengthens
+ * this pass; 0 if there is no such fault. */
 double rn_fault_busy(const char *site);
 
-/** Counts a pass and returns the seconds by which kind `late` delays its message; 0 if it does
- * not. */
+/** Counts a pass through `site`. Returns the seconds by which a fault of kind `late` delays the
+ * message of this pass; 0 if there is no such fault. */
 double rn_fault_late_s(const char *site);
 
 /** True if RETNET_FAULT names the site. Does not count a pass. */

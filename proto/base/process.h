@@ -7,7 +7,7 @@
 enum { RN_PROCESS_TEXT_BYTES = 128 };
 
 /**
- * A description of a process from which another process can later test whether the process has
+ * Identifies a process, so that another process can later test whether the identified process has
  * ended. PIDs are reused, also after a reboot, and are valid only within one kernel and one PID
  * namespace (each container has its own).
  */

@@ -1,9 +1,10 @@
 /**
  * Computes counter-based random numbers: each number is a function of (key, index), without state.
  *
- * The key is a hash of purpose, seed, step, layer and so on; the index selects one number of the
- * key. Results therefore do not depend on ranks, threads, the order of calls, or local row numbers.
- * Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011), Philox4x32-10.
+ * The key is a hash of purpose, seed, step, layer and so on; the index selects one of the numbers
+ * that belong to the key. Results therefore do not depend on ranks, threads, the order of calls, or
+ * local row numbers. Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011),
+ * Philox4x32-10.
  */
 #ifndef RN_PROTO_BASE_RANDOM_H
 #define RN_PROTO_BASE_RANDOM_H
@@ -14,8 +15,8 @@ typedef struct rn_random_key {
   uint32_t word[2];
 } rn_random_key;
 
-/** The purpose of a number. It is part of every key, so that different uses have different
- * numbers. */
+/** What random numbers are used for. The purpose is part of every key, so that different uses get
+ * different numbers. */
 typedef enum {
   RN_RANDOM_INIT = 1,
   RN_RANDOM_DROPOUT = 2,
@@ -31,16 +32,17 @@ rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *word
 /** Returns the key of a purpose, a seed and a text (a tensor's name). */
 rn_random_key rn_random_key_named(rn_random_purpose purpose, uint64_t seed, const char *name);
 
-/** Computes four independent 32-bit numbers of (key, index). */
+/** Computes four independent 32-bit random numbers from (key, index). */
 void rn_random_four(rn_random_key key, uint64_t index, uint64_t index_high, uint32_t out[4]);
 
-/** Returns 64 random bits of (key, index). */
+/** Returns 64 random bits computed from (key, index). */
 uint64_t rn_random_bits(rn_random_key key, uint64_t index);
 
-/** Returns a number uniform in [0, 1), with 53 bits. */
+/** Returns the random number of (key, index), uniform in [0, 1), with 53 random bits. */
 double rn_random_uniform(rn_random_key key, uint64_t index);
 
-/** Returns a number of the standard normal distribution (Box-Muller). */
+/** Returns the random number of (key, index), from the standard normal distribution (Box-Muller).
+ */
 double rn_random_normal(rn_random_key key, uint64_t index);
 
 #endif

@@ -10,7 +10,7 @@ double rn_slowdown_begin(void);
 
 /**
  * Ends a phase. If the site is set, spins until the CPU time used since `begin_s` has increased by
- * the percentage of the site. Returns the added CPU time in seconds.
+ * the percentage that RETNET_FAULT specifies. Returns the added CPU time in seconds.
  */
 double rn_slowdown_end(double begin_s);
 

@@ -149,7 +149,8 @@ static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, co
   return check_bounds(err, arg, name, text, number);
 }
 
-/* Parses the option at argv[*at] and advances *at to the last word that it uses. */
+/* Parses the option at argv[*at] and advances *at to the last word of the option (its value, if
+ * that is a separate word). */
 static rn_status read_option(rn_err *err, const rn_args *args, int argc, char *const *argv, int *at,
                              rn_args_found *found) {
   const char *text = argv[*at], *attached = NULL;
@@ -203,7 +204,8 @@ static rn_status check_words(rn_err *err, const rn_args *args, const rn_words *w
 rn_status rn_args_parse(rn_err *err, const rn_args *args, int argc, char *const *argv,
                         rn_args_found *out) {
   bool options_end = false;
-  const bool has_commands = strchr(args->program, ' ') != NULL; /* if so, `help` is a command */
+  /* In a program with commands, rn_commands_parse handles `help`. */
+  const bool has_commands = strchr(args->program, ' ') != NULL;
   out->help = !has_commands && argc == 2 && strcmp(argv[1], "help") == 0;
   if (out->help) return RN_OK;
   for (int at = 1; at < argc; at++) {

@@ -38,7 +38,8 @@ bool rn_launched_prints(void) {
 }
 
 /* True for the first rank of this node and job step that calls this function; false for other ranks
- * while the first rank's process lives. The name of the socket is abstract, so no file is created.
+ * as long as that first process is alive. The name of the socket is abstract, so no file is
+ * created.
  */
 static bool speaks_for_node(void) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};

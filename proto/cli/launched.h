@@ -10,7 +10,7 @@
 typedef struct rn_launched {
   const char *variable; /* the environment variable that gives the number of ranks; NULL without a
                            launcher */
-  int ranks, rank;      /* 1, 0 without a launcher */
+  int ranks, rank;      /* number of ranks and this rank; 1 and 0 without a launcher */
 } rn_launched;
 
 /**

@@ -87,7 +87,8 @@ rn_status rn_options_copy(rn_err *err, const Retnet__Config *config, Retnet__Con
 /** Creates the sections that are NULL, with defaults. */
 rn_status rn_options_complete(rn_err *err, Retnet__Config *config);
 
-/** Copies the keys that are given in `from` but not in `config`. Does not copy texts and lists.
+/** Copies to `config` the values of the keys that are given in `from` but not in `config`. Does not
+ * copy texts and lists.
  */
 void rn_options_merge(Retnet__Config *config, const Retnet__Config *from);
 

@@ -41,7 +41,7 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
   return status;
 }
 
-/* Counts of the parser's events so far. */
+/* State of the parse so far: the number of events, the nesting depth, the number of documents. */
 typedef struct yaml_tally {
   int events, depth, documents;
 } yaml_tally;
