@@ -1,6 +1,6 @@
 /**
- * Defines a mixture of sources: from which source each sample of the mixture comes, and its index
- * in that source.
+ * Defines a mixture of sources: the source of each sample, and the index of the sample in that
+ * source.
  *
  * The source of sample g is a pure function of the weights and g. Let count_i be the number of
  * samples of source i among the first G samples, and `sum` the sum of the weights. For n sources,

@@ -10,8 +10,8 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* Maximum number of times that a run is listed if its owner removes checkpoints while they are
- * read. */
+/* Maximum number of listings of a run. A run is listed again if its owner removed a checkpoint
+ * after the previous listing. */
 enum { MAX_LISTS = 16 };
 
 static int by_step(const void *a, const void *b) {

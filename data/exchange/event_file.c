@@ -84,8 +84,8 @@ static rn_status add_event(rn_err *err, rn_journal *file, const Retnet__Event *e
   return status;
 }
 
-/* Adds the first two records: the format version, and the step from which this file replaces
- * earlier files. */
+/* Adds the first two records: the format version, and the first step whose values in earlier
+ * files are discarded. */
 static rn_status add_header(rn_err *err, rn_journal *file, int64_t first_step) {
   char version[] = "brain.Event:2";
   Retnet__Event event = RETNET__EVENT__INIT;

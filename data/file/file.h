@@ -21,7 +21,7 @@ typedef struct rn_path {
   char text[RN_PATH_BYTES];
 } rn_path;
 
-/** An open file and its name; zero-initialise it. `path` is NULL if it is not open. */
+/** An open file and its name; zero-initialise it. `path` is NULL if the file is not open. */
 typedef struct rn_file {
   int fd;
   char *path;

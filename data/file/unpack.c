@@ -11,7 +11,7 @@
 
 #include "proto/base/arena.h"
 
-enum { PLAIN_BYTES = 1 << 17, GZIP_WINDOW_BITS = 15 + 16 /* + 16: gzip headers only */ };
+enum { PLAIN_BYTES = 1 << 17, GZIP_WINDOW_BITS = 15 + 16 /* zlib: + 16 selects gzip */ };
 
 struct rn_unpack {
   const char *path;

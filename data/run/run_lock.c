@@ -23,7 +23,7 @@
 #include "proto/base/progress.h"
 
 #define LOCK_NAME "lock"
-#define OWN_PREFIX "lock." /* plus an id: file of a process that contends for the lock */
+#define OWN_PREFIX "lock." /* followed by an id: file of a contender for the lock */
 #define AFTER_PREFIX "lock.after-"
 #define BEAT_WORD "\nbeat "
 

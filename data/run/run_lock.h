@@ -39,7 +39,7 @@ extern const rn_run_lock_rule rn_run_lock_default;
 
 /**
  * Takes the lock of an existing folder and starts the heartbeat. May wait up to dead_s while it
- * watches another owner, and counts progress for the watchdog meanwhile (proto/base/progress.h). If
+ * watches another owner, and reports progress to the watchdog meanwhile (proto/base/progress.h). If
  * rule.stop is set during the wait, returns RN_OK with *out NULL and does not change the lock.
  *
  * Errors: RN_ERR_BUSY naming the owner and what to do; RN_ERR_IO if the folder is not writable.

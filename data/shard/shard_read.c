@@ -148,7 +148,7 @@ typedef struct block_decoder {
   int32_t *tokens; /* [block_tokens] */
 } block_decoder;
 
-/* The counts that a block stores: its tokens, and the bytes of text that they encode. */
+/* Number of tokens in a block, and number of bytes of text that these tokens encode. */
 typedef struct block_counts {
   uint64_t tokens, text_bytes;
 } block_counts;

@@ -35,7 +35,7 @@ rn_status rn_state_writer_add(rn_err *err, rn_state_writer *writer, const void *
 rn_status rn_state_writer_commit(rn_err *err, rn_state_writer *writer,
                                  const Retnet__GenerationState *message);
 
-/** Frees; removes the temporary file if it was not committed. */
+/** Frees the memory; removes the temporary file if it was not committed. */
 void rn_state_writer_close(rn_state_writer *writer);
 
 /** An open state file. Zero-initialise. */

@@ -66,7 +66,7 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   cut_end(target->out.text);
   target->exists = rn_file_exists(target->out.text);
   if (target->exists) RN_TRY(err, check_empty(err, target->out.text));
-  /* The name includes the process id, because this build must not remove the files of another. */
+  /* The name includes the process id, because a build must not remove another build's files. */
   snprintf(target->work.text, sizeof target->work.text, "%.*s%s%s%ld", NAME_BYTES, target->out.text,
            target->exists ? "/" : "", work_name, (long)getpid());
   RN_TRY(err, rn_file_make_folder(err, target->work.text));

@@ -1,11 +1,12 @@
 /**
  * Reads byte-level BPE tokenizers from a tokenizer.json of Hugging Face's tokenizers.
  *
- * Supports the model BPE (with ignore_merges), the pre-tokenizers ByteLevel and Sequence of Split
- * and ByteLevel, and no normalizer. Any other component that changes ids is an error that names the
- * component. Added tokens become special tokens, which are not recognised in texts unless they are
- * allowed. The document token is the eos_token of tokenizer_config.json in the same folder. If no
- * eos_token is found there, it is an added token with a usual name, such as <|endoftext|>.
+ * Supports the model BPE (with ignore_merges) and two pre-tokenizers: ByteLevel, and a Sequence of
+ * Split and ByteLevel. Any other component that changes ids, such as a normalizer, is an error that
+ * names the component. Added tokens become special tokens, which are not recognised in texts unless
+ * they are allowed. The document token is the eos_token of tokenizer_config.json in the same
+ * folder. If no eos_token is found there, it is an added token with a usual name, such as
+ * <|endoftext|>.
  */
 #ifndef RN_DATA_TOKENIZER_HF_JSON_H
 #define RN_DATA_TOKENIZER_HF_JSON_H

@@ -27,7 +27,7 @@ typedef struct rn_token_table {
 } rn_token_table;
 
 /**
- * Adds a token. A zero byte, which `count` does not include, is stored after its bytes.
+ * Adds a token. A zero byte, which `count` does not include, is stored after the token's bytes.
  * Errors: RN_ERR_FORMAT if the id is out of range or taken; RN_ERR_MEMORY. The message does not
  *         name a file; the caller adds the name.
  */
