@@ -99,7 +99,7 @@ static rn_status time_pairs(rn_err *err, bench *b, int count) {
 /* ---- results ---- */
 
 /* Returns a quantile, over the pairs, of the time of the step with shared sequences divided by the
- * time of the other step. */
+ * time of the step with separate sequences. */
 static double ratio(const bench *b, double share) {
   double pair[RN_QUANTILE_MAX];
   for (int i = 0; i < b->count; i++) pair[i] = b->step_s[SEQUENCE][i] / b->step_s[DATA][i];

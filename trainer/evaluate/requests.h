@@ -1,7 +1,7 @@
 /**
  * Computes the log-likelihoods of continuations that an evaluation harness requests.
  *
- *   {"context": "...", "continuation": "..."}    a request; `context` may be absent
+ *   {"context": "...", "continuation": "..."}    a request; "context" may be absent
  *   {"text": "..."}                              the same as a continuation without context
  *
  * As in lm-evaluation-harness, white space at the end of the context belongs to the continuation,

@@ -24,7 +24,8 @@
 rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *text,
                     const rn_words *keys, rn_world **out);
 
-/** Inputs to the choice of a communication thread; all but `threads` are the same on all ranks. */
+/** Inputs to the decision whether to start a communication thread; all but `threads` are the same
+ * on all ranks. */
 typedef struct rn_comm_thread_use {
   Retnet__Switch wanted; /* parallel.comm_thread */
   int threads;           /* computing threads of this rank */
