@@ -4,8 +4,7 @@
 #include "proto/base/span.h"
 
 /* Limits on the number of events of one rank and of all ranks together. An event takes about 100
- * bytes of trace.json.
- */
+ * bytes of trace.json. */
 enum { MAX_EVENTS = 1 << 17, MAX_EVENTS_OF_ALL = 1 << 21 };
 
 rn_status rn_profile_start(rn_err *err, const rn_parallel_context *parallel,

@@ -28,8 +28,7 @@ void rn_series_free(rn_series *series) {
   *series = (rn_series){0};
 }
 
-/* Appends the points with the smallest and largest of the `count` values, in step order.
- */
+/* Appends the points with the smallest and largest of the `count` values, in step order. */
 static rn_status add_extremes(rn_err *err, const rn_point *point, size_t count, rn_series *out) {
   size_t min = 0, max = 0;
   for (size_t i = 1; i < count; i++) {
