@@ -19,7 +19,7 @@ static void write_split(const char *folder, const char *split) {
   CHECK_OK(&err, rn_file_replace(&err, file_in(folder, split).text, "tokens", 6));
 }
 
-/* Another process writes its `split` into the empty folder during the build. */
+/* Simulates another process that writes its `split` into the empty folder during the build. */
 static void another_split_stays(const char *split) {
   const rn_path out = rn_path_join(temp_path("out"), split);
   rn_build_target target = {.excluded_count = 0};

@@ -57,8 +57,8 @@ static rn_status build(const rn_build_options *how, const char *folder, const rn
   return rn_build(&err, &options, report);
 }
 
-/* Checks the stored tokens: the token `document` before each document and at the end, and the ids
- * of the documents. */
+/* Checks that the split contains the token `document` before each document and at the end, and the
+ * expected token ids in between. */
 static void check_tokens(const char *folder, const json_t *one, int32_t document) {
   rn_split split;
   int64_t at = 0;

@@ -1,7 +1,7 @@
 /* Checks that no phase reads a buffer of the workspace outside its declared lifetime or before
  * it is written. When a phase begins, all other bytes of the workspace are set to NaN, and saved
- * buffers are set to NaN before forward: rows, losses and gradients must have the same bits as
- * without this. */
+ * buffers are set to NaN before forward: rows, losses and gradients must have the same bits as in a
+ * run without these NaNs. */
 #include "model/kernel/gemm.h"
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
@@ -74,8 +74,7 @@ static void parallel_steps_are_the_same(const rn_spec *spec) {
   test_model_close(&poisoned);
 }
 
-/* Checks only forward, with activations that share the memory of the training activations.
- */
+/* Checks only forward, with activations that share the memory of the training ones. */
 static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   test_model clean = open(spec, RN_SAVE_NOTHING, false), poisoned = open(spec, policy, true);
   rn_err err = {0};
@@ -98,7 +97,8 @@ static void check_spec(const rn_spec *spec, bool bf16) {
   if (!bf16) parallel_steps_are_the_same(spec);
 }
 
-/* Buffers of retention layers and of attention layers overlap in the workspace. */
+/* Checks models with attention layers. Their buffers and those of retention layers overlap in the
+ * workspace. */
 static void check_attention(bool bf16) {
   rn_spec spec = test_spec();
   spec.ffn_dim = 40, spec.dropout = 0.2, spec.rope_theta = 100;

@@ -98,7 +98,7 @@ static void add(const operands *o, rn_grad_accumulator *a, rn_weight_queue *q, i
   }
 }
 
-/* A condition that is met after `left` polls. */
+/* Decrements the number of polls that are left, *self; returns true if none was left. */
 static bool after_polls(void *self) {
   int *left = self;
   return (*left)-- <= 0;
