@@ -28,7 +28,7 @@ static sample llmc_sample(void) {
   return s;
 }
 
-/* Returns the index of three sequences of four u16 tokens each, in two documents. */
+/* Returns an index file for three sequences of four u16 tokens each, in two documents. */
 static sample index_sample(void) {
   sample s = {.count = 34 + 3 * 12 + 3 * 8};
   memcpy(s.bytes, "MMIDIDX\0", 9);

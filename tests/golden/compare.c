@@ -40,7 +40,7 @@ typedef struct result {
 } result;
 
 /* Returns the error of an array and the limit for it. If an element's error is NaN, the returned
- * error is NaN; it is then not below the limit, so that the caller counts a miss. */
+ * error is NaN; the caller then counts a miss, because comparing NaN with the limit gives false. */
 static result measure_error(golden_meaning m, const double *got, const double *want,
                             int64_t count) {
   double worst = 0, size = 0, sum = 0;

@@ -12,7 +12,7 @@
 #include "model/stage/stage.h"
 #include "proto/base/range.h"
 
-/** Exit status of a process that accessed a protected page or misused a function below. */
+/** Exit status of a process that accessed a protected page or misused a function of this header. */
 enum { GUARDED_EXIT_STATUS = 86 };
 
 typedef struct guarded_array {
@@ -26,7 +26,7 @@ typedef struct guarded_array {
   struct guarded_array *next;
 } guarded_array;
 
-/** A list of arrays that open and close together. */
+/** A list of arrays that are opened and closed together. */
 typedef struct guarded_set {
   guarded_array *first;
 } guarded_set;
@@ -34,8 +34,8 @@ typedef struct guarded_set {
 /** Adds a protected array of zeros; `name` must outlive it. Aborts if there is no memory. */
 guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count, size_t element_bytes);
 /**
- * Frees the array and sets *array to NULL; ends the process if the array is still mapped. Takes
- * NULL.
+ * Frees the array and sets *array to NULL; ends the process if the array is still mapped. *array
+ * may be NULL.
  */
 void guarded_remove(guarded_set *set, guarded_array **array);
 

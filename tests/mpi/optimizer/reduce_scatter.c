@@ -193,8 +193,8 @@ static void a_waiting_rank_delivers_its_messages(const rn_world *world, const rn
   destroy(&r);
 }
 
-/* If one rank cannot create its block or open that of another rank, all ranks must return the
- * error. */
+/* If one rank cannot create its block of shared memory or open the block of another rank, all ranks
+ * must return the error. */
 static void a_rank_without_memory_is_known_to_all(const rn_world *world, const rn_grid *grid) {
   static const char *const fault[] = {"peer_memory.create:1", "peer_memory.reserve:1",
                                       "peer_memory.open:1"};

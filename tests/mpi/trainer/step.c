@@ -231,7 +231,7 @@ static int64_t not_zero(const float *values, int64_t count) {
   return found;
 }
 
-/* A bad step may leave NaN in the TBPTT states, so that the next step must start from zero
+/* A bad step may leave NaN in the TBPTT states; therefore the next step must start from zero
  * states. */
 static void a_skipped_step_leaves_no_state(rn_world *world) {
   Retnet__Config *config = NULL;

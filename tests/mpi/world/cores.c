@@ -82,7 +82,8 @@ static void shares_do_not_overlap(rn_world *world) {
   CHECK_EQUAL((int)sum, cores.cores >= size ? cores.hardware_threads : 0);
 }
 
-/* Checks that cores count as left over only if each rank gets one that no compute thread uses. */
+/* Checks that cores are left over only if, besides the cores of the compute threads, there is one
+ * more core for each rank. */
 static void cores_are_left_over_beside_threads(void) {
   CHECK(rn_cores_left_over(shared(2, 1), 1));
   CHECK(!rn_cores_left_over(shared(2, 1), 2));

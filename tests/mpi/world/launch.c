@@ -1,6 +1,7 @@
 /*
- * Checks that a launcher that reports more ranks than MPI has is detected at start, with a message
- * that says how to launch. Checks that networks are disabled only if all ranks are on one host.
+ * Checks that a rank reports an error at start if the launcher's environment variables report more
+ * ranks than MPI_COMM_WORLD contains, and that the message says how to launch. Checks that networks
+ * are disabled only if all ranks are on one host.
  */
 #include <stdio.h>
 #include <stdlib.h>
