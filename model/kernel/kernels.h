@@ -195,10 +195,10 @@ typedef struct rn_kernels {
   void (*cached_product)(const rn_cached_product *product);
 
   /**
-   * Updates the online softmax of the queries of a block, with maximum top[n] and sum sum[n] of
-   * query n, by the scores of the block. Before the first call, top[n] is -INFINITY and sum[n] is
-   * 0. Replaces score s by exp(scale * s - new maximum), and by 0 where the query does not see the
-   * key. Sets fade[n] = exp(old maximum - new maximum), by which the caller must multiply its
+   * Adds the scores of a block to the online softmax of its queries. Query n has the running
+   * maximum top[n] and the running sum sum[n]; before the first call, these are -INFINITY and 0.
+   * Replaces each score s by exp(scale * s - new maximum), and by 0 where the query does not see
+   * the key. Sets fade[n] = exp(old maximum - new maximum), by which the caller must multiply its
    * earlier sums.
    *
    * The exponentials of a block are first summed over its keys in ascending order; then
@@ -206,8 +206,9 @@ typedef struct rn_kernels {
    */
   void (*softmax_block)(const rn_score_block *block, rn_real *top, rn_real *sum, rn_real *fade);
   /**
-   * Updates the online softmax of one query, with maximum *top and sum *sum, by n >= 1 scores s
-   * [n]. Before the first call, *top is -INFINITY and *sum is 0. Replaces s by exp(s - new
+   * Adds the scores s [n], n >= 1, to the online softmax of one query, which has the running
+   * maximum *top and the running sum *sum; before the first call, these are -INFINITY and 0.
+   * Replaces each score s by exp(s - new
    * maximum). Returns exp(old maximum - new maximum), by which the caller must multiply its earlier
    * sums.
    */

@@ -29,7 +29,7 @@
 #include "proto/ports/scan_port.h"
 
 /** The sizes and tables of the block, shared by all layers of a stage. The table `rotary` holds the
- * positions of the current unit. */
+ * cosines and sines for the positions of the current unit. */
 typedef struct rn_block_retention {
   int dim, value_dim, heads, key_width, value_width; /* D, H V, H, K, V */
   int pair,

@@ -25,7 +25,7 @@ typedef struct rn_stage_sizes {
   size_t copy_bytes;                         /* bytes of the bf16 shadow */
   size_t activation_bytes[RN_SAVE_POLICIES]; /* bytes of one rn_activations */
   size_t workspace_bytes[RN_SAVE_POLICIES];  /* bytes of the workspace; allocated once per stage */
-  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* the buffers in these two kinds of memory */
+  rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* the buffers in the activations and the workspace */
 } rn_stage_sizes;
 
 #endif
