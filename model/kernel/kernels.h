@@ -208,9 +208,8 @@ typedef struct rn_kernels {
   /**
    * Adds the scores s [n], n >= 1, to the online softmax of one query, which has the running
    * maximum *top and the running sum *sum; before the first call, these are -INFINITY and 0.
-   * Replaces each score s by exp(s - new
-   * maximum). Returns exp(old maximum - new maximum), by which the caller must multiply its earlier
-   * sums.
+   * Replaces each score s by exp(s - new maximum). Returns exp(old maximum - new maximum), by which
+   * the caller must multiply its earlier sums.
    */
   rn_real (*softmax_add)(int n, rn_real *s, rn_real *top, rn_real *sum);
   /** Does the same as softmax_add, but for the scores scale * s, and also stores the exponentials

@@ -22,9 +22,8 @@ typedef struct rn_eager_completion {
   const rn_retention *retention;
   const rn_retention_view *view;
   rn_segment_states states;
-  bool arrived,
-      done; /* arrived: end() has been called; done: also, the states have been propagated */
-  rn_status status; /* status of a completion inside poll(); err holds the cause of an error */
+  bool arrived, done; /* arrived: end() has been called; done: states are propagated */
+  rn_status status;   /* status of a completion inside poll(); err holds the cause of an error */
   rn_err err;
 } rn_eager_completion;
 
