@@ -25,9 +25,9 @@ struct rn_row_exchange {
   int64_t *bound;
   rn_row_pieces pieces;
   int microbatch, segment;
-  /* with several segments [microbatches, layers, B, tokens], else [B, tokens in reach] */
+  /* [microbatches, layers, B, tokens] with several segments; else [B, tokens in reach] */
   char *rows;
-  float *sums;     /* the same shape without micro-batches */
+  float *sums;     /* shape of `rows` without the dimension `microbatches` */
   float *received; /* [ranks - 1, B, own_tokens]: sums of other ranks */
   /* the current call */
   rn_range reach;

@@ -30,7 +30,7 @@
 typedef struct rn_row_exchange_shape {
   int sequences;      /* maximum number B of sequences in a unit */
   int64_t tokens;     /* tokens of a whole sequence */
-  int64_t own_tokens; /* tokens of a piece */
+  int64_t own_tokens; /* maximum number of tokens of a piece */
   int layers;         /* number of attention layers of the stage */
   int segments;       /* number K of segments per sequence */
   int microbatches;   /* maximum number of micro-batches in flight at a time */
@@ -70,7 +70,7 @@ void rn_row_exchange_destroy(rn_row_exchange **exchange);
  * collective. Errors: none. */
 void rn_row_exchange_use_thread(rn_row_exchange *exchange, rn_comm_thread *thread);
 
-/** Identifies a unit. */
+/** Identifies a unit of work: forward or backward of one segment of one micro-batch. */
 typedef struct rn_row_unit {
   int microbatch; /* index of the micro-batch in the step */
   int segment, segments;

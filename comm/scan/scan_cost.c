@@ -13,8 +13,8 @@ enum {
 
 /* Measures the time of an MPI_Sendrecv of `count` elements around the ring: each rank sends to one
  * neighbour and receives from the other. *min_s is the minimum of SERIES averages over `rounds`
- * messages each. Averages are used because a single message may have arrived before its timer
- * started, but not all messages of a series can. */
+ * messages each. The times of single messages would be too small: a message may arrive before its
+ * timer starts, but this cannot be true of all messages in a series. */
 static rn_status time_messages(rn_err *err, MPI_Comm comm, int count, int rounds,
                                float buffer[2][LARGE], double *min_s) {
   int rank, size;

@@ -26,8 +26,8 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
  * split a host into nodes.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_USAGE, agreed, naming the variable, if its value is not an integer of at least
- *             0; RN_ERR_MPI.
+ * Errors:     RN_ERR_USAGE, agreed, naming the variable, if its value is not an integer >= 0;
+ *             RN_ERR_MPI.
  */
 rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size);
 

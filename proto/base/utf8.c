@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* For ranges of the first byte: the length of the character and the range of its second byte
- * (Unicode 15, table 3-7). */
+/* Each entry gives, for first bytes from `first` to `last`, the length of the character in bytes
+ * and the range of the second byte (Unicode 15, table 3-7). */
 static const struct {
   unsigned char first, last, bytes, low, high;
 } forms[] = {{0x00, 0x7f, 1, 0, 0},       {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},

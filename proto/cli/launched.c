@@ -58,7 +58,8 @@ bool rn_launched_prints_late(void) {
   if (launched.rank == 0) return true;
   const bool by_mpirun = strncmp(launched.variable, "OMPI", 4) == 0;
   if (!by_mpirun && getenv("SLURM_STEP_ID") != NULL && !speaks_for_node()) return false;
-  /* Open MPI's mpirun ends a process with SIGCONT, followed by SIGTERM, possibly seconds later. */
+  /* Waits for either signal: Open MPI's mpirun ends a process with SIGCONT, followed by SIGTERM,
+   * possibly seconds later. */
   const struct timespec pause = {.tv_sec = PAUSE_S};
   sigset_t ends;
   sigemptyset(&ends);

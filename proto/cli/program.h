@@ -1,6 +1,6 @@
 /**
- * Declares the first and the last call of every program, which prepare the standard streams and
- * report lost output.
+ * Declares the functions that every program calls first and last: they prepare the standard streams
+ * and report lost output.
  *
  * A program returns an error if its output is lost (full disk, closed pipe, closed descriptor), but
  * it is not killed, so that a training run continues after its terminal is closed.
