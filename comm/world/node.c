@@ -120,10 +120,11 @@ static rn_status parse_limit(rn_err *err, const char *text, int *max_size) {
   const long value = strtol(text, &end, 10);
   *max_size = (int)value;
   if (end != text && *end == '\0' && errno == 0 && value >= 0 && value <= INT_MAX) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "RETNET_NODE_RANKS is '%.40s', but must be a number of ranks, 0 for all: correct "
-                 "it or unset it",
-                 text);
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "RETNET_NODE_RANKS is '%.40s', but must be a number of ranks, or 0 for all ranks: correct "
+      "it or unset it",
+      text);
 }
 
 rn_status rn_node_read_limit(rn_err *err, const rn_world *world, int *max_size) {

@@ -188,8 +188,9 @@ static void add_pieces(const void *self, const rn_step_tile *tile) {
   }
 }
 
-/* Returns the rows of a block. The shapes of tiles are chosen for a full block, even if this block
- * has fewer rows, so that bits do not depend on how rows are distributed over ranks. */
+/* Returns the rows of a block, and the size of a full block, for which the shapes of tiles are
+ * chosen even if this block has fewer rows. Bits therefore do not depend on how rows are
+ * distributed over ranks. */
 static rn_rows rows_of(const block_work *p) {
   return (rn_rows){p->loss->rows, (int)p->loss->rows, p->head->block};
 }

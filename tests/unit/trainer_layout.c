@@ -1,5 +1,5 @@
-/* Checks that the grid depends only on the keys and the number of ranks. Zeros are filled in as
- * documented, and invalid combinations are rejected. */
+/* Checks that the grid depends only on the keys and the number of ranks. Keys that are 0 get the
+ * documented values, and invalid combinations are rejected. */
 #include "tests/support/check.h"
 #include "trainer/layout/layout.h"
 

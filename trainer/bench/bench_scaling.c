@@ -120,7 +120,8 @@ static void print_steps(const rn_measured *m, int count) {
       "modelled      efficiency according to a simulation of the tasks of all loops\n"
       "GEMMs alone   time of the step's GEMMs when they run alone, in %% of the step\n"
       "of best GEMM  FLOP/s of the model, in %% of the FLOP/s of the best GEMM\n"
-      "best GEMM     GFLOP/s of the fastest GEMM; `a thread`: rate per thread, in %% of that of %d "
+      "best GEMM     GFLOP/s of the fastest GEMM; `a thread`: per thread, as %% of the rate with "
+      "%d "
       "threads\n"
       "waits         time in which rank 0 waits for other ranks, in %% of the step\n",
       base->threads, base->threads);

@@ -30,7 +30,7 @@ typedef struct rn_comm_thread_use {
   Retnet__Switch wanted; /* parallel.comm_thread */
   int threads;           /* computing threads of this rank */
   bool sends;            /* true if ranks exchange messages */
-  bool scans; /* true if ranks share sequences: states are in flight during computation */
+  bool scans; /* true if ranks share sequences, so that states travel during computation */
 } rn_comm_thread_use;
 
 /**

@@ -180,12 +180,13 @@ static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, c
   const int reduction_blocks =
       (config->data->sequence_length + l->reduction_block - 1) / l->reduction_block;
   if (l->sequence * l->segments > reduction_blocks) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "run.reproducible: segments consist of whole reduction blocks of run.leaf %d "
-                   "tokens, but data.sequence_length %d has only %d of them, fewer than "
-                   "parallel.sequence %d x parallel.segments %d",
-                   l->reduction_block, config->data->sequence_length, reduction_blocks, l->sequence,
-                   l->segments);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "run.reproducible: each segment needs at least one reduction block of run.leaf %d "
+        "tokens, but data.sequence_length %d has only %d blocks for parallel.sequence "
+        "%d x parallel.segments %d segments",
+        l->reduction_block, config->data->sequence_length, reduction_blocks, l->sequence,
+        l->segments);
   }
   const Retnet__Scan scan = config->parallel->scan;
   if (scan != RETNET__SCAN__SCAN_AUTO && scan != RETNET__SCAN__SCAN_CHAIN) {
@@ -225,9 +226,10 @@ static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
       config->train->recompute == RETNET__RECOMPUTE__RECOMPUTE_NONE) {
     return RN_OK;
   }
-  return rn_fail(err, RN_ERR_USAGE,
-                 "parallel.split_weight on needs the activations: use train.recompute none, or "
-                 "parallel.split_weight auto");
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "parallel.split_weight=on does not work with recomputation, which does not keep the "
+      "activations: set train.recompute=none or parallel.split_weight=auto");
 }
 
 /*
