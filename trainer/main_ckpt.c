@@ -143,9 +143,8 @@ static const rn_command commands[] = {
     {"verify",
      {.program = "retnet-ckpt verify",
       .form = "CKPT",
-      .about =
-          "Verifies every byte of a checkpoint, or of all checkpoints of a run directory. Exit "
-          "code 1 if any byte differs.",
+      .about = "Verifies every byte of a checkpoint, or of all checkpoints of a run directory. "
+               "Exits with 1 if any byte is wrong.",
       .example = "retnet-ckpt verify RUN",
       .min_words = 1,
       .max_words = 1},

@@ -339,7 +339,7 @@ static const rn_command commands[] = {
      {.program = "retnet-data verify",
       .form = "DIR",
       .about = "Verifies the checksums of all shards in the data folder DIR; every byte is "
-               "covered. Exit code 1 if a shard is damaged.",
+               "covered. Exits with 1 if a shard is damaged.",
       .example = "retnet-data verify DATA",
       .min_words = 1,
       .max_words = 1},

@@ -279,7 +279,8 @@ static void report_form(const rn_spec *spec, const char *form) {
         form);
   } else if (attending > 0) {
     rn_log_info(
-        "--form %s is that of the %d retention layers; the %d attention layers are computed by "
+        "--form %s applies only to the %d retention layers; the %d attention layers are computed "
+        "by "
         "blocks of queries and keys in every form",
         form, spec->layers - attending, attending);
   }

@@ -40,7 +40,7 @@ static const char about[] =
     "after all are complete.\n"
     "The next token is drawn as Hugging Face's generate() does: --repetition-penalty changes the "
     "logits, then --temperature divides them; --top-k, --top-p and --min-p follow in this order, "
-    "each on the tokens that the one before kept.\n"
+    "each applied to the tokens that the previous filter kept.\n"
     "A long text is read once with --save-state. After --load-state, with equal options, the "
     "completion has the bits of one without the file; --prompt adds to the text.";
 

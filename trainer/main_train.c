@@ -55,8 +55,8 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
           "memory, --plan prints a warning and exits with 0; a run would be refused.\n\n"
           "Only one job at a time may write to a run directory. RUN/lock names the owner and holds "
           "its heartbeat; a second job is refused. The lock of a dead process on this host is "
-          "taken over at once, that of a process on another host after 60 s without a heartbeat. "
-          "Programs that only read need no lock.",
+          "taken over immediately; the lock of a process on another host is taken over after 60 s "
+          "without a heartbeat. Programs that only read need no lock.",
       .example =
           "mpirun -np 64 retnet-train run.yaml -s parallel.sequence=8\n"
           "retnet-train run.yaml --plan --ranks 64",

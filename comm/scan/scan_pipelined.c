@@ -108,7 +108,8 @@ static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Advances and sends the blocks that have arrived; *count is the number of arrived blocks.
+/* For each block that has arrived, computes the outgoing block and sends it. Sets *count to the
+ * number of blocks that have arrived.
  */
 static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   pipelined *p = scan->impl;

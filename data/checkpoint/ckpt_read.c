@@ -122,7 +122,8 @@ rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, cons
   int64_t tensor = rn_ckpt_tensor_index(ckpt->manifest, kind, name);
   int64_t elements = tensor < 0 ? 0 : rn_ckpt_elements(ckpt->manifest->tensor[tensor]);
   if (tensor < 0 || range.begin < 0 || range.end < range.begin || range.end > elements) {
-    return rn_fail(err, RN_ERR_MISMATCH, "%s has no elements %lld to %lld of \"%s\" (it has %lld)",
+    return rn_fail(err, RN_ERR_MISMATCH,
+                   "%s: elements %lld to %lld are outside tensor \"%s\", which has %lld elements",
                    ckpt->path.text, (long long)range.begin, (long long)range.end, name,
                    (long long)elements);
   }

@@ -69,7 +69,8 @@ static rn_status add_files_of_index(rn_err *err, const char *folder, const char 
     const rn_path path = rn_path_join(folder, name);
     if (find_file(files, path.text) >= 0) continue;
     if (files->file_count == MAX_FILES) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: it names more than %d files", index, MAX_FILES);
+      return rn_fail(err, RN_ERR_FORMAT, "%s: the index names more than %d files", index,
+                     MAX_FILES);
     }
     RN_TRY(err, add_file(err, files, path.text));
   }

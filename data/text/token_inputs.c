@@ -31,7 +31,7 @@ rn_status rn_token_inputs_read(rn_err *err, rn_token_inputs *tokens, const char 
   bool continues = false;
   if (format == RN_FORMAT_MEGATRON) data = rn_token_file_sibling(path, ".bin");
   if (format == RN_FORMAT_MEGATRON && data.text[0] == '\0') {
-    return rn_fail(err, RN_ERR_USAGE, "%s: files of Megatron-LM are called NAME.bin and NAME.idx",
+    return rn_fail(err, RN_ERR_USAGE, "%s: the name of a Megatron-LM file must end in .bin or .idx",
                    path);
   }
   if (format == RN_FORMAT_LLMC) {

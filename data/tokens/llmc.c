@@ -43,11 +43,12 @@ static rn_status check_size(rn_err *err, const rn_file *file, int64_t tokens, in
                    file->path, (long long)tokens);
   }
   if (size == file->size_bytes) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: has %lld bytes, but the token count in its llm.c header, %lld, makes %lld; "
-                 "the file is %s: copy or make it again",
-                 file->path, (long long)file->size_bytes, (long long)tokens, (long long)size,
-                 size > file->size_bytes ? "truncated" : "longer than its header says");
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: the file has %lld bytes, but with %lld tokens, as its llm.c header states, it "
+      "would have %lld; it is %s: copy or make it again",
+      file->path, (long long)file->size_bytes, (long long)tokens, (long long)size,
+      size > file->size_bytes ? "truncated" : "longer than its header says");
 }
 
 rn_status rn_llmc_check(rn_err *err, const rn_file *file, rn_token_type *type, int64_t *tokens) {
@@ -124,7 +125,8 @@ rn_status rn_nanogpt_read(rn_err *err, const rn_file *file, rn_token_reader *r) 
   if (file->size_bytes % 2 != 0) {
     return rn_fail(err, RN_ERR_FORMAT,
                    "%s: has an odd number of bytes (%lld), so it does not hold u16 tokens as "
-                   "nanoGPT writes them; it is truncated, or give --format text to pack its bytes",
+                   "nanoGPT writes them; it may be truncated; if it is not a token file, give "
+                   "--format text to pack its bytes",
                    file->path, (long long)file->size_bytes);
   }
   r->type = (rn_token_type){.bytes = 2};

@@ -126,7 +126,8 @@ rn_status rn_spec_from_config(rn_err *err, const Retnet__Config *config, int dat
   RN_TRY(err, resolve_vocab(err, data_vocab, &spec));
   if (spec.chunk == 0 && spec.retention_scale == RN_SCALE_TS_CHUNKWISE) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "model.chunk: model.retention_scale ts_chunkwise depends on it; set a number");
+                   "model.chunk: set a number, because results with model.retention_scale "
+                   "ts_chunkwise depend on it");
   }
   bool by_table = spec.chunk == 0;
   if (by_table) spec.chunk = 1;

@@ -81,7 +81,7 @@ sampled --precision bf16 --load-state read16 --tokens 30 >second
 cat first second | cmp - want || fail 'another text in bf16'
 refuse 2 '2 prompts' "${program[@]}" --prompt a --prompt b --save-state two
 "$bin/retnet-train" run.yaml -s run.dir=run -s train.steps=61 >run.log 2>&1
-refuse 2 'another model' "${program[@]}" --load-state read
+refuse 2 'a model other than' "${program[@]}" --load-state read
 head -c 500 read >torn
 refuse 1 'torn' "${program[@]}" --load-state torn
 refuse 1 'text' "${program[@]}" --load-state text

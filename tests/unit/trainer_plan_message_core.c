@@ -32,7 +32,8 @@ static void a_core_is_left_where_it_saves_time(void) {
   CHECK(rn_message_core_wins(reference(64, 64)));
 }
 
-/* If the rule leaves a core, it must also do so with more ranks or more cores. */
+/* If the rule leaves a core, it must also do so with more ranks and the same number of
+ * cores. */
 static void the_rule_has_one_threshold(void) {
   for (int cores = 2; cores <= 64; cores++) {
     bool won = false;

@@ -173,13 +173,14 @@ static void print_json(const bench *b, const line *lines, const char *precision)
 }
 
 static void print_table(const bench *b, const line *lines, const char *precision) {
-  printf("attention of %d x %d tokens, %d heads of %d channels (%d of keys), window %d, in %s\n",
-         b->sequences, b->tokens, b->attention.heads, b->attention.width, b->attention.kv_heads,
-         b->attention.window, precision);
+  printf(
+      "attention: %d sequences of %d tokens, %d query heads of %d channels, %d key/value heads, "
+      "window %d, %s\n",
+      b->sequences, b->tokens, b->attention.heads, b->attention.width, b->attention.kv_heads,
+      b->attention.window, precision);
   printf("%d threads; medians of %d samples; best GEMM %.1f GFLOP/s\n", b->attention.threads,
          b->rounds, 1e-9 * b->gemm_flops_per_s);
-  printf("%-10s %10s %12s %10s %22s\n", "", "ms", "GFLOP/s", "% of GEMM",
-         "% with the model's FLOP");
+  printf("%-10s %10s %12s %10s %22s\n", "", "ms", "GFLOP/s", "% of GEMM", "% of GEMM, model FLOP");
   for (int i = 0; i < 3; i++) {
     const line *l = &lines[i];
     printf("%-10s %10.3f %12.1f %10.1f %22.1f\n", l->name, 1e3 * l->time_s,

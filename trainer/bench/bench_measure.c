@@ -70,7 +70,7 @@ static double processor_s(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Times one step from a common start to the end on the last rank. */
+/* Times one step, from a barrier before it until all ranks have finished it. */
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *override, double *step_s,
                            double *wait_s) {
   rn_step_result result;

@@ -12,8 +12,8 @@ typedef struct rn_measure_options {
   bool pairs; /* time each step as a pair: once with the scan, once without */
 } rn_measure_options;
 
-/** Results of a measurement: medians over the steps, unless stated otherwise. "The rank" is this
- * rank. */
+/** Results of a measurement: medians over the steps, unless stated otherwise. In the comments
+ * below, "the rank" is the calling rank. */
 typedef struct rn_measured {
   int ranks, threads, steps;
   double step_s, tokens_per_s;

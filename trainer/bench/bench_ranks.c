@@ -60,7 +60,7 @@ static rn_status open_run(rn_err *err, bench *b, const rn_bench_options *options
   return status;
 }
 
-/* Times one step from a common start to the end on the last rank. */
+/* Times one step, from a barrier before it until all ranks have finished it. */
 static rn_status time_step(rn_err *err, bench *b, layout l, double *step_s) {
   rn_step_result unused;
   RN_TRY(err, rn_world_barrier(err, b->world));

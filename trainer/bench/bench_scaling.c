@@ -200,7 +200,7 @@ static void print_phase(const rn_measured *m, int count, rn_phase phase) {
 
 static void print_subphases(const rn_measured *m, int count) {
   const rn_measured *widest = widest_of(m, count);
-  printf("\n%-60s", "phases; columns on the right by number of threads");
+  printf("\n%-60s", "phases, by number of threads");
   for (int i = 0; i < count; i++) printf(" %7d      ", m[i].threads);
   printf("\n%-34s %6s %8s %9s", "", "tasks", "longest", "modelled");
   for (int i = 0; i < count; i++) printf(" %7s %5s", "time", "busy");

@@ -110,8 +110,8 @@ static rn_status compare_data(rn_err *err, const rn_run *run, const Retnet__Mani
   }
   return rn_fail(
       err, RN_ERR_USAGE,
-      "data.dir was %s in the checkpoint and is %s now: a folder contains other data, or "
-      "the weights or their order differ, which must not change during a run; start a "
+      "data.dir was %s in the checkpoint and is %s now: the contents, the weights or the "
+      "order of the folders differ, and these must not change during a run; start a "
       "new run.dir (checkpoint.init_from can initialize its weights)",
       was, is);
 }

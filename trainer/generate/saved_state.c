@@ -54,8 +54,8 @@ static rn_status check_owner(rn_err *err, const Retnet__GenerationState *m, rn_s
   }
   if (m->model_hash != owner.model_hash) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s: the state was saved with another model than %s; other weights or keys of "
-                   "the network give other states",
+                   "%s: the state was saved with a model other than %s: its weights or its model "
+                   "keys differ",
                    path, rn_ckpt_path(owner.model->ckpt));
   }
   if ((bool)m->bf16 != owner.bf16) {
@@ -92,7 +92,8 @@ static rn_status check_position(rn_err *err, const rn_state_reader *reader, cons
   const int64_t position = rn_stage_saved_position(state, bytes);
   if (position == (int64_t)reader->message->read) return RN_OK;
   return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: the state is at token %lld, but its message says %lld: the file is damaged; "
+                 "%s: the state was saved after %lld tokens, but the header of the file says %lld: "
+                 "the file is damaged; "
                  "save the state again with --save-state",
                  reader->file.path, (long long)position, (long long)reader->message->read);
 }
