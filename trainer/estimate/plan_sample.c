@@ -296,20 +296,29 @@ static rn_cost_unit unit_of(const sampler *s, const rn_spec *spec, int sequences
                         .recompute = train->recompute != RETNET__RECOMPUTE__RECOMPUTE_NONE};
 }
 
-/* Scales times by the ratio of the modelled efficiencies of the measured step and of the plan's
- * step. */
-static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
-                               const rn_step_cost *plan) {
+typedef double modelled(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last);
+
+/* Multiplies each time by factor * value(numerator) / value(denominator), where `value` is computed
+ * for the kinds of work that the time includes. */
+static rn_task_times by_ratio(rn_task_times t, double factor, modelled *value,
+                              const rn_step_cost *numerator, const rn_step_cost *denominator) {
   const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
   const rn_cost_kind kinds[][2] = {{RN_COST_FORWARD, RN_COST_FORWARD},
                                    {RN_COST_BACKWARD, last},
                                    {RN_COST_WEIGHT, RN_COST_WEIGHT}};
   double *const time_s[] = {&t.forward_s, &t.backward_s, &t.weight_s};
   for (int i = 0; i < 3; i++) {
-    *time_s[i] *= rn_step_cost_efficiency_of(measured, kinds[i][0], kinds[i][1]) /
-                  rn_step_cost_efficiency_of(plan, kinds[i][0], kinds[i][1]);
+    *time_s[i] *= factor * value(numerator, kinds[i][0], kinds[i][1]) /
+                  value(denominator, kinds[i][0], kinds[i][1]);
   }
   return t;
+}
+
+/* Scales times by the ratio of the modelled efficiencies of the measured step and of the plan's
+ * step. */
+static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
+                               const rn_step_cost *plan) {
+  return by_ratio(t, 1, rn_step_cost_efficiency_of, measured, plan);
 }
 
 /* Converts the times of the measured layer to those of an attention layer of the plan: multiplies
@@ -317,16 +326,7 @@ static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
  */
 static rn_task_times by_model(rn_task_times t, const rn_step_cost *measured,
                               const rn_step_cost *attention, double ratio_of_rows) {
-  const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
-  const rn_cost_kind kinds[][2] = {{RN_COST_FORWARD, RN_COST_FORWARD},
-                                   {RN_COST_BACKWARD, last},
-                                   {RN_COST_WEIGHT, RN_COST_WEIGHT}};
-  double *const time_s[] = {&t.forward_s, &t.backward_s, &t.weight_s};
-  for (int i = 0; i < 3; i++) {
-    *time_s[i] *= ratio_of_rows * rn_step_cost_time_of(attention, kinds[i][0], kinds[i][1]) /
-                  rn_step_cost_time_of(measured, kinds[i][0], kinds[i][1]);
-  }
-  return t;
+  return by_ratio(t, ratio_of_rows, rn_step_cost_time_of, attention, measured);
 }
 
 /* Computes the times of attention layers from those of the measured layer. */
