@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "data/file/file.h"
+#include "data/text/long_line.h"
 
 /* State of reading one file. */
 typedef struct documents {
@@ -16,10 +17,12 @@ typedef struct documents {
   void *self;
   rn_document_counts *counts;
   rn_unpack *unpack;
-  /* for JSON lines: start of the line whose end is not read yet */
-  char *line;
-  size_t line_count, line_capacity;
-  int64_t line_index;
+  /* for JSON lines: the line whose end is not read yet; a long one is in `long_line` */
+  rn_text line;
+  rn_long_line *long_line;
+  bool text_begun;               /* a piece of the long line's text was visited */
+  int64_t line_index;            /* number of complete lines */
+  char name[RN_PATH_BYTES + 32]; /* of the current line, for messages */
 } documents;
 
 static const char *kind_of(const json_t *value) {
@@ -30,34 +33,40 @@ static const char *kind_of(const json_t *value) {
   return kinds[json_typeof(value)];
 }
 
-/* Visits the document of one parsed line. */
-static rn_status visit_object(rn_err *err, const documents *d, const char *name,
-                              const json_t *object) {
+static void set_name(documents *d) {
+  snprintf(d->name, sizeof d->name, "%s:%lld", d->path, (long long)d->line_index + 1);
+}
+
+/* Returns the field "text" of a parsed line in *text. */
+static rn_status find_text(rn_err *err, const char *name, const json_t *object,
+                           const json_t **text) {
   if (!json_is_object(object)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: is %s; it must be an object with a \"text\" field",
                    name, kind_of(object));
   }
-  const json_t *text = json_object_get(object, "text");
-  if (text == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: has no \"text\" field", name);
-  if (!json_is_string(text)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: \"text\" is %s, not a string", name, kind_of(text));
-  }
-  return d->visit(d->self, err,
-                  &(rn_document_piece){name, json_string_value(text), json_string_length(text),
-                                       true, true, NULL});
+  *text = json_object_get(object, "text");
+  if (*text == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: has no \"text\" field", name);
+  if (json_is_string(*text)) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT, "%s: \"text\" is %s, not a string", name, kind_of(*text));
 }
 
-static rn_status visit_line(rn_err *err, const documents *d, const char *path, int64_t number,
-                            const char *line, size_t length) {
-  char name[RN_PATH_BYTES + 32];
+/* Parses a line, or the outline of a long one, and visits the last piece of its document. */
+static rn_status visit_line(rn_err *err, documents *d, const char *line, size_t length,
+                            bool begins) {
   json_error_t reason;
-  snprintf(name, sizeof name, "%s:%lld", path, (long long)number);
+  const json_t *text = NULL;
+  d->counts->documents++;
   json_t *object =
       json_loadb(line, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &reason);
   if (object == NULL) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: invalid JSON: %s", name, reason.text);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: invalid JSON: %s", d->name, reason.text);
   }
-  const rn_status status = visit_object(err, d, name, object);
+  rn_status status = find_text(err, d->name, object, &text);
+  if (status == RN_OK) {
+    status = d->visit(d->self, err,
+                      &(rn_document_piece){d->name, json_string_value(text),
+                                           json_string_length(text), begins, true, NULL});
+  }
   json_decref(object);
   return status;
 }
@@ -68,64 +77,79 @@ static bool is_blank(const char *line, size_t length) {
   return at == length;
 }
 
-static rn_status out_of_memory(rn_err *err, const documents *d) {
-  return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while reading it", d->path);
-}
-
 /* ---- JSON lines ---- */
 
-static rn_status take_line(rn_err *err, documents *d, const char *line, size_t length) {
-  static const char mark[] = "\xef\xbb\xbf"; /* byte order mark */
-  if (d->line_index++ == 0 && length >= 3 && memcmp(line, mark, 3) == 0) {
-    line += 3;
-    length -= 3;
-    if (length == 0) return RN_OK;
-  }
-  if (is_blank(line, length)) {
-    d->counts->blank_lines++;
-    return RN_OK;
-  }
-  d->counts->documents++;
-  return visit_line(err, d, d->path, d->line_index, line, length);
+/* Returns the number of bytes of a byte order mark at the start of the first line. */
+static size_t mark_bytes(const documents *d, const char *line, size_t length) {
+  static const char mark[] = "\xef\xbb\xbf";
+  return d->line_index == 0 && length >= 3 && memcmp(line, mark, 3) == 0 ? 3 : 0;
 }
 
-static rn_status keep_line(rn_err *err, documents *d, const char *bytes, size_t count) {
-  const size_t max_bytes =
-      d->format.max_line_bytes > 0 ? d->format.max_line_bytes : (size_t)1 << 30;
-  if (count > max_bytes - d->line_count) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s:%lld: the line has more than %zu bytes", d->path,
-                   (long long)d->line_index + 1, max_bytes);
+static rn_status take_line(rn_err *err, documents *d, const char *line, size_t length) {
+  const size_t mark = mark_bytes(d, line, length);
+  set_name(d);
+  d->line_index++;
+  if (mark > 0 && length == mark) return RN_OK;
+  if (!is_blank(line + mark, length - mark)) {
+    return visit_line(err, d, line + mark, length - mark, true);
   }
-  if (count > d->line_capacity - d->line_count) {
-    size_t capacity = d->line_capacity > 0 ? d->line_capacity : 1 << 16;
-    while (capacity - d->line_count < count) capacity *= 2;
-    char *grown = realloc(d->line, capacity);
-    if (grown == NULL) return out_of_memory(err, d);
-    d->line = grown;
-    d->line_capacity = capacity;
-  }
-  memcpy(d->line + d->line_count, bytes, count);
-  d->line_count += count;
+  d->counts->blank_lines++;
   return RN_OK;
 }
 
+static rn_status take_long_text(void *self, rn_err *err, const char *bytes, size_t count) {
+  documents *d = self;
+  const bool begins = !d->text_begun;
+  d->text_begun = true;
+  return d->visit(d->self, err, &(rn_document_piece){d->name, bytes, count, begins, false, NULL});
+}
+
+/* Goes on reading the line in pieces, from its bytes so far. */
+static rn_status begin_long_line(rn_err *err, documents *d) {
+  const size_t mark = mark_bytes(d, d->line.bytes, d->line.count);
+  set_name(d);
+  d->text_begun = false;
+  RN_TRY(err, rn_long_line_create(err, d->name, take_long_text, d, &d->long_line));
+  return rn_long_line_add(err, d->long_line, d->line.bytes + mark, d->line.count - mark);
+}
+
+static rn_status end_long_line(rn_err *err, documents *d) {
+  const rn_text *outline = NULL;
+  rn_status status = rn_long_line_finish(err, d->long_line, &outline);
+  d->line_index++;
+  if (status == RN_OK && outline->count == 0) {
+    d->counts->blank_lines++;
+  } else if (status == RN_OK) {
+    status = visit_line(err, d, outline->bytes, outline->count, !d->text_begun);
+  }
+  rn_long_line_destroy(&d->long_line);
+  return status;
+}
+
+static rn_status keep_line(rn_err *err, documents *d, const char *bytes, size_t count) {
+  enum { HELD_BYTES = 1 << 22 };
+  const size_t held = d->format.held_line_bytes > 0 ? d->format.held_line_bytes : HELD_BYTES;
+  if (d->long_line != NULL) return rn_long_line_add(err, d->long_line, bytes, count);
+  RN_TRY(err, rn_text_add(err, &d->line, bytes, count));
+  return d->line.count > held ? begin_long_line(err, d) : RN_OK;
+}
+
 static rn_status end_line(rn_err *err, documents *d) {
-  const size_t length = d->line_count;
-  d->line_count = 0;
-  return take_line(err, d, d->line, length);
+  const rn_status status =
+      d->long_line != NULL
+          ? end_long_line(err, d)
+          : take_line(err, d, d->line.count > 0 ? d->line.bytes : "", d->line.count);
+  d->line.count = 0;
+  return status;
 }
 
 static rn_status take_lines(rn_err *err, documents *d, const char *bytes, size_t count) {
   for (size_t at = 0; at < count;) {
     const char *end = memchr(bytes + at, '\n', count - at);
     const size_t length = end != NULL ? (size_t)(end - bytes) - at : count - at;
-    if (end == NULL) return keep_line(err, d, bytes + at, length);
-    if (d->line_count > 0) {
-      RN_TRY(err, keep_line(err, d, bytes + at, length));
-      RN_TRY(err, end_line(err, d));
-    } else {
-      RN_TRY(err, take_line(err, d, bytes + at, length));
-    }
+    RN_TRY(err, keep_line(err, d, bytes + at, length));
+    if (end == NULL) return RN_OK;
+    RN_TRY(err, end_line(err, d));
     at += length + 1;
   }
   return RN_OK;
@@ -155,7 +179,7 @@ static rn_status take_stored(void *self, rn_err *err, const char *bytes, size_t 
 
 static rn_status finish(rn_err *err, documents *d) {
   RN_TRY(err, rn_unpack_finish(err, d->unpack));
-  if (d->format.lines) return d->line_count > 0 ? end_line(err, d) : RN_OK;
+  if (d->format.lines) return d->line.count > 0 ? end_line(err, d) : RN_OK;
   if (d->counts->documents == 0) return RN_OK;
   return d->visit(d->self, err, &(rn_document_piece){d->path, "", 0, false, true, NULL});
 }
@@ -172,6 +196,7 @@ rn_status rn_documents_read(rn_err *err, const char *path, rn_document_format fo
   if (status == RN_OK) status = rn_stream_read(err, path, take_stored, &d);
   if (status == RN_OK) status = finish(err, &d);
   rn_unpack_destroy(&d.unpack);
-  free(d.line);
+  rn_long_line_destroy(&d.long_line);
+  rn_text_free(&d.line);
   return status;
 }

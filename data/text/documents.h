@@ -26,7 +26,7 @@ typedef struct rn_document_format {
   bool lines; /* true: each line is a JSON object whose "text" is a document; false: the file is one
                  document */
   rn_packing packing;
-  size_t max_line_bytes; /* longer lines are refused; 0: 1 GiB */
+  size_t held_line_bytes; /* longer lines are not held in memory; 0: 4 MiB */
 } rn_document_format;
 
 typedef struct rn_document_counts {
@@ -34,11 +34,11 @@ typedef struct rn_document_counts {
 } rn_document_counts;
 
 /**
- * Visits the documents of a file, or of standard input if `path` is NULL; sets *counts. Each line
- * is held in memory as a whole.
+ * Visits the documents of a file, or of standard input if `path` is NULL; sets *counts. The
+ * document of a long line (long_line.h) is visited in pieces before the end of the line is known to
+ * be valid.
  *
- * Errors: those of rn_stream_read and of `visit`; RN_ERR_FORMAT naming file and line, also for a
- *         line that exceeds the limit, since a small compressed file can contain a huge line.
+ * Errors: those of rn_stream_read and of `visit`; RN_ERR_FORMAT naming file and line.
  */
 rn_status rn_documents_read(rn_err *err, const char *path, rn_document_format format,
                             rn_document_visit *visit, void *self, rn_document_counts *counts);
