@@ -66,7 +66,7 @@ run_tests() {
 }
 
 rn_install "${all:-build}"
-[ -z "$all" ] || rn_install_optional "$rn_debian_slurm" "the test of jobs/train.sbatch is skipped"
+[ -z "$all" ] || rn_install_optional "$rn_debian_hosts" "some tests on several hosts are skipped"
 rn_build release
 rn_say "Tests (release)"
 run_tests release

@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <xxhash.h>
 
 #include "comm/world/mpi_check.h"
+#include "comm/world/real_host.h"
 #include "proto/base/arena.h"
 
 struct rn_node {
@@ -19,7 +18,6 @@ struct rn_node {
   int *at;     /* [replicas] index of each replica on its node */
   int *first;  /* [nodes + 1] start of each node's replicas in `member` */
   int *member; /* [replicas] replicas, sorted by node, then by index on the node */
-  uint64_t *host;
 };
 
 static rn_status allocate(rn_err *err, int replicas, rn_node **out) {
@@ -34,8 +32,7 @@ static rn_status allocate(rn_err *err, int replicas, rn_node **out) {
       (status = rn_alloc(err, "nodes", count, sizeof *n->of, &n->of)) != RN_OK ||
       (status = rn_alloc(err, "nodes", count, sizeof *n->at, &n->at)) != RN_OK ||
       (status = rn_alloc(err, "nodes", count + 1, sizeof *n->first, &n->first)) != RN_OK ||
-      (status = rn_alloc(err, "nodes", count, sizeof *n->member, &n->member)) != RN_OK ||
-      (status = rn_alloc(err, "nodes", count, sizeof *n->host, &n->host)) != RN_OK) {
+      (status = rn_alloc(err, "nodes", count, sizeof *n->member, &n->member)) != RN_OK) {
     rn_node_destroy(&n);
     return status;
   }
@@ -43,39 +40,24 @@ static rn_status allocate(rn_err *err, int replicas, rn_node **out) {
   return RN_OK;
 }
 
-/*
- * Splits the ranks that MPI reports as sharing memory into groups by host name, because a launcher
- * may report ranks of several hosts as one node.
- */
-static rn_status split_by_host(rn_err *err, rn_node *n, MPI_Comm shared, uint64_t host,
-                               int max_size) {
-  int size, rank, first = -1, earlier = 0;
-  RN_MPI(err, MPI_Comm_size(shared, &size));
-  RN_MPI(err, MPI_Comm_rank(shared, &rank));
-  RN_MPI_WAIT(err, MPI_Allgather(&host, 1, MPI_UINT64_T, n->host, 1, MPI_UINT64_T, shared));
-  for (int r = 0; r < rank; r++) {
-    if (n->host[r] != host) continue;
-    if (first < 0) first = r;
-    earlier++;
-  }
-  const int color = (first < 0 ? rank : first) * size + (max_size > 0 ? earlier / max_size : 0);
-  RN_MPI_WAIT(err, MPI_Comm_split(shared, color, rank, &n->comm));
+/* Splits the replicas of a host into nodes of at most `max_size` (0: no limit). */
+static rn_status split_host(rn_err *err, rn_node *n, MPI_Comm host, int max_size) {
+  int rank;
+  RN_MPI(err, MPI_Comm_rank(host, &rank));
+  RN_MPI_WAIT(err, MPI_Comm_split(host, max_size > 0 ? rank / max_size : 0, rank, &n->comm));
   RN_MPI(err, MPI_Comm_set_errhandler(n->comm, MPI_ERRORS_RETURN));
   RN_MPI(err, MPI_Comm_size(n->comm, &n->size));
   RN_MPI(err, MPI_Comm_rank(n->comm, &n->index));
   return RN_OK;
 }
 
-static rn_status find_leaders(rn_err *err, rn_node *n, const rn_world *world, const rn_grid *grid,
-                              int max_size) {
+static rn_status find_leaders(rn_err *err, rn_node *n, const rn_grid *grid, int max_size) {
   const MPI_Comm replicas = rn_grid_replica_comm(grid);
-  const char *name = rn_world_host(world);
   int leader = rn_grid_replica(grid);
-  MPI_Comm shared;
-  RN_MPI_WAIT(err,
-              MPI_Comm_split_type(replicas, MPI_COMM_TYPE_SHARED, leader, MPI_INFO_NULL, &shared));
-  rn_status status = split_by_host(err, n, shared, XXH3_64bits(name, strlen(name)), max_size);
-  rn_mpi_free_comm(&shared);
+  MPI_Comm host = MPI_COMM_NULL;
+  rn_status status = rn_real_host_split(err, replicas, &host);
+  if (status == RN_OK) status = split_host(err, n, host, max_size);
+  rn_mpi_free_comm(&host);
   RN_TRY(err, status);
   RN_MPI_WAIT(err, MPI_Bcast(&leader, 1, MPI_INT, 0, n->comm));
   RN_MPI_WAIT(err, MPI_Allgather(&leader, 1, MPI_INT, n->leader, 1, MPI_INT, replicas));
@@ -103,7 +85,7 @@ rn_status rn_node_create(rn_err *err, const rn_world *world, const rn_grid *grid
                          rn_node **out) {
   rn_status status = allocate(err, rn_grid_replica_size(grid), out);
   if ((status = rn_agree(err, world, status)) == RN_OK) {
-    status = find_leaders(err, *out, world, grid, max_size);
+    status = find_leaders(err, *out, grid, max_size);
   }
   if (status != RN_OK) {
     rn_node_destroy(out);
@@ -141,7 +123,6 @@ void rn_node_destroy(rn_node **node) {
   free((*node)->at);
   free((*node)->first);
   free((*node)->member);
-  free((*node)->host);
   free(*node);
   *node = NULL;
 }

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "comm/world/mpi_check.h"
+#include "comm/world/real_host.h"
 #include "proto/base/arena.h"
 #include "proto/base/fault.h"
 #include "proto/cli/launched.h"
@@ -36,9 +37,7 @@ static rn_status query_comm(rn_err *err, rn_world *world) {
   RN_MPI(err, MPI_Comm_rank(world->comm, &world->rank));
   RN_MPI(err, MPI_Comm_size(world->comm, &world->size));
   RN_MPI(err, MPI_Get_processor_name(world->host, &length));
-  RN_MPI_WAIT(err, MPI_Comm_split_type(world->comm, MPI_COMM_TYPE_SHARED, world->rank,
-                                       MPI_INFO_NULL, &world->node));
-  RN_MPI(err, MPI_Comm_set_errhandler(world->node, MPI_ERRORS_RETURN));
+  RN_TRY(err, rn_real_host_split(err, world->comm, &world->node));
   RN_MPI(err, MPI_Comm_size(world->node, &world->node_ranks));
   return RN_OK;
 }
