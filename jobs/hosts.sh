@@ -20,9 +20,10 @@ help() {
 usage: jobs/hosts.sh --hosts FILE [OPTION]... CONFIG.yaml [-s KEY=VALUE]...
 
 Starts the ranks with mpirun. If a rank is killed or the watchdog ends the run (exit code 3), starts
-it again from the newest checkpoint, up to 3 times without a new checkpoint. TERM, INT and USR1 are
-forwarded: the run saves a checkpoint and ends, and is not started again. All hosts need the programs,
-the data and the run directory at the same paths, and must be reachable with ssh without a password.
+it again from the newest checkpoint, up to 3 times without a new checkpoint. TERM, INT, USR1 and USR2
+are forwarded: the run saves a checkpoint and ends, and is not started again. All hosts need the
+programs, the data and the run directory at the same paths, and must be reachable with ssh without a
+password.
 
   --hosts FILE        names of hosts, one per line; repeated names and words after a name are ignored
   --ranks N           ranks per host (2)
@@ -117,6 +118,7 @@ start() {
   pid=$!
   trap 'heard=TERM stopped=TERM; kill -TERM "$pid"' TERM INT
   trap 'heard=USR1 stopped=${stopped:-USR1}; kill -USR1 "$pid"' USR1
+  trap 'heard=USR2 stopped=${stopped:-USR2}; kill -USR2 "$pid"' USR2
   while [ -n "$heard" ]; do
     heard=''
     wait "$pid"

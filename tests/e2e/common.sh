@@ -71,9 +71,12 @@ ended() { # ended CODE DIR [WHAT]: waits for $pid, which must end with CODE; its
 
 steps_of() { if [ -e "$1/metrics.jsonl" ]; then wc -l <"$1/metrics.jsonl"; else echo 0; fi; }
 has_steps() { [ "$(steps_of "$1")" -ge "$2" ]; }
+has_folder() { compgen -G "$1/$2" >/dev/null; }
 has_words() { grep -q "$2" "$1.log"; }
 
-reach() { # reach DIR steps|words WHAT: waits for WHAT steps, or until DIR.log contains WHAT
+# reach DIR steps|folder|words WHAT: waits until DIR has WHAT steps, or a file or folder that matches
+# WHAT, or DIR.log contains WHAT.
+reach() {
   for _ in $(seq 1200); do
     if "has_$2" "$1" "$3"; then return; fi
     sleep 0.1

@@ -96,10 +96,11 @@ cat >stub/mpirun <<EOF
 echo x >>$work/mpirun.calls
 trap 'echo TERM >>$work/heard; exit 75' TERM
 trap 'echo USR1 >>$work/heard; exit 75' USR1
+trap 'echo USR2 >>$work/heard; exit 75' USR2
 read -r -t 50 <>$work/never
 EOF
 mkfifo never
-for signal in TERM USR1; do
+for signal in TERM USR1 USR2; do
   rm -rf RUN heard mpirun.calls
   "${train[@]}" --resubmit 'qsub again' run.yaml >"$signal.log" 2>&1 &
   pid=$!
@@ -113,8 +114,8 @@ for signal in TERM USR1; do
   code=0
   wait "$pid" || code=$?
   grep -qx "$signal" heard || fail "$signal was not forwarded"
-  must_call qsub "$([ "$signal" = USR1 ] && echo 1 || echo 0)"
-  [ "$code" = "$([ "$signal" = USR1 ] && echo 0 || echo 75)" ] || fail "$signal: exit code $code"
+  must_call qsub "$([ "$signal" = TERM ] && echo 0 || echo 1)"
+  [ "$code" = "$([ "$signal" = TERM ] && echo 75 || echo 0)" ] || fail "$signal: exit code $code"
 done
 cp stub/srun stub/mpirun
 sed -i 's/srun\./mpirun./g' stub/mpirun
@@ -131,6 +132,7 @@ script lsf 75 bash "$jobs/train.lsf"
 must_call mpirun 1 'series blaunch'
 
 # sweep.sbatch: the keys of the task; a requeue names the task and not the whole array.
+export SLURM_JOB_END_TIME=4000000000
 export SLURM_SUBMIT_DIR=$work SLURM_JOB_ID=20 SLURM_JOB_NODELIST=here SLURM_ARRAY_JOB_ID=20
 export RETNET_TRAIN_SBATCH=$jobs/train.sbatch SLURM_ARRAY_TASK_ID=2
 echo RUNNING >squeue.output

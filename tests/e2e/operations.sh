@@ -32,27 +32,46 @@ case $case in
     # These runs last until they are stopped. Their steps are slow, because the number of steps
     # reached is the length of the uninterrupted run below.
     lasting=train.steps=1000000
+    saved() { # saved WHAT
+      [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail "$1: not saved"
+    }
     export RETNET_FAULT=$slow
     start stopped $lasting
     reach stopped steps 10
     kill -USR1 "$pid" # mpirun forwards it to its ranks
     ended 0 stopped 'after USR1'
-    [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'nothing saved'
-    start stopped $lasting run.requeue_exit=true
+    saved 'USR1'
+    # Signals that arrive while the checkpoint is written, at any rank or at mpirun, change nothing.
+    RETNET_FAULT='ckpt.write:1-2:slow=300' start stopped $lasting run.requeue_exit=true
     reach stopped steps $(($(steps_of stopped) + 10))
     kill -USR1 "$pid"
-    ended 75 stopped 'USR1 with requeue_exit'
+    reach stopped folder 'checkpoints/step-*.tmp'
+    for signal in USR2 TERM USR1; do
+      for rank in $(pgrep -P "$pid" retnet-train); do kill "-$signal" "$rank"; done
+    done
+    kill -USR2 "$pid"
+    ended 75 stopped 'USR1, and more signals during the save'
+    saved 'signals during a save'
     start stopped $lasting
     reach stopped steps $(($(steps_of stopped) + 10))
     kill -TERM "$pid" # mpirun ends with its own exit code
     wait "$pid" || true
-    [ -d "stopped/checkpoints/step-$(printf %08d "$(steps_of stopped)")" ] || fail 'TERM: not saved'
-    start stopped $lasting
-    reach stopped steps $(($(steps_of stopped) + 10))
-    kill -TERM "$(pgrep -P "$pid" retnet-train | tail -n 1)" # only one rank
-    ended 0 stopped 'TERM to one rank'
+    saved TERM
+    for signal in TERM USR2; do # only rank 1
+      start stopped $lasting
+      reach stopped steps $(($(steps_of stopped) + 10))
+      for rank in $(pgrep -P "$pid" retnet-train); do
+        if grep -qz '^OMPI_COMM_WORLD_RANK=1$' "/proc/$rank/environ"; then kill "-$signal" "$rank"; fi
+      done
+      ended 0 stopped "$signal to rank 1"
+      saved "$signal to rank 1"
+    done
     start stopped $lasting run.max_hours=0.00003 run.requeue_exit=true
     ended 75 stopped max_hours
+    grep -q 'stopped after step .*: run.max_hours' stopped.log || fail 'max_hours is not named'
+    SLURM_JOB_END_TIME=$(($(date +%s) + 2)) start stopped $lasting run.requeue_exit=true
+    ended 75 stopped 'the end of a SLURM job'
+    grep -q 'stopped after step .*: the SLURM job' stopped.log || fail 'the end of a job is not named'
     unset RETNET_FAULT
     steps=$(($(steps_of stopped) + 10))
     start stopped "train.steps=$steps"

@@ -41,6 +41,7 @@ piece() {
   rm -rf RUN ./*.calls
   touch scontrol.calls srun.calls
   PATH=$work/stub:$PATH SLURM_SUBMIT_DIR=$work SLURM_JOB_ID=7 SLURM_JOB_NODELIST=here \
+    SLURM_JOB_END_TIME=4000000000 \
     timeout 60 bash "$here/../../jobs/train.sbatch" "$@" >"$name.log" 2>&1 || got=$?
   [ "$got" = "$want" ] || fail "$name ended with $got, not $want: $(tail -n 3 "$name.log")"
   [ "$(grep -c '^requeue 7' scontrol.calls)" = "$requeues" ] ||

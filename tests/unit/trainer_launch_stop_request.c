@@ -78,8 +78,10 @@ int main(void) {
   if (!CHECK(pthread_create(&thread, NULL, library_thread, NULL) == 0)) return check_result();
   rn_stop_request_install();
   all_threads_hold_back(SIGUSR1);
+  all_threads_hold_back(SIGUSR2);
   all_threads_hold_back(SIGTERM);
   is_heard(SIGUSR1, false);
+  is_heard(SIGUSR2, true);
   is_heard(SIGTERM, true);
   pthread_barrier_wait(&listening);
   while (!is_pending(SIGTERM)) usleep(1000);

@@ -115,6 +115,15 @@ const rn_save_costs *rn_saver_costs(const rn_saver *s) {
   return &s->costs;
 }
 
+/* Bytes per second that one rank compresses and writes at least. */
+enum { SLOW_WRITE_RATE = 50000000 };
+
+double rn_saver_expected_s(const rn_saver *s) {
+  const rn_save_costs *c = &s->costs;
+  if (c->saves == 0) return (double)elements_of(s) * sizeof(float) / SLOW_WRITE_RATE;
+  return (c->write_s + c->stop_s) / (double)c->saves;
+}
+
 /* ---- starting ---- */
 
 static const char *run_dir(const rn_saver *s) {

@@ -54,6 +54,12 @@ int64_t rn_saver_step(const rn_saver *saver);
 /** True while this rank is writing the save in progress. */
 bool rn_saver_is_writing(const rn_saver *saver);
 
+/**
+ * Returns an estimate of the time of the next save in seconds: the mean of the saves so far, or, as
+ * long as none has succeeded, the time to write this rank's shard at 50 MB/s.
+ */
+double rn_saver_expected_s(const rn_saver *saver);
+
 /** Returns the step of the last save that succeeded; -1 if there is none. */
 int64_t rn_saver_saved_step(const rn_saver *saver);
 

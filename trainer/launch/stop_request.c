@@ -23,11 +23,14 @@ static void handle(int signal) {
   rn_log_do_not_wait();
 }
 
+/* mpirun and srun forward USR1 and USR2; batch systems use any of the three before a limit. */
+static const int asking[] = {SIGTERM, SIGUSR1, SIGUSR2};
+enum { ASKING = sizeof asking / sizeof *asking };
+
 static sigset_t requests(void) {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGUSR1);
+  for (int i = 0; i < ASKING; i++) sigaddset(&set, asking[i]);
   return set;
 }
 
@@ -37,8 +40,7 @@ void rn_stop_request_install(void) {
   listener = pthread_self();
   rn_log_let_in(&set);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
-  sigaction(SIGTERM, &action, NULL);
-  sigaction(SIGUSR1, &action, NULL);
+  for (int i = 0; i < ASKING; i++) sigaction(asking[i], &action, NULL);
 }
 
 bool rn_stop_request_pending(void) {

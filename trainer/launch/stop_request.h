@@ -1,12 +1,13 @@
-/** Handles SIGTERM and SIGUSR1, which ask a run to stop cleanly; they are checked between steps. */
+/** Handles SIGTERM, SIGUSR1 and SIGUSR2, which ask a run to stop cleanly; they are checked between
+ * steps. */
 #ifndef RN_TRAINER_LAUNCH_STOP_REQUEST_H
 #define RN_TRAINER_LAUNCH_STOP_REQUEST_H
 
 #include <stdbool.h>
 
 /**
- * Installs handlers for the two signals and blocks them in the calling thread and all threads that
- * it starts later, except while a log line is written. A handler must not interrupt a matrix
+ * Installs handlers for the three signals and blocks them in the calling thread and all threads
+ * that it starts later, except while a log line is written. A handler must not interrupt a matrix
  * product: oneDNN's generated code uses the stack pointer as a pointer to matrices, so the stack
  * frame of a handler would overwrite matrix elements. After the first request, the log drops lines
  * instead of waiting for a reader, since an mpirun that is terminating no longer reads them. Must

@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/saving.h"
 #include "trainer/launch/stop_request.h"
+#include "trainer/launch/time_limit.h"
 #include "trainer/profile/profile.h"
 #include "trainer/run/step.h"
 #include "trainer/run/validate.h"
@@ -27,7 +28,8 @@ typedef struct launch {
   rn_run_folder folder;    /* used on rank 0 */
   rn_saver *saver;
   rn_saving saving;
-  double since_s;     /* clock time at the start of the launch */
+  double since_s; /* clock time at the start of the launch */
+  rn_time_limit limit;
   double slowest_s;   /* time of the slowest step, including its evaluation and save */
   int64_t scan_bytes; /* bytes of states that this rank sent in steps */
   rn_train_end end;
@@ -41,29 +43,38 @@ static bool divides(int64_t every, int64_t step) {
 
 /* The values on which all ranks agree between two steps. */
 typedef struct agreement {
-  bool stop;  /* true if a rank was asked to stop, or if run.max_hours is nearly reached */
-  bool saved; /* true if all writers of the save in progress are done */
+  int64_t stop; /* reason to stop: an rn_time_reason, or ASKED; RN_TIME_LEFT: none */
+  bool saved;   /* true if all writers of the save in progress are done */
 } agreement;
 
 enum { WISH_STOP, WISH_WRITE, WISH_LEAVE, WISHES };
 
-/* True if run.max_hours may be reached before another step and a save are done. */
-static bool is_time_up(const launch *l) {
-  const double limit_s = 3600 * l->run.settings.config->run->max_hours;
-  const rn_save_costs *saves = rn_saver_costs(l->saver);
-  const double save_s = saves->saves > 0 ? saves->write_s / (double)saves->saves : 0;
-  return limit_s > 0 && rn_clock_s() - l->since_s + 2 * (l->slowest_s + save_s) > limit_s;
+/* A signal asked a rank to stop. */
+enum { ASKED = RN_TIME_REASONS };
+
+/* Returns this rank's reason to stop. A limit is a reason as soon as it may be reached before
+ * another step and a save are done. */
+static int64_t reason_to_stop(const launch *l) {
+  const double needed_s = l->slowest_s + rn_saver_expected_s(l->saver);
+  if (rn_stop_request_pending()) return ASKED;
+  return rn_time_limit_check(&l->limit, 2 * needed_s);
+}
+
+static void print_stopped(int64_t step, int64_t reason) {
+  static const char *const why[] = {[RN_TIME_OWN] = "run.max_hours is nearly reached",
+                                    [RN_TIME_JOB] = "the SLURM job nearly ends",
+                                    [ASKED] = "a signal asked for it"};
+  rn_log_info("stopped after step %lld: %s", (long long)step, why[reason]);
 }
 
 static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *out) {
   rn_world *world = l->run.parallel.world;
   rn_progress_phase("agreement between steps");
   const rn_status owned = rn_run_lock_check(err, l->folder.lock);
-  int64_t wish[WISHES] = {rn_stop_request_pending() || is_time_up(l), rn_saver_is_writing(l->saver),
-                          owned != RN_OK};
+  int64_t wish[WISHES] = {reason_to_stop(l), rn_saver_is_writing(l->saver), owned != RN_OK};
   RN_TRY(err, rn_world_max(err, world, wish, WISHES));
   if (wish[WISH_LEAVE] != 0) RN_TRY(err, rn_agree(err, world, owned));
-  *out = (agreement){wish[WISH_STOP] != 0, rn_saver_step(l->saver) >= 0 && wish[WISH_WRITE] == 0};
+  *out = (agreement){wish[WISH_STOP], rn_saver_step(l->saver) >= 0 && wish[WISH_WRITE] == 0};
   return RN_OK;
 }
 
@@ -132,11 +143,11 @@ static rn_status loop(rn_err *err, launch *l) {
     RN_TRY(err, agree_between_steps(err, l, &agreed));
     /* The state after a skipped step is never saved, so a request to stop takes effect after the
      * next good step, unless train.max_bad_steps ends the run first. */
-    const bool stops = agreed.stop && run->counters.bad_steps == 0;
+    const bool stops = agreed.stop != RN_TIME_LEFT && run->counters.bad_steps == 0;
     if (agreed.saved && !stops) RN_TRY(err, rn_saving_written(err, &l->saving));
     if (!stops) continue;
     RN_TRY(err, rn_saving_last(err, &l->saving));
-    rn_log_info("stopped after step %lld", (long long)run->counters.step);
+    print_stopped(run->counters.step, agreed.stop);
     l->end = RN_TRAIN_STOPPED;
     break;
   }
@@ -229,6 +240,7 @@ rn_status rn_train(rn_err *err, const Retnet__Config *given, const rn_options_lo
   launch l = {
       .since_s = rn_clock_s(), .stop = {.asked = rn_stop_request_pending}, .end = RN_TRAIN_DONE};
   rn_watchdog *watchdog = NULL;
+  l.limit = rn_time_limit_read(given->run->max_hours, l.since_s);
   rn_stop_request_install();
   RN_TRY(err, rn_watchdog_start(err, world, given->run->watchdog_s, &watchdog));
   const rn_status status = train(err, given, locations, world, &l);

@@ -12,7 +12,8 @@ typedef enum { RN_TRAIN_DONE, RN_TRAIN_STOPPED } rn_train_end;
 /**
  * Starts, continues or extends the run in run.dir up to train.steps.
  *
- * Saves and stops early on SIGTERM or SIGUSR1 to any rank, and before run.max_hours is reached.
+ * Saves and stops early on SIGTERM, SIGUSR1 or SIGUSR2 to any rank, before run.max_hours is
+ * reached, and before the end of the SLURM job (trainer/launch/time_limit.h).
  *
  * Collective: over the world. Errors: agreed.
  */
