@@ -66,10 +66,16 @@ static rn_status read_some(rn_err *err, stream *s, bool *ended) {
   return RN_OK;
 }
 
+/* Returns twice the capacity, but not more than is needed to find that the input exceeds the
+ * limit. */
+static size_t next_capacity(const stream *s) {
+  return s->capacity <= s->max_bytes / 2 ? 2 * s->capacity : s->max_bytes + 1;
+}
+
 static rn_status read_all(rn_err *err, stream *s) {
   RN_TRY(err, reserve(err, s));
   for (bool ended = false; !ended;) {
-    if (s->count == s->capacity) RN_TRY(err, grow(err, s, 2 * s->capacity));
+    if (s->count == s->capacity) RN_TRY(err, grow(err, s, next_capacity(s)));
     RN_TRY(err, read_some(err, s, &ended));
     if (s->count > s->max_bytes) {
       return rn_fail(err, RN_ERR_FORMAT, "%s: has more bytes than the limit of %zu", s->name,

@@ -56,7 +56,7 @@ static rn_status take_piece(void *self, rn_err *err, const rn_document_piece *pi
   if (b->options->progress != NULL) b->options->progress(b->report);
   if (piece->bytes == NULL) return take_ids(err, b, piece);
   b->report->bytes += (int64_t)piece->count;
-  return rn_encode_queue_add(err, b->queue, piece->bytes, piece->count, piece->ends);
+  return rn_encode_queue_add(err, b->queue, piece->name, piece->bytes, piece->count, piece->ends);
 }
 
 /* True for NAME.idx if NAME.bin is also an input, because reading NAME.bin also reads its index. */
@@ -119,7 +119,7 @@ static rn_status write_tokenizer(rn_err *err, const builder *b, const char *fold
 static rn_status write_splits(rn_err *err, builder *b, const char *folder) {
   RN_TRY(err, rn_build_split_open(err, folder, b->ids.kind, b->options->val_fraction, &b->split));
   if (b->ids.tokenizer != NULL) {
-    RN_TRY(err, rn_encode_queue_create(err, b->ids.tokenizer, b->options->special_tokens,
+    RN_TRY(err, rn_encode_queue_create(err, b->ids.tokenizer, b->options->special_tokens, 0,
                                        (rn_queue_visitor){take_tokens, b}, &b->queue));
   }
   RN_TRY(err, read_inputs(err, b));

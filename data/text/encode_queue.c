@@ -20,6 +20,7 @@ struct rn_encode_queue {
   rn_queue_visitor visitor;
   int threads;
   bool may_cut;
+  size_t max_bytes;     /* limit for the open segment */
   rn_encoder **encoder; /* [threads] */
   rn_text text;         /* text of the complete segments, then of the open segment */
   segment *segment;     /* [SEGMENTS] */
@@ -30,14 +31,15 @@ struct rn_encode_queue {
 };
 
 rn_status rn_encode_queue_create(rn_err *err, const rn_tokenizer *tokenizer, const char *special,
-                                 rn_queue_visitor visitor, rn_encode_queue **out) {
+                                 size_t max_bytes, rn_queue_visitor visitor,
+                                 rn_encode_queue **out) {
   rn_encode_queue *q = NULL;
   *out = NULL;
   RN_TRY(err, rn_alloc(err, "encode queue", 1, sizeof *q, &q));
   q->tokenizer = tokenizer;
   q->visitor = visitor;
   q->threads = omp_get_max_threads();
-  q->may_cut = special == NULL; /* no cuts with special tokens, which may contain blanks */
+  q->max_bytes = max_bytes > 0 ? max_bytes : (size_t)1 << 30;
   q->next_try = SEGMENT_BYTES;
   q->begins = true;
   rn_status status =
@@ -48,6 +50,7 @@ rn_status rn_encode_queue_create(rn_err *err, const rn_tokenizer *tokenizer, con
     status = rn_encoder_create(err, tokenizer, &q->encoder[i]);
     if (status == RN_OK && special != NULL) status = rn_encoder_allow(err, q->encoder[i], special);
   }
+  if (status == RN_OK) q->may_cut = rn_encoder_may_cut(q->encoder[0]);
   if (status != RN_OK) rn_encode_queue_destroy(&q);
   *out = q;
   return status;
@@ -125,10 +128,21 @@ static rn_status cut_open(rn_err *err, rn_encode_queue *q) {
   return RN_OK;
 }
 
-rn_status rn_encode_queue_add(rn_err *err, rn_encode_queue *q, const char *bytes, size_t count,
-                              bool ends) {
+/* Fails if the open segment, which could not be cut, would exceed the limit. */
+static rn_status check_size(rn_err *err, const rn_encode_queue *q, const char *name, size_t count) {
+  if (count <= q->max_bytes - (q->text.count - q->open)) return RN_OK;
+  return rn_fail(err, RN_ERR_FORMAT,
+                 "%s: the document has more than %zu bytes that tokenizer %s can only encode as a "
+                 "whole%s; divide it into several documents",
+                 name, q->max_bytes, q->tokenizer->name,
+                 q->may_cut ? "" : ", because --special-tokens has a token with a blank");
+}
+
+rn_status rn_encode_queue_add(rn_err *err, rn_encode_queue *q, const char *name, const char *bytes,
+                              size_t count, bool ends) {
   for (size_t at = 0; at < count;) {
     const size_t piece = count - at < SEGMENT_BYTES ? count - at : SEGMENT_BYTES;
+    RN_TRY(err, check_size(err, q, name, piece));
     RN_TRY(err, rn_text_add(err, &q->text, bytes + at, piece));
     RN_TRY(err, cut_open(err, q));
     at += piece;

@@ -69,6 +69,14 @@ rn_status rn_encoder_allow(rn_err *err, rn_encoder *e, const char *names) {
   return RN_OK;
 }
 
+bool rn_encoder_may_cut(const rn_encoder *e) {
+  for (int i = 0; i < e->tokenizer->specials; i++) {
+    if (e->allowed[i] && strpbrk(e->tokenizer->special[i].text, " \t\n\v\f\r") != NULL)
+      return false;
+  }
+  return true;
+}
+
 /* Returns the first position of `special` at or after `at`, or `count` if there is none. */
 static size_t find(const char *special, const char *text, size_t count, size_t at) {
   const char *found = memmem(text + at, count - at, special, strlen(special));

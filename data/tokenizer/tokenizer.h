@@ -56,7 +56,6 @@ typedef struct rn_tokenizer {
   int vocabulary;                  /* largest id + 1, including the document token */
   int32_t document;                /* id of the token that begins every document */
   bool lossless;                   /* decoding the ids of any text returns the text */
-  bool cuts;                       /* rn_tokenizer_cut can cut long texts */
   const rn_special_token *special; /* [specials] sorted by id */
   int specials;
 } rn_tokenizer;
@@ -103,6 +102,10 @@ void rn_encoder_destroy(rn_encoder **encoder);
  * is encoded as its id. Errors: RN_ERR_USAGE naming a token that the tokenizer does not have.
  */
 rn_status rn_encoder_allow(rn_err *err, rn_encoder *encoder, const char *names);
+
+/** True if a text may be cut where rn_tokenizer_cut allows it although special tokens are allowed.
+ * Cuts are made at blanks, so no allowed special token may contain one. */
+bool rn_encoder_may_cut(const rn_encoder *encoder);
 
 /** Appends the ids of a text. Errors: RN_ERR_MEMORY, RN_ERR_LIBRARY, RN_ERR_FORMAT. */
 rn_status rn_encoder_encode(rn_err *err, rn_encoder *encoder, const char *text, size_t count,

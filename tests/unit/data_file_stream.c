@@ -97,6 +97,8 @@ static void errors_name_the_input(void) {
   CHECK_FAILS(&err, RN_ERR_FORMAT, "file|more than", rn_stream_load(&err, file, 4, &bytes, &count));
   if (CHECK_OK(&err, rn_stream_load(&err, file, 6, &bytes, &count))) CHECK_EQUAL(count, 5);
   free(bytes);
+  CHECK_FAILS(&err, RN_ERR_FORMAT, "/dev/zero|more bytes than the limit of 100000",
+              rn_stream_load(&err, "/dev/zero", 100000, &bytes, &count));
   CHECK_FAILS(&err, RN_ERR_FORMAT, "is a folder",
               rn_stream_load(&err, temp_folder(), most, &bytes, &count));
   CHECK_FAILS(&err, RN_ERR_NOT_FOUND, "absent",

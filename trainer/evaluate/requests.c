@@ -124,7 +124,7 @@ static rn_status read_lines(rn_err *err, line_reader *r, const char *file, size_
 
 rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
                            rn_requests *out) {
-  static const size_t max_bytes = (size_t)1 << 32;
+  static const size_t max_bytes = (size_t)1 << 30;
   line_reader r = {.path = path, .document = tokenizer->document, .out = out};
   void *file = NULL;
   size_t bytes = 0;

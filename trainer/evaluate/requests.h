@@ -31,8 +31,9 @@ typedef struct rn_requests {
 } rn_requests;
 
 /**
- * Reads requests, one JSON object per line, from a file that may be compressed.
- * Errors: those of rn_stream_load; RN_ERR_FORMAT naming file and line; RN_ERR_MEMORY.
+ * Reads requests, one JSON object per line, from a file or a pipe.
+ * Errors: those of rn_stream_load with a limit of 1 GiB; RN_ERR_FORMAT naming file and line;
+ * RN_ERR_MEMORY.
  */
 rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
                            rn_requests *out);

@@ -24,12 +24,10 @@ rn_status rn_completions_add(rn_err *err, rn_completions *completions, const voi
   return rn_text_add(err, &added->prompt, prompt, bytes);
 }
 
-static const size_t max_file_bytes = (size_t)1 << 32;
-
 rn_status rn_completions_add_file(rn_err *err, rn_completions *completions, const char *path) {
   void *file = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_stream_load(err, path, max_file_bytes, &file, &bytes));
+  RN_TRY(err, rn_stream_load(err, path, RN_MAX_PROMPT_BYTES, &file, &bytes));
   rn_status status = rn_completions_add(err, completions, file, bytes);
   free(file);
   return status;
@@ -38,7 +36,7 @@ rn_status rn_completions_add_file(rn_err *err, rn_completions *completions, cons
 rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, const char *path) {
   void *file = NULL;
   size_t bytes = 0;
-  RN_TRY(err, rn_stream_load(err, path, max_file_bytes, &file, &bytes));
+  RN_TRY(err, rn_stream_load(err, path, RN_MAX_PROMPT_BYTES, &file, &bytes));
   const char *line = file, *end = line + bytes;
   rn_status status = RN_OK;
   while (status == RN_OK && line < end) {

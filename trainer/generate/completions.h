@@ -23,6 +23,9 @@
 #include "proto/base/status.h"
 #include "trainer/generate/stop_strings.h"
 
+/** Limit for a file of prompts, and for a line of the interactive mode. */
+enum { RN_MAX_PROMPT_BYTES = 1 << 28 };
+
 /** Why a completion ended. */
 typedef enum { RN_STOP_LENGTH, RN_STOP_DOCUMENT, RN_STOP_STRING, RN_STOP_SIGNAL } rn_stop;
 
@@ -44,12 +47,13 @@ typedef struct rn_completions {
 rn_status rn_completions_add(rn_err *err, rn_completions *completions, const void *prompt,
                              size_t bytes);
 
-/** Adds the bytes of a file as one prompt. Errors: those of rn_stream_load, RN_ERR_MEMORY. */
+/** Adds the bytes of a file as one prompt. Errors: those of rn_stream_load with
+ * RN_MAX_PROMPT_BYTES, RN_ERR_MEMORY. */
 rn_status rn_completions_add_file(rn_err *err, rn_completions *completions, const char *path);
 
 /**
  * Adds every non-empty line of a file as a prompt, without its line ending.
- * Errors: those of rn_stream_load, RN_ERR_MEMORY.
+ * Errors: those of rn_stream_load with RN_MAX_PROMPT_BYTES, RN_ERR_MEMORY.
  */
 rn_status rn_completions_add_lines(rn_err *err, rn_completions *completions, const char *path);
 

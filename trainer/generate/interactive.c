@@ -33,6 +33,10 @@ static rn_status reserve(rn_err *err, input *in) {
   in->searched -= in->begin;
   in->begin = 0;
   if (in->capacity - in->count >= READ_BYTES) return RN_OK;
+  if (in->count > RN_MAX_PROMPT_BYTES) {
+    return rn_fail(err, RN_ERR_FORMAT, "standard input: a line has more than %d bytes",
+                   RN_MAX_PROMPT_BYTES);
+  }
   const size_t capacity = 2 * in->capacity;
   char *bytes = realloc(in->bytes, capacity);
   if (bytes == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a line of the input");
