@@ -144,6 +144,7 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   if (status == RN_OK && !weights_only) status = rn_streams_load(err, &run->data, ckpt);
   if (status == RN_OK && !weights_only) {
     run->counters = rn_manifest_counters(rn_ckpt_manifest(ckpt));
+    rn_spike_guard_load(&run->spikes, rn_ckpt_manifest(ckpt)->spike_guard);
   }
   rn_ckpt_close(&ckpt);
   RN_TRY(err, rn_agree(err, run->parallel.world, status));

@@ -170,7 +170,12 @@ static rn_status commit(rn_err *err, const rn_manifest_run *run, const rn_saved_
   Retnet__Vocabulary vocabulary = vocabulary_of(run);
   Retnet__Split split = split_of(run);
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
+  Retnet__SpikeGuard spikes;
   put_state(run, &state->counters, &head);
+  rn_spike_guard_store(&state->spikes, &spikes);
+  if (run->settings->config->train->spike_action != RETNET__SPIKE_ACTION__SPIKE_ACTION_OFF) {
+    head.spike_guard = &spikes;
+  }
   head.layout = &layout;
   head.choices = &choices;
   head.vocabulary = &vocabulary;

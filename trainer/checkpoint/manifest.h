@@ -6,6 +6,7 @@
 #include "trainer/parallel/scan_source.h"
 #include "trainer/run/datasets.h"
 #include "trainer/run/settings.h"
+#include "trainer/run/spike_guard.h"
 #include "trainer/run/step_counters.h"
 
 /** Properties of the run that the manifest records and that stay the same during the run. */
@@ -18,6 +19,7 @@ typedef struct rn_manifest_run {
 /** State of the run when the save started; the run may have continued since. */
 typedef struct rn_saved_state {
   rn_step_counters counters;
+  rn_spike_guard spikes;
   Retnet__Stream *stream; /* [B] with data.carry_state, else NULL */
 } rn_saved_state;
 

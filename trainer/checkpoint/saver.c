@@ -152,6 +152,7 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   RN_TRY(err, rn_agree(err, world, staged));
   RN_TRY(err, rn_streams_gather(err, &s->run->data, world, &s->state.stream));
   s->state.counters = *now;
+  s->state.spikes = s->run->spikes;
   collect_slices(s);
   rn_save_writer_start(s->writer, rn_ckpt_stage_path(run_dir(s), now->step), config->level,
                        s->slice, s->slices);

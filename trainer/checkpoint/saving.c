@@ -146,8 +146,8 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
     status = settle(err, s);
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
-                       "the loss or gradient norm was not finite in the last %d steps; these steps "
-                       "were skipped, and this state is not saved",
+                       "the loss or gradient norm was not finite or a spike in the last %d steps; "
+                       "these steps were skipped, and this state is not saved",
                        s->counters->bad_steps);
       advice =
           "; start again from that checkpoint, with a smaller optimizer.lr if this happens again";

@@ -17,9 +17,18 @@ static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
   return RN_OK;
 }
 
+static rn_status check_spikes(rn_err *err, const Retnet__Config *config) {
+  if (config->train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "train.spike_action rollback is not supported by this build: set skip or stop");
+  }
+  return RN_OK;
+}
+
 rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
   const int reduction_block = config->run->leaf, tokens = config->data->sequence_length;
   RN_TRY(err, check_schedule(err, config->optimizer));
+  RN_TRY(err, check_spikes(err, config));
   if (config->run->reproducible && reduction_block > tokens) {
     return rn_fail(err, RN_ERR_USAGE,
                    "run.leaf %d is above data.sequence_length %d: a reduction block is part of a "

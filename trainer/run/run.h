@@ -13,6 +13,7 @@
 #include "trainer/run/optimizer.h"
 #include "trainer/run/parallel_context.h"
 #include "trainer/run/settings.h"
+#include "trainer/run/spike_guard.h"
 #include "trainer/run/step_counters.h"
 
 typedef struct rn_run {
@@ -23,6 +24,7 @@ typedef struct rn_run {
   rn_local_model model;         /* stage, weights, gradient of the current step */
   rn_optimizer optimizer;       /* summed gradients, moments */
   rn_step_counters counters;    /* number of steps, tokens and updates done so far */
+  rn_spike_guard spikes;        /* losses and gradient norms of the last steps */
 } rn_run;
 
 /**

@@ -1,6 +1,7 @@
 #include "trainer/run/step.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "model/base/threads.h"
 #include "proto/base/fault.h"
@@ -95,19 +96,40 @@ static void count_step(rn_step_counters *c, const Retnet__Data *data, bool skipp
   c->bad_steps = skipped ? c->bad_steps + 1 : 0;
 }
 
-static rn_status finish_step(rn_err *err, rn_run *run, bool skipped) {
+/* Reports a spike; fails if it must end the run. */
+static rn_status handle_spike(rn_err *err, const Retnet__Train *train, const rn_run *run,
+                              const rn_spike *spike) {
+  char text[200];
+  if (spike->what == NULL) return RN_OK;
+  snprintf(text, sizeof text,
+           "step %lld: the %s is %.6g, above %.6g, which is %g standard deviations above the mean "
+           "of the last %d steps (train.spike_sigma)",
+           (long long)run->counters.step, spike->what, spike->value, spike->limit,
+           train->spike_sigma, run->spikes.count);
+  if (train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_STOP) {
+    return rn_fail(err, RN_ERR_NUMERICS, "%s", text);
+  }
+  rn_log_warn("%s: the weights are not updated", text);
+  return RN_OK;
+}
+
+static rn_status finish_step(rn_err *err, rn_run *run, const rn_step_result *result) {
   const Retnet__Config *config = run->settings.config;
+  const bool skipped = result->skipped;
   rn_step_counters *c = &run->counters;
   count_step(c, config->data, skipped);
+  if (!skipped) rn_spike_guard_add(&run->spikes, config->train, result->loss, result->grad_norm);
   if (config->data->carry_state && skipped && c->bad_steps == 1) {
     rn_log_warn("step %lld is skipped: TBPTT states are reset to zero", (long long)c->step);
   }
   RN_TRY(err, rn_data_stream_advance(err, &run->data, run->parallel.grid, skipped));
+  RN_TRY(err, handle_spike(err, config->train, run, &result->spike));
   if (c->bad_steps == 0 || c->bad_steps < config->train->max_bad_steps) return RN_OK;
   return rn_fail(err, RN_ERR_NUMERICS,
-                 "step %lld: the loss or gradient norm was not finite in %d consecutive steps "
+                 "step %lld: the loss or gradient norm was not finite%s in %d consecutive steps "
                  "(train.max_bad_steps)",
-                 (long long)c->step, c->bad_steps);
+                 (long long)c->step, result->spike.what != NULL ? " or was a spike" : "",
+                 c->bad_steps);
 }
 
 static double scan_wait_s(const rn_scan *scan) {
@@ -130,13 +152,19 @@ rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out) {
   rn_span_phase("zero gradients");
   RN_TRY(err, train_batch(err, run, 1 / targets, &sums));
   if (rn_fault_now("step.loss")) sums.loss = NAN;
+  if (rn_fault_now("step.spike")) sums.loss *= 1000;
   *out = (rn_step_result){.loss = sums.loss / targets,
                           .grad_norm = sqrt(sums.squares),
                           .lr = rn_optimizer_lr(&run->optimizer, step),
                           .scan_bytes = rn_scan_bytes_sent(scan) - sent_bytes};
   RN_TRY(err, mean_wait(err, &run->parallel, scan_wait_s(scan) - waited_s, &out->scan_wait_s));
   out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
+  if (!out->skipped) {
+    out->spike =
+        rn_spike_find(&run->spikes, run->settings.config->train, out->loss, out->grad_norm);
+    out->skipped = out->spike.what != NULL;
+  }
   if (!out->skipped) RN_TRY(err, update(err, run, out));
   rn_span_end();
-  return finish_step(err, run, out->skipped);
+  return finish_step(err, run, out);
 }

@@ -11,7 +11,8 @@ typedef struct rn_step_result {
   double loss, grad_norm, lr;
   double scan_wait_s; /* time that a rank waited for states in this step, mean over ranks */
   int64_t scan_bytes; /* bytes of states that this rank sent in this step */
-  bool skipped;       /* true if loss or norm was not finite, so that no weight was updated */
+  bool skipped;       /* true if loss or norm was not finite or a spike: no weight was updated */
+  rn_spike spike;     /* the spike for which the step was skipped */
 } rn_step_result;
 
 /**
@@ -21,7 +22,7 @@ typedef struct rn_step_result {
  * clipping.
  * Collective: over the world.
  * Errors:     unreadable data (agreed); RN_ERR_MPI; RN_ERR_NUMERICS after train.max_bad_steps
- *             consecutive skipped steps.
+ *             consecutive skipped steps, or at a spike if train.spike_action is stop.
  */
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out);
 

@@ -90,6 +90,11 @@ static void show_progress(rn_metrics *m, const rn_metrics_sample *sample, int64_
   m->shown_s = now_s;
 }
 
+static const char *skip_word(const rn_step_result *r) {
+  if (!r->skipped) return "";
+  return r->spike.what != NULL ? "  SKIPPED (spike)" : "  SKIPPED";
+}
+
 static void print_console(const rn_metrics *m, const rn_run_settings *settings,
                           const rn_metrics_sample *sample, double tokens_per_s) {
   const rn_step_result *r = sample->result;
@@ -107,8 +112,8 @@ static void print_console(const rn_metrics *m, const rn_run_settings *settings,
       "step %lld/%lld  loss %.4f  norm %.3f  lr %.2e  %.0f tokens/s  %.2f GFLOP/s  ETA %.0f "
       "s%s%s%s",
       (long long)step, (long long)steps, r->loss, r->grad_norm, r->lr, tokens_per_s,
-      tokens_per_s * rn_spec_flops_per_token(&settings->spec) / 1e9, left_s, scan,
-      r->skipped ? "  SKIPPED" : "", val);
+      tokens_per_s * rn_spec_flops_per_token(&settings->spec) / 1e9, left_s, scan, skip_word(r),
+      val);
 }
 
 static void show_step(rn_metrics *m, const rn_run_settings *settings,
@@ -156,7 +161,7 @@ static void list_scalars(const rn_run_settings *settings, const rn_metrics_sampl
                          double tokens_per_s, scalar_list *list) {
   const rn_step_result *r = sample->result;
   list->count = 0;
-  add(list, "loss", r->skipped ? NAN : r->loss);
+  add(list, "loss", r->skipped && r->spike.what == NULL ? NAN : r->loss);
   add(list, "lr", r->lr);
   add(list, "grad_norm", r->grad_norm);
   add(list, "step_s", sample->step_s);
@@ -178,7 +183,8 @@ static rn_status write_line(rn_err *err, rn_metrics *m, const rn_metrics_sample 
   for (int i = 0; i < list->count; i++) {
     rn_json_put(file, list->scalar[i].name, list->scalar[i].value);
   }
-  fprintf(file, "%s}\n", sample->result->skipped ? ", \"skipped\": true" : "");
+  fprintf(file, "%s%s}\n", sample->result->skipped ? ", \"skipped\": true" : "",
+          sample->result->spike.what != NULL ? ", \"spike\": true" : "");
   rn_status status = rn_json_close(err, file, "metrics.jsonl");
   if (status == RN_OK) status = rn_journal_add(err, &m->file, line, bytes);
   free(line);

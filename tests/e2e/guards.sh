@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Checks the guard against loss spikes (train.spike_action) and what it stores in checkpoints.
+# usage: guards.sh BIN CASE
+set -euo pipefail
+bin=$1 case=$2
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+
+seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
+"$bin/retnet-data" build --out data --val-fraction 0 text.txt >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 1, dim: 32, value_dim: 64, ffn_dim: 48, heads: 2}
+data: {dir: data, sequence_length: 64, batch_sequences: 4}
+optimizer: {lr: 2e-3, warmup_steps: 2, schedule: constant}
+train: {steps: 16, eval_every: 0, max_bad_steps: 4, spike_window: 8}
+checkpoint: {every: 4}
+YAML
+
+# ends CODE FAULT DIR KEY=VALUE...: one rank with RETNET_FAULT must end with CODE; output in DIR.log.
+ends() {
+  local code=$1 order=$2 dir=$3 got=0 keys
+  shift 3
+  key_options "$@"
+  RETNET_FAULT=$order timeout 120 "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" \
+    >"$dir.log" 2>&1 || got=$?
+  [ "$got" = "$code" ] || fail "$dir with $order ended with $got, not $code: $(tail -n 3 "$dir.log")"
+}
+
+says() { # says DIR WORD...: DIR.log must contain each word
+  local dir=$1 word
+  shift
+  for word in "$@"; do
+    grep -qF -- "$word" "$dir.log" || fail "$dir does not say \"$word\": $(tail -n 3 "$dir.log")"
+  done
+}
+
+skipped() { # skipped DIR STEPS: metrics.jsonl must mark exactly these steps as skipped
+  local got
+  got=$(sed -n 's/^{"step": \([0-9]*\),.*"skipped": true.*/\1/p' "$1/metrics.jsonl" | tr '\n' ' ')
+  [ "$got" = "${2:+$2 }" ] || fail "$1 skips the steps $got, not $2"
+}
+
+case $case in
+  skip)
+    # A spike leaves the weights, the moments and the window as if the step had not been applied,
+    # like a step whose loss is NaN. With the default, a spike changes nothing.
+    ends 0 step.loss:9 nan train.spike_action=skip
+    ends 0 step.spike:9 spike train.spike_action=skip
+    same_content nan spike
+    skipped spike 9
+    says spike 'step 9: the loss is' 'train.spike_sigma' 'SKIPPED (spike)'
+    grep -q '"step": 9,.*"loss": [0-9].*"spike": true' spike/metrics.jsonl ||
+      fail "the loss of the spike is not recorded: $(sed -n 9p spike/metrics.jsonl)"
+    told nan/metrics.jsonl | sed 9d >a
+    told spike/metrics.jsonl | sed 9d >b
+    cmp -s a b || fail "the steps around a spike differ: $(diff a b | head -n 4)"
+    ends 0 none plain
+    ends 0 step.spike:9 off
+    same_content plain off
+    skipped off ''
+    # A run that spikes for ever ends, and so does the first spike with action stop. Nothing is saved
+    # after a spike.
+    ends 4 step.spike:11- ever train.spike_action=skip
+    says ever 'or was a spike in 4 consecutive steps' 'train.max_bad_steps' \
+      'the last good checkpoint is ever/checkpoints/step-00000008'
+    ends 4 step.spike:13- stop train.spike_action=stop
+    says stop 'step 13: the loss is' 'the last good checkpoint is stop/checkpoints/step-00000008'
+    [ ! -e stop/checkpoints/step-00000012 ] || fail 'weights that gave a spike are saved'
+    ;;
+  resume)
+    # With a threshold this low, the decisions depend on every value in the window. They must be the
+    # same on any layout, and after a resume in the middle of the window.
+    keys=(train.spike_action=skip train.spike_sigma=0.7 train.max_bad_steps=50 optimizer.lr=1e-5
+      run.reproducible=true train.steps=15)
+    must_train 1 one "${keys[@]}"
+    grep -q '"spike": true' one/metrics.jsonl || fail 'no spike: this test sees nothing'
+    must_train 2 two "${keys[@]}" parallel.data=2
+    must_train 4 four "${keys[@]}" parallel.pipeline=1 parallel.data=2 parallel.sequence=2
+    same_run one two
+    same_run one four
+    must_train 2 piece "${keys[@]}" parallel.sequence=2 train.steps=9
+    must_train 1 piece "${keys[@]}"
+    same_run one piece
+    ;;
+  *)
+    fail "no such case: $case"
+    ;;
+esac
+finish
