@@ -41,6 +41,7 @@
 #define rn_decoder_saved_position RN_NAME(rn_decoder_saved_position)
 #define rn_decoder_load RN_NAME(rn_decoder_load)
 #define rn_decode_project RN_NAME(rn_decode_project)
+#define rn_decode_own_columns RN_NAME(rn_decode_own_columns)
 #define rn_decode_barrier_before RN_NAME(rn_decode_barrier_before)
 #define rn_decode_add_to_stream RN_NAME(rn_decode_add_to_stream)
 #define rn_decode_attention_in RN_NAME(rn_decode_attention_in)

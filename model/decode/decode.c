@@ -1,8 +1,8 @@
 /*
- * All threads compute a step together in one parallel region. Each thread computes a range of the
- * columns of every product and a range of the (row, head) pairs of the retention; barriers separate
- * these phases. Every thread computes the norms of all rows, because that takes less time than a
- * barrier.
+ * Computes a step. All threads compute it together in one parallel region. Each thread computes a
+ * range of the columns of every product and a range of the (row, head) pairs of the retention;
+ * barriers separate these phases. Every thread computes the norms of all rows, because that takes
+ * less time than a barrier.
  */
 #include <assert.h>
 #include <math.h>
@@ -13,40 +13,6 @@
 #include "model/ops/norm.h"
 #include "model/retention/first_token.h"
 #include "proto/base/range.h"
-
-/* Returns the range of output columns (rows of w) that this thread computes. Ranges consist of
- * whole cache lines of an aligned output row. */
-static rn_range own_columns(rn_weight w) {
-  enum { LINE = 64 / sizeof(rn_real) };
-  const rn_range lines =
-      rn_cut((w.n + LINE - 1) / LINE, omp_get_num_threads(), omp_get_thread_num());
-  const int64_t begin = lines.begin * LINE, end = lines.end * LINE;
-  return (rn_range){begin < w.n ? begin : w.n, end < w.n ? end : w.n};
-}
-
-static rn_array own_weights(const rn_decode_step *s, rn_weight w) {
-  return rn_array_of_weights(s->d->bf16_weights, s->params, w.offset + own_columns(w).begin * w.k);
-}
-
-/* Does the same as rn_decode_project, but computes y = x w^T + beta y. */
-static void project(const rn_decode_step *s, rn_weight w, const rn_real *x, rn_real beta,
-                    rn_real *y, int64_t ldy) {
-  const rn_range own = own_columns(w);
-  s->kernels->skinny_gemm(s->count, (int)rn_range_count(own), w.k, x, w.k, own_weights(s, w), w.k,
-                          beta, y + own.begin, ldy);
-}
-
-void rn_decode_project(const rn_decode_step *s, rn_weight w, const rn_real *x, rn_real *y,
-                       int64_t ldy) {
-  project(s, w, x, 0, y, ldy);
-}
-
-void rn_decode_barrier_before(const rn_decode_step *s, rn_weight w) {
-  const rn_array own = own_weights(s, w);
-  rn_thread_barrier_wait(
-      &s->d->barrier, own.at,
-      (size_t)(rn_range_count(own_columns(w)) * w.k) * rn_element_bytes(own.bf16));
-}
 
 /* Waits at the barrier before the retention. Meanwhile prefetches the states that this thread needs
  * for its first row; they are contiguous. */
@@ -183,22 +149,11 @@ static void retain(const rn_decode_step *s, int row, int h) {
                    d->gated + (int64_t)row * Vd + h * V);
 }
 
-void rn_decode_add_to_stream(const rn_decode_step *s, rn_weight w, const rn_real *x) {
-  const rn_decoder *d = s->d;
-  const int D = d->spec.dim;
-  const rn_range own = own_columns(w);
-  for (int r = 0; !d->spec.pre_norm && s->in == s->normed && r < s->count; r++) {
-    const int64_t at = (int64_t)r * D + own.begin;
-    memcpy(d->stream + at, s->in + at, (size_t)rn_range_count(own) * sizeof *x);
-  }
-  project(s, w, x, (rn_real)rn_spec_residual(&d->spec), d->stream, D);
-}
-
 static void retention_block(const rn_decode_step *s) {
   const rn_decoder *d = s->d;
   const int heads = d->spec.heads;
   const rn_range own = rn_cut(s->count * heads, omp_get_num_threads(), omp_get_thread_num());
-  project(s, weight_in(s), s->in, 0, d->kvqg, d->kvqg_width);
+  rn_decode_project(s, weight_in(s), s->in, d->kvqg, d->kvqg_width);
   barrier_before_states(s, own);
   for (int64_t i = own.begin; i < own.end; i++) retain(s, (int)(i / heads), (int)(i % heads));
   rn_decode_barrier_before(s, weight_out(s));
@@ -210,10 +165,10 @@ static void ffn_block(const rn_decode_step *s) {
   const int F = d->spec.ffn_dim;
   const bool glu = d->spec.ffn == RN_FFN_GLU;
   const rn_weight first = weight_first(s), gate = {s->at->gate, first.n, first.k};
-  const rn_range own = own_columns(first);
+  const rn_range own = rn_decode_own_columns(first);
   const int count = (int)rn_range_count(own);
-  project(s, first, s->in, 0, d->ffn, d->inner);
-  if (glu) project(s, gate, s->in, 0, d->ffn + F, d->inner);
+  rn_decode_project(s, first, s->in, d->ffn, d->inner);
+  if (glu) rn_decode_project(s, gate, s->in, d->ffn + F, d->inner);
   for (int r = 0; r < s->count; r++) {
     const rn_real *inner = d->ffn + (int64_t)r * d->inner + own.begin;
     rn_real *product = d->product + (int64_t)r * F + own.begin;
@@ -257,7 +212,7 @@ static void all_layers(const rn_decode_step *of) {
   if (d->spec.pre_norm) {
     norm_rows(&s, rn_norm_make(&d->spec, d->table->final_norm, d->table->final_norm_bias));
   }
-  project(&s, weight_head(&s), s.in, 0, s.logits, d->spec.vocab);
+  rn_decode_project(&s, weight_head(&s), s.in, s.logits, d->spec.vocab);
 }
 
 void rn_decoder_step(rn_decoder *d, const rn_real *params, int count, const int *slot,

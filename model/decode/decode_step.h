@@ -9,6 +9,7 @@
 #include "model/base/array.h"
 #include "model/decode/decoder.h"
 #include "model/kernel/kernels.h"
+#include "proto/base/range.h"
 
 typedef struct rn_decode_step {
   rn_decoder *d;
@@ -24,6 +25,10 @@ typedef struct rn_decode_step {
   int layer, attending; /* index of the layer; number of attention layers before this layer */
   const rn_layer_params *at;
 } rn_decode_step;
+
+/** Returns the range of output columns (rows of w) that this thread computes. Ranges consist of
+ * whole cache lines of an aligned output row. */
+rn_range rn_decode_own_columns(rn_weight w);
 
 /** Computes this thread's columns of y [count, n] = x [count, k] w^T. */
 void rn_decode_project(const rn_decode_step *step, rn_weight w, const rn_real *x, rn_real *y,

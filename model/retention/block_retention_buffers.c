@@ -1,8 +1,8 @@
-/* Defines the sizes, tables and buffers of a retention block. */
+#include "model/retention/block_retention_buffers.h"
+
 #include <stdlib.h>
 
 #include "model/kernel/gemm.h"
-#include "model/memory/buffer.h"
 #include "model/ops/row_sums.h"
 #include "model/retention/block_retention_weights.h"
 #include "proto/base/arena.h"

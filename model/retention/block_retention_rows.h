@@ -9,7 +9,11 @@
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_ROWS_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_ROWS_H
 
-#include "model/retention/block_retention.h"
+#include "model/ops/norm.h"
+#include "model/pass/pass.h"
+#include "model/retention/block_retention_types.h"
+#include "model/spec/param.h"
+#include "proto/ports/scan_port.h"
 
 /** The arguments of a pass over the rows of a unit; the arrays hold all rows. */
 typedef struct rn_retention_rows {

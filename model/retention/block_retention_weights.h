@@ -4,7 +4,7 @@
 
 #include "model/memory/unit_phase.h"
 #include "model/ops/pack_weights.h"
-#include "model/retention/block_retention.h"
+#include "model/retention/block_retention_types.h"
 
 enum { RN_RETENTION_PHASE_WEIGHTS = 2 };
 

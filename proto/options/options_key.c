@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,4 +110,16 @@ void rn_options_enum_name(const ProtobufCEnumDescriptor *type, int index, char *
   const size_t skip = prefix_length(type);
   snprintf(word, bytes, "%s", strlen(name) > skip ? name + skip : name);
   for (char *c = word; *c != '\0'; c++) *c = (char)tolower((unsigned char)*c);
+}
+
+void rn_options_double_text(double number, char *text, size_t bytes) {
+  if (fabs(number) < 1e6 && number == nearbyint(number)) {
+    snprintf(text, bytes, "%.0f", number);
+    return;
+  }
+  for (int digits = 1; digits <= 17; digits++) {
+    snprintf(text, bytes, "%.*g", digits, number);
+    double back;
+    if (sscanf(text, "%lf", &back) == 1 && back == number) return;
+  }
 }

@@ -1,5 +1,4 @@
 /* Formats configurations as text: single values, YAML, and help. */
-#include <math.h>
 #include <string.h>
 
 #include "proto/base/wrap.h"
@@ -39,18 +38,6 @@ static void word_text(const ProtobufCFieldDescriptor *field, int value, char *te
   const ProtobufCEnumDescriptor *type = field->descriptor;
   for (unsigned i = 0; i < type->n_values; i++) {
     if (type->values[i].value == value) rn_options_enum_name(type, (int)i, text, bytes);
-  }
-}
-
-void rn_options_double_text(double number, char *text, size_t bytes) {
-  if (fabs(number) < 1e6 && number == nearbyint(number)) {
-    snprintf(text, bytes, "%.0f", number);
-    return;
-  }
-  for (int digits = 1; digits <= 17; digits++) {
-    snprintf(text, bytes, "%.*g", digits, number);
-    double back;
-    if (sscanf(text, "%lf", &back) == 1 && back == number) return;
   }
 }
 
