@@ -135,6 +135,14 @@ launch=(mpirun --hostfile "$host_file" --map-by "slot:PE=$cores" --bind-to core)
 # Seconds for a save between TERM and KILL, for Open MPI 4 and 5.
 export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-60}
 export PRTE_MCA_odls_base_sigkill_timeout=${PRTE_MCA_odls_base_sigkill_timeout:-60}
+# mpirun notices in two minutes that a host does not answer, before the watchdog ends the ranks of the
+# other hosts (run.watchdog_s): after that, mpirun would wait much longer for the lost host.
+for setting in time=60 intvl=10 probes=6; do
+  for prefix in OMPI PRTE; do
+    name=${prefix}_MCA_oob_tcp_keepalive_${setting%=*}
+    export "$name=${!name:-${setting#*=}}"
+  done
+done
 unset OMP_NUM_THREADS # it would override the number of threads that a rank derives from its cores
 
 stopped=''

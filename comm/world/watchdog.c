@@ -1,23 +1,28 @@
 #include "comm/world/watchdog.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "comm/world/mpi_check.h"
+#include "comm/world/rank_reports.h"
+#include "comm/world/watchdog_table.h"
 #include "proto/base/affinity.h"
 #include "proto/base/arena.h"
 #include "proto/base/progress.h"
+#include "proto/base/stack_dump.h"
 
 /* The watchdog counts CHECKS checks without progress instead of measuring the elapsed time, so a
- * suspension of the process counts as at most one check. */
-enum { CHECKS = 8, LINE_BYTES = 192, GRACE_S = 1 };
+ * suspension of the process counts as at most one check. A rank that has given no sign of life for
+ * SILENT_CHECKS checks is stopped, dead or cut off. */
+enum { CHECKS = 32, SILENT_CHECKS = 12, GRACE_S = 1, ANSWER_MS = 1000, STACK_MS = 500 };
 
 /* The marks of one rank, in memory shared by the ranks of its node. */
 typedef struct heartbeat {
@@ -34,111 +39,238 @@ struct rn_watchdog {
   double limit_s;
   MPI_Win window;
   heartbeat *node, *mine;
+  rn_rank_reports *reports; /* NULL: all ranks are on one node */
+  rn_rank_state *states;    /* [world size] workspace for the table */
+  bool *warned;             /* [world size] true if the silence of the rank has been reported */
   pthread_t thread;
-  pthread_mutex_t lock; /* guards `stopping`; `wake` signals its change */
-  pthread_cond_t wake;
-  bool stopping, running;
+  int stop_event; /* becomes readable when the thread must end; -1: not open */
+  bool running;
 };
 
 static double elapsed_s(int64_t ns) {
   return (double)(rn_progress_now_ns() - ns) * 1e-9;
 }
 
-/* True if the process is stopped (SIGSTOP): its watchdog has missed several checks.
- */
-static bool is_stopped(const rn_watchdog *w, heartbeat *p) {
-  return elapsed_s(atomic_load(&p->checked_ns)) > 3 * w->limit_s / CHECKS;
+/* ---- the table ---- */
+
+static double silent_limit_s(const rn_watchdog *w) {
+  return w->limit_s * SILENT_CHECKS / CHECKS;
 }
 
-/* True if other ranks may be waiting for this rank: its process is stopped, or it is not itself in
- * a marked wait. */
-static bool may_delay_others(const rn_watchdog *w, heartbeat *p) {
-  return is_stopped(w, p) || !rn_progress_is_waiting(&p->progress);
-}
-
-/* Returns the rank that the others are probably waiting for: of the ranks that may delay others,
- * the one with the oldest mark. */
-static int find_slowest(const rn_watchdog *w) {
-  int slowest = 0;
-  for (int r = 1; r < rn_world_node_ranks(w->world); r++) {
-    heartbeat *candidate = &w->node[r], *best = &w->node[slowest];
-    const bool delays = may_delay_others(w, candidate), best_delays = may_delay_others(w, best);
-    const bool older =
-        atomic_load(&candidate->progress.last_ns) < atomic_load(&best->progress.last_ns);
-    if (delays != best_delays ? delays : older) slowest = r;
-  }
-  return slowest;
-}
-
-static int print_heartbeat(const rn_watchdog *w, char *line, size_t bytes, int r, bool slowest) {
+/* Returns the state of rank `r` of this node. */
+static rn_rank_state state_on_node(const rn_watchdog *w, int r) {
   heartbeat *p = &w->node[r];
-  char name[RN_PROGRESS_NAME_BYTES];
-  rn_progress_name(&p->progress, name);
-  return snprintf(line, bytes, "  rank %d has been in \"%s\" of step %lld for %.1f s%s%s\n",
-                  p->rank, name, (long long)atomic_load(&p->progress.step),
-                  elapsed_s(atomic_load(&p->progress.last_ns)),
-                  is_stopped(w, p)                       ? "; the process is stopped"
-                  : rn_progress_is_waiting(&p->progress) ? "; it is waiting for other ranks"
-                                                         : "",
-                  slowest ? " <- late" : "");
+  const double silent_s = elapsed_s(atomic_load(&p->checked_ns));
+  rn_rank_state out = {.rank = p->rank,
+                       .step = atomic_load(&p->progress.step),
+                       .idle_s = elapsed_s(atomic_load(&p->progress.last_ns)),
+                       .silent_s = silent_s > silent_limit_s(w) ? silent_s : 0,
+                       .waits = rn_progress_is_waiting(&p->progress)};
+  rn_progress_name(&p->progress, out.operation);
+  return out;
 }
 
-/* Uses write(), not stdio: the main thread may hang while it holds the lock of stderr. */
-static void print_node(const rn_watchdog *watchdog) {
-  const int ranks = rn_world_node_ranks(watchdog->world);
-  const size_t bytes = (size_t)(ranks + 1) * LINE_BYTES + MPI_MAX_PROCESSOR_NAME;
-  char *text = calloc(bytes, 1);
-  if (text == NULL) return;
-  const int slowest = find_slowest(watchdog);
-  int used =
-      snprintf(text, bytes, "error: no progress for run.watchdog_s = %g s; ranks on host %s:\n",
-               watchdog->limit_s, rn_world_host(watchdog->world));
-  for (int r = 0; r < ranks; r++) {
-    used += print_heartbeat(watchdog, text + used, bytes - (size_t)used, r, r == slowest);
-  }
-  for (ssize_t at = 0, wrote; at < used; at += wrote) {
-    wrote = write(STDERR_FILENO, text + at, (size_t)(used - at));
-    if (wrote <= 0) break;
-  }
-  free(text);
+static int list_node(const rn_watchdog *w) {
+  const int ranks = rn_world_node_ranks(w->world);
+  for (int r = 0; r < ranks; r++) w->states[r] = state_on_node(w, r);
+  return ranks;
 }
 
-/* Prints the table, waits GRACE_S for the other nodes to print theirs, and exits; the launcher then
+static rn_rank_state state_elsewhere(const rn_watchdog *w, int rank) {
+  const rn_rank_report report = rn_rank_reports_get(w->reports, rank);
+  const double silent_s = report.silent_s < 0 ? w->limit_s : report.silent_s;
+  rn_rank_state out = {.rank = rank,
+                       .host = report.host,
+                       .step = report.step,
+                       .idle_s = report.idle_s,
+                       .silent_s = silent_s > silent_limit_s(w) ? silent_s : 0,
+                       .waits = report.waits};
+  memcpy(out.operation, report.operation, sizeof out.operation);
+  return out;
+}
+
+static int compare_ranks(const void *a, const void *b) {
+  return ((const rn_rank_state *)a)->rank - ((const rn_rank_state *)b)->rank;
+}
+
+/* Lists all ranks of the job. On rank 0. Returns 0 if no rank of another node has ever reported:
+ * then nothing is known about them. */
+static int list_job(const rn_watchdog *w) {
+  int count = list_node(w), on_node = 0, heard = 0;
+  for (int r = 0; r < count; r++) w->states[r].host = rn_world_host(w->world);
+  for (int rank = 0; rank < rn_world_size(w->world); rank++) {
+    if (on_node < rn_world_node_ranks(w->world) && w->node[on_node].rank == rank) {
+      on_node++;
+      continue;
+    }
+    heard += rn_rank_reports_get(w->reports, rank).silent_s >= 0;
+    w->states[count++] = state_elsewhere(w, rank);
+  }
+  qsort(w->states, (size_t)count, sizeof *w->states, compare_ranks);
+  return heard > 0 ? count : 0;
+}
+
+static void print_node(const rn_watchdog *w) {
+  char title[160 + MPI_MAX_PROCESSOR_NAME];
+  int count = list_node(w);
+  const double root_s = w->reports != NULL ? rn_rank_reports_root_silent_s(w->reports) : -1;
+  if (root_s > silent_limit_s(w)) {
+    w->states[count++] = (rn_rank_state){
+        .rank = 0, .host = rn_rank_reports_root_host(w->reports), .silent_s = root_s};
+  }
+  snprintf(title, sizeof title, "error: no progress for run.watchdog_s = %g s; ranks on host %s:\n",
+           w->limit_s, rn_world_host(w->world));
+  rn_watchdog_table_print(title, w->states, count);
+}
+
+static void print_job(const rn_watchdog *w) {
+  char title[120];
+  const int count = list_job(w);
+  if (count == 0) {
+    print_node(w);
+    return;
+  }
+  snprintf(title, sizeof title, "error: no progress for run.watchdog_s = %g s; ranks of the job:\n",
+           w->limit_s);
+  rn_watchdog_table_print(title, w->states, count);
+}
+
+/* ---- silent hosts ---- */
+
+/* Writes the ranks of `host` whose silence is new, such as " 4 5", and marks them as warned about.
+ */
+static int list_newly_silent(rn_watchdog *w, const char *host, char *text, size_t bytes) {
+  int count = 0;
+  size_t used = 0;
+  for (int rank = 1; rank < rn_world_size(w->world); rank++) {
+    const rn_rank_report report = rn_rank_reports_get(w->reports, rank);
+    /* The ranks of a host report at different times, so those that are nearly late count too. */
+    const bool silent = report.silent_s > silent_limit_s(w) / 2;
+    if (strcmp(report.host, host) != 0) continue;
+    if (silent && !w->warned[rank] && used + 16 < bytes) {
+      used += (size_t)snprintf(text + used, bytes - used, " %d", rank);
+      count++;
+    }
+    w->warned[rank] = silent;
+  }
+  return count;
+}
+
+/* Warns once about each host of which ranks no longer report, because the launcher may end the job
+ * before the limit, without naming the host. On rank 0. */
+static void warn_of_silence(rn_watchdog *w) {
+  for (int rank = 1; rank < rn_world_size(w->world); rank++) {
+    const rn_rank_report report = rn_rank_reports_get(w->reports, rank);
+    char ranks[200], line[480];
+    if (report.silent_s <= silent_limit_s(w) || w->warned[rank]) continue;
+    if (list_newly_silent(w, report.host, ranks, sizeof ranks) == 0) continue;
+    const int used =
+        snprintf(line, sizeof line,
+                 "warning: no report for %.1f s from host %s, rank%s: stopped, dead, or "
+                 "cut off from the network\n",
+                 report.silent_s, report.host, ranks);
+    if (write(STDERR_FILENO, line, (size_t)used) < used) return;
+  }
+}
+
+/* ---- the end of a job ---- */
+
+/* Prints the stack of this rank if its node's other ranks may be waiting for it. */
+static void print_stack(const rn_watchdog *w) {
+  char line[160 + MPI_MAX_PROCESSOR_NAME];
+  const int count = list_node(w), slowest = rn_watchdog_table_slowest(w->states, count);
+  if (w->states[slowest].rank != w->mine->rank || w->states[slowest].waits) return;
+  int used = snprintf(line, sizeof line, "stack of rank %d on host %s, innermost call first:\n",
+                      w->mine->rank, rn_world_host(w->world));
+  if (write(STDERR_FILENO, line, (size_t)used) < used || rn_stack_dump_print(STACK_MS)) return;
+  used = snprintf(line, sizeof line, "  none: the main thread does not answer; its state is %c%s\n",
+                  rn_stack_dump_state(),
+                  rn_stack_dump_state() == 'D' ? " (a file operation hangs)" : "");
+  if (write(STDERR_FILENO, line, (size_t)used) < used) return;
+}
+
+/* Asks rank 0 to print the table of the job. Returns true if it has. */
+static bool root_prints(const rn_watchdog *w) {
+  const double silent_s = rn_rank_reports_root_silent_s(w->reports);
+  if (silent_s < 0 || silent_s > silent_limit_s(w)) return false;
+  for (int ms = 0; ms < ANSWER_MS; ms += 50) {
+    struct pollfd answer = {.fd = rn_rank_reports_descriptor(w->reports), .events = POLLIN};
+    rn_rank_reports_exchange(w->reports, &w->mine->progress, true);
+    if (rn_rank_reports_printed(w->reports)) return true;
+    poll(&answer, 1, 50);
+  }
+  return false;
+}
+
+static void print_table(const rn_watchdog *w) {
+  if (w->reports == NULL || w->mine->rank == 0) {
+    if (atomic_exchange(&w->node[0].printed, 1) != 0) return;
+    if (w->reports == NULL) {
+      print_node(w);
+      return;
+    }
+    print_job(w);
+    rn_rank_reports_confirm_printed(w->reports);
+  } else if (!root_prints(w) && atomic_exchange(&w->node[0].printed, 1) == 0) {
+    print_node(w);
+  }
+}
+
+/* Prints the table, waits GRACE_S for the output of the other ranks, and exits; the launcher then
  * ends the job. */
-static void end_job(rn_watchdog *watchdog) {
-  if (atomic_exchange(&watchdog->node[0].printed, 1) == 0) print_node(watchdog);
+static void end_job(const rn_watchdog *watchdog) {
+  print_table(watchdog);
+  print_stack(watchdog);
   sleep(GRACE_S);
   _exit(rn_status_exit_code(RN_ERR_WATCHDOG));
 }
 
-static struct timespec after(int64_t wait_ns) {
-  const int64_t at = rn_progress_now_ns() + wait_ns;
-  return (struct timespec){.tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
-}
+/* ---- the thread ---- */
 
-static int64_t units_of_node(const rn_watchdog *w) {
-  int64_t sum = 0;
+/* Returns a number that grows if any rank of the job makes progress, as far as this rank knows. */
+static int64_t units_of_job(const rn_watchdog *w) {
+  int64_t sum = w->reports != NULL ? rn_rank_reports_units(w->reports) : 0;
   for (int r = 0; r < rn_world_node_ranks(w->world); r++) {
     sum += atomic_load(&w->node[r].progress.units);
   }
   return sum;
 }
 
+/* True if another rank has detected that the job makes no progress. */
+static bool is_told(const rn_watchdog *w) {
+  return w->reports != NULL &&
+         (rn_rank_reports_expired(w->reports) || rn_rank_reports_printed(w->reports));
+}
+
+/* Exchanges reports, then waits for the length of a check, and receives the reports that arrive
+ * meanwhile. Returns false if the thread must end. */
+static bool wait_for_check(const rn_watchdog *w) {
+  const int64_t end_ns = rn_progress_now_ns() + (int64_t)(w->limit_s * 1e9 / CHECKS) + 1;
+  const int socket = w->reports != NULL ? rn_rank_reports_descriptor(w->reports) : -1;
+  atomic_store(&w->mine->checked_ns, rn_progress_now_ns());
+  if (w->reports != NULL) rn_rank_reports_exchange(w->reports, &w->mine->progress, false);
+  while (!is_told(w)) {
+    struct pollfd events[] = {{.fd = w->stop_event, .events = POLLIN},
+                              {.fd = socket, .events = POLLIN}};
+    const int64_t left_ns = end_ns - rn_progress_now_ns();
+    if (left_ns <= 0) break;
+    poll(events, 2, (int)(left_ns / 1000000) + 1);
+    if (events[0].revents != 0) return false;
+    if (events[1].revents != 0) rn_rank_reports_receive(w->reports);
+  }
+  return true;
+}
+
 static void *watch(void *argument) {
   rn_watchdog *watchdog = argument;
-  const int64_t check_ns = (int64_t)(watchdog->limit_s * 1e9 / CHECKS) + 1;
   int64_t last_units = -1;
-  pthread_mutex_lock(&watchdog->lock);
-  for (int idle_checks = 0; !watchdog->stopping;) {
-    const struct timespec until = after(check_ns);
-    atomic_store(&watchdog->mine->checked_ns, rn_progress_now_ns());
-    pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until);
-    const int64_t units = units_of_node(watchdog);
+  for (int idle_checks = 0; wait_for_check(watchdog);) {
+    const int64_t units = units_of_job(watchdog);
+    if (watchdog->reports != NULL && watchdog->mine->rank == 0) warn_of_silence(watchdog);
     idle_checks = units == last_units ? idle_checks + 1 : 0;
     last_units = units;
-    if (idle_checks >= CHECKS && !watchdog->stopping) end_job(watchdog);
+    if (idle_checks >= CHECKS || is_told(watchdog)) end_job(watchdog);
   }
-  pthread_mutex_unlock(&watchdog->lock);
   return NULL;
 }
 
@@ -160,13 +292,10 @@ static rn_status share_heartbeats(rn_err *err, rn_watchdog *watchdog) {
 
 /* The new thread starts with all signals blocked: the main thread handles them. */
 static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
-  pthread_condattr_t clock;
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_mutex_init(&watchdog->lock, NULL);
-  pthread_cond_init(&watchdog->wake, &clock);
-  pthread_condattr_destroy(&clock);
-  const int code = rn_thread_create(&watchdog->thread, watch, watchdog);
+  rn_stack_dump_prepare();
+  watchdog->stop_event = eventfd(0, EFD_CLOEXEC);
+  const int code =
+      watchdog->stop_event < 0 ? errno : rn_thread_create(&watchdog->thread, watch, watchdog);
   watchdog->running = code == 0;
   if (code == 0) return RN_OK;
   return rn_fail(err, RN_ERR_LIBRARY,
@@ -174,19 +303,28 @@ static rn_status start_thread(rn_err *err, rn_watchdog *watchdog) {
                  strerror(code));
 }
 
+static rn_status allocate(rn_err *err, const rn_world *world, rn_watchdog **out) {
+  RN_TRY(err, rn_alloc(err, "watchdog", 1, sizeof **out, out));
+  (*out)->stop_event = -1;
+  (*out)->window = MPI_WIN_NULL;
+  const size_t ranks = (size_t)rn_world_size(world);
+  RN_TRY(err, rn_alloc(err, "states of the ranks", ranks, sizeof *(*out)->states, &(*out)->states));
+  return rn_alloc(err, "states of the ranks", ranks, sizeof *(*out)->warned, &(*out)->warned);
+}
+
 rn_status rn_watchdog_start(rn_err *err, const rn_world *world, double limit_s, rn_watchdog **out) {
   *out = NULL;
   if (!(limit_s > 0)) return RN_OK;
-  rn_watchdog *watchdog;
-  rn_status status = rn_alloc(err, "watchdog", 1, sizeof *watchdog, &watchdog);
-  if ((status = rn_agree(err, world, status)) != RN_OK) {
-    free(watchdog);
+  rn_watchdog *watchdog = NULL;
+  rn_status status = rn_agree(err, world, allocate(err, world, &watchdog));
+  if (status != RN_OK) {
+    rn_watchdog_stop(&watchdog);
     return status;
   }
   watchdog->world = world;
   watchdog->limit_s = limit_s;
-  watchdog->window = MPI_WIN_NULL;
   status = share_heartbeats(err, watchdog);
+  if (status == RN_OK) status = rn_rank_reports_create(err, world, &watchdog->reports);
   if (status == RN_OK) status = rn_agree(err, world, start_thread(err, watchdog));
   if (status == RN_OK) {
     *out = watchdog;
@@ -200,16 +338,15 @@ void rn_watchdog_stop(rn_watchdog **watchdog) {
   rn_watchdog *w = *watchdog;
   if (w == NULL) return;
   if (w->running) {
-    pthread_mutex_lock(&w->lock);
-    w->stopping = true;
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
+    eventfd_write(w->stop_event, 1);
     pthread_join(w->thread, NULL);
   }
-  pthread_mutex_destroy(&w->lock);
-  pthread_cond_destroy(&w->wake);
+  if (w->stop_event >= 0) close(w->stop_event);
+  rn_rank_reports_destroy(&w->reports);
   rn_progress_use(NULL);
   rn_mpi_free_window(&w->window);
+  free(w->states);
+  free(w->warned);
   free(w);
   *watchdog = NULL;
 }

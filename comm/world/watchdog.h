@@ -3,16 +3,18 @@
  *
  * Progress means that the count of units in proto/base/progress.h grows. A unit is much shorter
  * than a step, so the limit does not bound the duration of a step, an evaluation, a save or a load.
- * A thread on every rank checks whether any rank of its node still counts units. As long as one
- * rank does, the job is considered alive, because the others may be waiting for that rank. The
- * marks are in memory shared by the node, so other ranks can report a stopped process, and the
- * printed table distinguishes waiting ranks from the rank that they wait for.
+ * A thread on every rank checks whether any rank of the job still counts units. As long as one rank
+ * does, the job is considered alive, because the others may be waiting for that rank.
  *
- * Marks are not sent between nodes. Where a node may wait a long time for work on another node
- * (rank 0 locks run.dir or handles its files, or a save writes files), the ranks use
- * comm/world/collective_wait.h, which shows the progress of that work to all nodes. Otherwise nodes
- * wait for each other only within a step, an evaluation or a load, where all ranks do similar work.
- * The limit must therefore exceed the longest time that a rank works between two messages. The
+ * The marks are in memory shared by the node, so other ranks can report a stopped process. Ranks of
+ * several nodes also send them to rank 0 (comm/world/rank_reports.h), which prints the table of all
+ * ranks; it distinguishes waiting ranks, those that they wait for, and those that no longer report.
+ * If rank 0 does not answer, each node prints a table of its own ranks.
+ *
+ * If no reports arrive at all, a node knows only its own progress. Where it may wait a long time
+ * for work on another node (rank 0 locks run.dir or handles its files, or a save writes files), the
+ * ranks therefore use comm/world/collective_wait.h, which shows the progress of that work to all
+ * nodes. The limit must then exceed the longest time that a rank works between two messages. The
  * longest such time is the evaluation of one sequence: if the last round of an evaluation has fewer
  * sequences than there are groups of ranks, groups without a sequence wait for the others.
  */
@@ -25,10 +27,11 @@ typedef struct rn_watchdog rn_watchdog;
 
 /**
  * Starts the watchdog and moves the marks of proto/base/progress.h to memory shared by the node. If
- * the ranks of a node count no unit for `limit_s` seconds, the node prints its table to stderr once
- * and ends its processes with the exit code of RN_ERR_WATCHDOG; the launcher then ends the others.
- * Time in which the whole job is suspended does not count. If `limit_s` is 0, starts nothing and
- * sets *out to NULL.
+ * no rank counts a unit for `limit_s` seconds, rank 0 prints the table to stderr, the late rank of
+ * each node prints the stack of its main thread, and all ranks end with the exit code of
+ * RN_ERR_WATCHDOG. Rank 0 also warns, earlier, of hosts of which ranks no longer report. Call it
+ * from the main thread. Time in which the whole job is suspended does not count. If `limit_s` is 0,
+ * starts nothing and sets *out to NULL.
  *
  * Collective: over the world; all pass the same limit. Ownership: the world outlives the watchdog.
  * Errors:     RN_ERR_LIBRARY if no thread can be created, RN_ERR_MEMORY, agreed; RN_ERR_MPI.

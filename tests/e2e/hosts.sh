@@ -78,6 +78,61 @@ SH
     ended 0 apart
     same_content one apart
     ;;
+  faults)
+    # rank_pid RANK: the process of a rank of the only running job.
+    rank_pid() {
+      local candidate
+      for candidate in $(pgrep -x retnet-train); do
+        if tr '\0' '\n' <"/proc/$candidate/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$1"; then
+          echo "$candidate"
+        fi
+      done
+    }
+    # begin DIR: starts a run of two ranks on each host; returns when it has saved a checkpoint.
+    begin() {
+      start_on 2 "$1" parallel.sequence=2 train.steps=1000000 checkpoint.every=20 train.log_every=20
+      reach "$1" words 'step 20 saved'
+    }
+    begin killed
+    kill -KILL "$(rank_pid 5)"
+    ended 137 killed
+    grep -q 'rank 5 with PID .* on node h3 exited on signal 9' killed.log ||
+      fail "the killed rank is not named: $(tail -n 8 killed.log)"
+
+    begin stopped
+    kill -STOP "$(rank_pid 6)"
+    ended 3 stopped
+    [ "$(grep -c 'error: no progress' stopped.log)" = 1 ] || fail "not one table: $(<stopped.log)"
+    grep -q 'rank 6 on h4 has been in ".*" of step .*no report from it for .*<- late' stopped.log ||
+      fail "the stopped rank is not named: $(<stopped.log)"
+    [ "$(grep -c '<- late' stopped.log)" = 1 ] || fail "other ranks are named: $(<stopped.log)"
+
+    # mpirun ends the job when it notices that the host does not answer; its exit code depends on
+    # how it notices this.
+    begin cut
+    ip link set port3 down
+    got=0
+    wait "$pid" || got=$?
+    case $got in
+      0 | 124) fail "the run with a cut link ended with $got: $(<cut.log)" ;;
+    esac
+    grep -q 'no report for .* s from host h3, rank 4 5:' cut.log ||
+      fail "the host that is cut off is not named: $(<cut.log)"
+    [ -z "$(pgrep -x retnet-train)" ] || fail "ranks still run: $(pgrep -ax retnet-train)"
+    ip link set port3 up
+    is_reachable() { (: </dev/tcp/h3/9) 2>&1 | grep -q refused; }
+    for _ in $(seq 300); do
+      if is_reachable; then break; fi
+      sleep 0.1
+    done
+    last=$(find cut/checkpoints -name 'step-*[0-9]' | sort | tail -n 1)
+    steps=$((10#${last##*-} + 4))
+    run_on 1 cut parallel.sequence=4 "train.steps=$steps"
+    grep -q "from step $((steps - 4))" cut.log || fail "not continued: $(head -n 3 cut.log)"
+    "$bin/retnet-train" run.yaml -s run.dir=whole -s "train.steps=$steps" >whole.log 2>&1 ||
+      fail "whole: $(tail -n 3 whole.log)"
+    same_content cut whole
+    ;;
   *)
     fail "no such case: $case"
     ;;

@@ -65,6 +65,10 @@ static void a_hang_is_reported(const char *launcher, const char *self, const cha
   CHECK(strstr(output, "rank 0 has been in \"sum gradients\" of step 7 for ") != NULL);
   CHECK_EQUAL(occurrences(output, "error: no progress"), 1);
   CHECK_EQUAL(occurrences(output, "<- late"), 1);
+  const bool runs = strcmp(how, "hangs") == 0; /* a stopped process cannot print its stack */
+  CHECK_EQUAL(occurrences(output, "stack of rank "), runs);
+  CHECK_EQUAL(occurrences(output, "stack of rank 1 on host"), runs);
+  CHECK_EQUAL(occurrences(output, "(pause+"), runs);
   if (check_failures() > 0) fputs(output, stderr);
 }
 

@@ -1,0 +1,83 @@
+/**
+ * Sends what each rank does to rank 0, so that the watchdog can name a rank on another host that is
+ * late, stopped or cut off.
+ *
+ * Each rank sends a UDP datagram of about 100 bytes to rank 0 at every call of
+ * rn_rank_reports_exchange, and rank 0 answers with a shorter one. MPI is not used, because the
+ * main thread may hang in an MPI call. Datagrams may be lost. If none arrive, for example because a
+ * firewall drops UDP, the functions report that nothing is known, and nothing else fails.
+ *
+ * Datagrams carry a random number that MPI has distributed; those without it are ignored. Their
+ * content appears only in the message of the watchdog.
+ */
+#ifndef RN_COMM_WORLD_RANK_REPORTS_H
+#define RN_COMM_WORLD_RANK_REPORTS_H
+
+#include <stdbool.h>
+
+#include "comm/world/world.h"
+#include "proto/base/progress.h"
+
+typedef struct rn_rank_reports rn_rank_reports;
+
+/** What rank 0 knows about another rank. */
+typedef struct rn_rank_report {
+  const char *host;
+  char operation[RN_PROGRESS_NAME_BYTES];
+  int64_t step;
+  double idle_s;   /* time since the last progress of the rank */
+  double silent_s; /* time since its last datagram; negative: none has arrived */
+  bool waits;      /* true if the rank waited for other ranks */
+} rn_rank_report;
+
+/**
+ * Opens the sockets. Sets *out to NULL on all ranks if all ranks are on one node, or if a socket
+ * cannot be opened.
+ *
+ * Collective: over the world. Ownership: the world outlives the object.
+ * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ */
+rn_status rn_rank_reports_create(rn_err *err, const rn_world *world, rn_rank_reports **out);
+
+/** Frees the object; accepts NULL. Not collective. Errors: none. */
+void rn_rank_reports_destroy(rn_rank_reports **reports);
+
+/**
+ * Sends the marks of this rank and receives all datagrams that have arrived, without waiting.
+ * `expired` tells rank 0 that the watchdog of this rank has counted no progress for its limit.
+ * Not collective; all calls on a rank are from one thread. Errors: none.
+ */
+void rn_rank_reports_exchange(rn_rank_reports *reports, rn_progress *mine, bool expired);
+
+/** Receives all datagrams that have arrived, without waiting. Not collective. Errors: none. */
+void rn_rank_reports_receive(rn_rank_reports *reports);
+
+/** Returns a descriptor that is readable when a datagram has arrived. Not collective. Errors: none.
+ */
+int rn_rank_reports_descriptor(const rn_rank_reports *reports);
+
+/** Returns the number of units that all other nodes have counted, as far as this rank knows; it
+ * grows if one of them makes progress. Not collective. Errors: none. */
+int64_t rn_rank_reports_units(const rn_rank_reports *reports);
+
+/** True if a rank has sent that its watchdog expired. For rank 0. Not collective. Errors: none. */
+bool rn_rank_reports_expired(const rn_rank_reports *reports);
+
+/** Answers every rank once more that the table is printed, so that no other rank prints one. For
+ * rank 0. Not collective. Errors: none. */
+void rn_rank_reports_confirm_printed(rn_rank_reports *reports);
+
+/** True if rank 0 has printed the table. For the other ranks. Not collective. Errors: none. */
+bool rn_rank_reports_printed(const rn_rank_reports *reports);
+
+/** Returns the seconds since the last answer of rank 0; negative: there was none. For the other
+ * ranks. Not collective. Errors: none. */
+double rn_rank_reports_root_silent_s(const rn_rank_reports *reports);
+
+/** Returns the host of rank 0. Not collective. Errors: none. */
+const char *rn_rank_reports_root_host(const rn_rank_reports *reports);
+
+/** Copies what is known about a rank. For rank 0. Not collective. Errors: none. */
+rn_rank_report rn_rank_reports_get(const rn_rank_reports *reports, int rank);
+
+#endif

@@ -1,0 +1,35 @@
+/** Prints the table of a watchdog: what each rank does, and which ranks are late. */
+#ifndef RN_COMM_WORLD_WATCHDOG_TABLE_H
+#define RN_COMM_WORLD_WATCHDOG_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/progress.h"
+
+/** What is known about a rank. */
+typedef struct rn_rank_state {
+  int rank;
+  const char *host;                       /* NULL: the title of the table names the host */
+  char operation[RN_PROGRESS_NAME_BYTES]; /* empty: unknown */
+  int64_t step;
+  double idle_s;   /* time since the last progress */
+  double silent_s; /* > 0: the process has not been heard of for so long */
+  bool waits;      /* true if it waits for other ranks */
+} rn_rank_state;
+
+/**
+ * Writes `title` and one line per rank to stderr, at most 64: if there are more, the lines of ranks
+ * that wait for others are left out and counted. All silent ranks are marked as late; if there is
+ * none, the rank that the others probably wait for: of those that do not wait themselves, the one
+ * with the oldest progress. Uses write(), because the main thread may hang while it holds the lock
+ * of stderr.
+ * Not collective. Errors: none.
+ */
+void rn_watchdog_table_print(const char *title, const rn_rank_state *ranks, int count);
+
+/** Returns the index of the rank that the others probably wait for; see above.
+ * Not collective. Errors: none. */
+int rn_watchdog_table_slowest(const rn_rank_state *ranks, int count);
+
+#endif
