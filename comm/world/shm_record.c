@@ -15,6 +15,7 @@
 #include "proto/base/process.h"
 
 #define SHM_FOLDER "/dev/shm/"
+#define STORE_PREFIX "pmix_dstor_"
 enum { LINE_BYTES = 1024, HOST_BYTES = 256, MAX_RECORD_BYTES = 1 << 28 };
 
 typedef struct entry {
@@ -27,16 +28,25 @@ static void record_path(const char *run_dir, const char *suffix, char *path) {
   snprintf(path, PATH_MAX, "%s/shared-memory.txt%s", run_dir, suffix);
 }
 
-/* True if `path` is a printable name directly in /dev/shm; no other path is recorded or removed. */
+static bool is_plain_name(const char *name) {
+  return *name != '\0' && *name != '.' && strchr(name, '/') == NULL;
+}
+
+/*
+ * True if `path` is a file directly in /dev/shm, or one that the launcher of Open MPI 4 shares with
+ * its ranks: TMPDIR/ompi.HOST.UID/pid.N/pmix_dstor_X/FILE, together 8 MB for each mpirun. No other
+ * path is recorded or removed.
+ */
 static bool is_shm_path(const char *path) {
   const size_t folder = sizeof SHM_FOLDER - 1;
-  if (strncmp(path, SHM_FOLDER, folder) != 0) return false;
-  const char *name = path + folder;
-  if (*name == '\0' || *name == '.') return false;
-  for (; *name != '\0'; name++) {
-    if (*name == '/' || !isprint((unsigned char)*name)) return false;
+  for (const char *at = path; *at != '\0'; at++) {
+    if (!isprint((unsigned char)*at)) return false;
   }
-  return true;
+  if (strncmp(path, SHM_FOLDER, folder) == 0) return is_plain_name(path + folder);
+  const char *session = strstr(path, "/ompi.");
+  const char *store = session == NULL ? NULL : strstr(session, "/" STORE_PREFIX);
+  const char *name = store == NULL ? NULL : strchr(store + 1, '/');
+  return path[0] == '/' && strstr(path, "/../") == NULL && name != NULL && is_plain_name(name + 1);
 }
 
 static bool parse(const char *line, size_t length, entry *e) {
@@ -52,10 +62,18 @@ static bool parse(const char *line, size_t length, entry *e) {
   return at > 0 && e->pid > 0 && is_shm_path(e->path);
 }
 
-/* Writes one line per /dev/shm file that this process maps. */
+static void list_file(FILE *out, const char *host, const char *path) {
+  struct stat file;
+  const long long pid = getpid();
+  if (!is_shm_path(path) || stat(path, &file) != 0) return;
+  fprintf(out, "%s %lld %llu %llu %s\n", host, pid, rn_process_start(pid),
+          (unsigned long long)file.st_ino, path);
+}
+
+/* Writes one line per shared-memory file that this process maps, and one for the file that the
+ * OpenMP library of LLVM creates for each process, but does not keep mapped. */
 static rn_status list_mapped(rn_err *err, const char *host, char **text, size_t *bytes) {
   char line[LINE_BYTES + PATH_MAX], last[PATH_MAX] = "";
-  const long long pid = getpid();
   FILE *maps = fopen("/proc/self/maps", "r");
   FILE *out = open_memstream(text, bytes);
   if (maps == NULL || out == NULL) {
@@ -64,15 +82,15 @@ static rn_status list_mapped(rn_err *err, const char *host, char **text, size_t 
     return rn_fail(err, RN_ERR_IO, "cannot read /proc/self/maps: %s", strerror(errno));
   }
   while (fgets(line, sizeof line, maps) != NULL) {
-    char *path = strstr(line, SHM_FOLDER);
-    struct stat file;
-    if (path == NULL) continue;
-    path[strcspn(path, "\n")] = '\0';
-    if (strcmp(path, last) == 0 || !is_shm_path(path) || stat(path, &file) != 0) continue;
+    const char *path = strchr(line, '/');
+    line[strcspn(line, "\n")] = '\0';
+    if (path == NULL || strcmp(path, last) == 0) continue;
     snprintf(last, sizeof last, "%s", path);
-    fprintf(out, "%s %lld %llu %llu %s\n", host, pid, rn_process_start(pid),
-            (unsigned long long)file.st_ino, path);
+    list_file(out, host, path);
   }
+  snprintf(line, sizeof line, SHM_FOLDER "__KMP_REGISTERED_LIB_%d_%d", (int)getpid(),
+           (int)getuid());
+  list_file(out, host, line);
   fclose(maps);
   const bool complete = ferror(out) == 0;
   if (fclose(out) == 0 && complete) return RN_OK;

@@ -2,8 +2,9 @@
  * Records the shared-memory files that a run maps, so that the next start can remove the files that
  * a killed run left behind.
  *
- * `run.dir/shared-memory.txt` has one line per rank and file in /dev/shm: host, process id, start
- * time of the process, inode and path of the file.
+ * `run.dir/shared-memory.txt` has one line per rank and file in /dev/shm, and per rank and file
+ * that mpirun shares with its ranks in the folder for temporary files: host, process id, start time
+ * of the process, inode and path of the file. A line may be repeated.
  */
 #ifndef RN_COMM_WORLD_SHM_RECORD_H
 #define RN_COMM_WORLD_SHM_RECORD_H
@@ -11,8 +12,8 @@
 #include "comm/world/world.h"
 
 /**
- * Appends to the record the files that each rank currently maps. Call it after all windows have
- * been allocated.
+ * Appends to the record the files that each rank currently maps. To be called each time after such
+ * files may have been created: a process that is killed before leaves them behind.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_IO naming the file, RN_ERR_MEMORY, agreed; RN_ERR_MPI.

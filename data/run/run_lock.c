@@ -224,11 +224,20 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
   return RN_OK;
 }
 
-/* True if the file belongs to a process of this host that ended before it got the lock. */
-static bool is_left(const char *path) {
+/*
+ * True if the file belongs to a process that ended before it got the lock. Whether a process of
+ * another host has ended is unknown, and likewise for a process that was killed before it had
+ * written its record; then the file counts as left if it is much older than such a process waits.
+ * The file system's clock gave both times.
+ */
+static bool is_left(const rn_run_lock *l, const char *path) {
+  enum { WAITS = 10 };
   record r;
-  return read_record(NULL, path, &r) == RN_OK && is_there(&r) && rn_process_is_local(&r.process) &&
-         !rn_process_is_alive(&r.process);
+  struct stat lock, left;
+  if (read_record(NULL, path, &r) != RN_OK || !is_there(&r)) return false;
+  if (rn_process_is_local(&r.process)) return !rn_process_is_alive(&r.process);
+  return stat(l->path.text, &lock) == 0 && stat(path, &left) == 0 &&
+         difftime(lock.st_mtime, left.st_mtime) > WAITS * l->rule.dead_s;
 }
 
 /* Removes the `lock.after-` names of completed takeovers and the files of dead contenders; only the
@@ -243,7 +252,7 @@ static void clean_up(const rn_run_lock *l) {
     const bool after = strncmp(name, AFTER_PREFIX, sizeof AFTER_PREFIX - 1) == 0;
     const bool own = strncmp(name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0 &&
                      strspn(name + sizeof OWN_PREFIX - 1, "0123456789abcdef") == ID_BYTES - 1;
-    if ((after && strstr(name, l->mine.id) == NULL) || (own && is_left(path.text))) {
+    if ((after && strstr(name, l->mine.id) == NULL) || (own && is_left(l, path.text))) {
       unlink(path.text);
     }
   }

@@ -1,12 +1,15 @@
 /*
- * LD_PRELOAD library: logs a program's file operations in order, and simulates short
- * transfers and a full disk. It affects only paths below RETNET_IO_UNDER.
+ * LD_PRELOAD library: logs a program's file operations in order, and simulates short transfers, a
+ * full disk and a kill at any of these operations. It affects only paths below RETNET_IO_UNDER.
  *
  *   RETNET_IO_LOG=FILE    log file with lines "create PATH", "mkdir PATH", "write PATH",
  *                         "fsync PATH", "rename FROM TO", "exchange FROM TO", "unlink PATH";
  *                         paths are absolute
  *   RETNET_IO_SHORT=1     every read and write of two bytes or more transfers half of them
  *   RETNET_IO_FULL=BYTES  this process can write BYTES bytes; further writes fail with ENOSPC
+ *   RETNET_IO_KILL=N      kills the process (SIGKILL) before its N-th operation that changes the
+ *                         file system, or, if this is a write, after half of its bytes. The log
+ *                         ends with "kill OPERATION PATH"
  *
  * A rename or unlink is logged before the call, any other operation after it. Therefore every
  * operation that is logged before a rename has been completed before it, in any process.
@@ -15,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,7 +29,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static atomic_llong written;
+static atomic_llong written, operations;
 
 #define REAL(name, ...) ((__typeof__(&name))(size_t)dlsym(RTLD_NEXT, #name))(__VA_ARGS__)
 
@@ -33,6 +37,7 @@ static atomic_llong written;
 int open64(const char *path, int flags, ...);
 ssize_t pwrite64(int fd, const void *data, size_t bytes, off_t at);
 ssize_t pread64(int fd, void *data, size_t bytes, off_t at);
+int ftruncate64(int fd, off_t bytes);
 
 static bool is_ours(const char *path) {
   const char *under = getenv("RETNET_IO_UNDER");
@@ -76,6 +81,41 @@ static void note_fd(const char *what, int fd) {
   if (path_of(fd, path)) note(what, path, "");
 }
 
+/* Counts an operation on `path`. Returns true if the process must be killed at it, after writing a
+ * line to the log. */
+static bool must_die(const char *what, const char *path) {
+  const char *last = getenv("RETNET_IO_KILL");
+  if (last == NULL || !is_ours(path)) return false;
+  if (atomic_fetch_add(&operations, 1) + 1 != atoll(last)) return false;
+  char kill_what[32];
+  snprintf(kill_what, sizeof kill_what, "kill %s", what);
+  note(kill_what, path, "");
+  return true;
+}
+
+/* Kills the process if `what` is its last operation. `path` need not be absolute. */
+static void die_at(const char *what, const char *path) {
+  char whole[PATH_MAX];
+  if (getenv("RETNET_IO_KILL") == NULL) return;
+  absolute(path, whole);
+  if (must_die(what, whole)) raise(SIGKILL);
+}
+
+static void die_at_fd(const char *what, int fd) {
+  char path[PATH_MAX];
+  if (getenv("RETNET_IO_KILL") != NULL && path_of(fd, path) && must_die(what, path)) raise(SIGKILL);
+}
+
+/* As die_at_fd for a write, of which the first half is done. at < 0: at the file's position. */
+static void die_at_write(int fd, const void *data, size_t bytes, off_t at) {
+  char path[PATH_MAX];
+  if (getenv("RETNET_IO_KILL") == NULL || !path_of(fd, path) || !must_die("write", path)) return;
+  const ssize_t done =
+      at < 0 ? REAL(write, fd, data, bytes / 2) : REAL(pwrite, fd, data, bytes / 2, at);
+  (void)done;
+  raise(SIGKILL);
+}
+
 /* Returns how many of `bytes` this call may transfer according to the environment variables.
  * Returns -1 with errno ENOSPC if it may transfer none. */
 static ssize_t left_of(int fd, size_t bytes, bool writes) {
@@ -97,6 +137,7 @@ static ssize_t left_of(int fd, size_t bytes, bool writes) {
 ssize_t write(int fd, const void *data, size_t bytes) {
   const ssize_t left = left_of(fd, bytes, true);
   if (left < 0) return -1;
+  die_at_write(fd, data, (size_t)left, -1);
   const ssize_t done = REAL(write, fd, data, (size_t)left);
   note_fd("write", fd);
   return done;
@@ -105,6 +146,7 @@ ssize_t write(int fd, const void *data, size_t bytes) {
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at) {
   const ssize_t left = left_of(fd, bytes, true);
   if (left < 0) return -1;
+  die_at_write(fd, data, (size_t)left, at);
   const ssize_t done = REAL(pwrite, fd, data, (size_t)left, at);
   note_fd("write", fd);
   return done;
@@ -134,6 +176,10 @@ int open(const char *path, int flags, ...) {
   const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
   const bool is_new = (flags & O_CREAT) != 0 && lstat(path, &info) != 0;
+  if (is_new)
+    die_at("create", path);
+  else if ((flags & O_TRUNC) != 0)
+    die_at("truncate", path);
   const int fd = REAL(open, path, flags, mode);
   if (fd >= 0 && is_new) {
     absolute(path, whole);
@@ -152,6 +198,7 @@ int open64(const char *path, int flags, ...) {
 
 int mkdir(const char *path, mode_t mode) {
   char whole[PATH_MAX];
+  die_at("mkdir", path);
   const int result = REAL(mkdir, path, mode);
   if (result == 0) {
     absolute(path, whole);
@@ -161,12 +208,14 @@ int mkdir(const char *path, mode_t mode) {
 }
 
 int fsync(int fd) {
+  die_at_fd("fsync", fd);
   const int result = REAL(fsync, fd);
   if (result == 0) note_fd("fsync", fd);
   return result;
 }
 
 int fdatasync(int fd) {
+  die_at_fd("fsync", fd);
   const int result = REAL(fdatasync, fd);
   if (result == 0) note_fd("fsync", fd);
   return result;
@@ -177,6 +226,7 @@ int rename(const char *from, const char *to) {
   absolute(from, a);
   absolute(to, b);
   note("rename", a, b);
+  die_at("rename", to);
   return REAL(rename, from, to);
 }
 
@@ -185,6 +235,7 @@ int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned
   absolute(from, a);
   absolute(to, b);
   note(flags == RENAME_EXCHANGE ? "exchange" : "rename", a, b);
+  die_at("rename", to);
   return REAL(renameat2, from_fd, from, to_fd, to, flags);
 }
 
@@ -192,6 +243,7 @@ int remove(const char *path) {
   char whole[PATH_MAX];
   absolute(path, whole);
   note("unlink", whole, "");
+  die_at("unlink", path);
   return REAL(remove, path);
 }
 
@@ -199,5 +251,20 @@ int unlink(const char *path) {
   char whole[PATH_MAX];
   absolute(path, whole);
   note("unlink", whole, "");
+  die_at("unlink", path);
   return REAL(unlink, path);
+}
+
+int link(const char *from, const char *to) {
+  die_at("link", to);
+  return REAL(link, from, to);
+}
+
+int ftruncate(int fd, off_t bytes) {
+  die_at_fd("truncate", fd);
+  return REAL(ftruncate, fd, bytes);
+}
+
+int ftruncate64(int fd, off_t bytes) {
+  return ftruncate(fd, bytes);
 }

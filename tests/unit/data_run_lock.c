@@ -2,6 +2,7 @@
  * dead owner. */
 #include "data/run/run_lock.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "data/file/file.h"
@@ -141,6 +143,26 @@ static void file_of_a_killed_watcher_is_removed(void) {
   CHECK_EQUAL(waiting_files(), 1);
   take_and_release(brief);
   CHECK_EQUAL(waiting_files(), 0);
+}
+
+/* A process that was killed before it had written its record, or one of another host, leaves a file
+ * whose process cannot be looked up. The file is removed once it is old. */
+static void old_files_of_unknown_processes_are_removed(void) {
+  static const char *const name[] = {"lock.0000000000000001", "lock.0000000000000002",
+                                     "lock.0000000000000003", "lock.0000000000000004"};
+  struct timespec old[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) - 3600}};
+  for (int i = 0; i < 4; i++) {
+    const rn_path path = rn_path_join(folder, name[i]);
+    if (i % 2 == 0) write_foreign(name[i], 0);
+    if (i % 2 == 1) CHECK_OK(&err, rn_file_replace(&err, path.text, "", 0));
+    if (i < 2) CHECK_EQUAL(utimensat(AT_FDCWD, path.text, old, 0), 0);
+  }
+  take_and_release(lively);
+  for (int i = 0; i < 4; i++) {
+    const rn_path path = rn_path_join(folder, name[i]);
+    CHECK(rn_file_exists(path.text) == (i >= 2));
+    unlink(path.text);
+  }
 }
 
 static void *set_soon(void *flag) {
@@ -295,6 +317,7 @@ int main(void) {
   living_owner_needs_no_heartbeat();
   take_and_release(lively);
   file_of_a_killed_watcher_is_removed();
+  old_files_of_unknown_processes_are_removed();
   stopped_wait_leaves_the_owner();
   silent_owner_is_succeeded();
   moving_heartbeat_is_refused();

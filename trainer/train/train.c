@@ -220,15 +220,26 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   return train_steps(err, l);
 }
 
+/* Records the shared memory that exists so far, if run.dir exists already: a resume of a large
+ * model takes minutes, in which the job may be killed. */
+static rn_status record_early(rn_err *err, rn_world *world, const Retnet__Config *given,
+                              const launch *l) {
+  int64_t exists = l->folder.lock != NULL;
+  RN_TRY(err, rn_world_max(err, world, &exists, 1));
+  return exists != 0 ? rn_shm_record_write(err, world, given->run->dir) : RN_OK;
+}
+
 static rn_status train(rn_err *err, const Retnet__Config *given,
                        const rn_options_locations *locations, rn_world *world, launch *l) {
   rn_checkpoint_source source;
   RN_TRY(err, rn_run_owner_take_existing(err, world, given->run->dir, &l->stop, &l->folder.lock));
   if (atomic_load(&l->stop.given)) return stop_before_steps(l);
   RN_TRY(err, rn_shm_record_clean(err, world, given->run->dir));
+  RN_TRY(err, record_early(err, world, given, l));
   RN_TRY(err, rn_checkpoint_select(err, given, world, &source));
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &l->run));
-  rn_status status = resume_and_train(err, &source, locations, l);
+  rn_status status = record_early(err, world, given, l);
+  if (status == RN_OK) status = resume_and_train(err, &source, locations, l);
   status = close_metrics(err, world, &l->folder.metrics, status);
   rn_spans_stop();
   if (status != RN_ERR_MPI) rn_run_destroy(&l->run);

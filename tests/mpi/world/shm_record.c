@@ -1,5 +1,6 @@
 /* Checks that a new run removes exactly those recorded shared-memory files of its host whose
- * recorded processes have all ended, and keeps a file that has replaced a recorded one. */
+ * recorded processes have all ended, and keeps a file that has replaced a recorded one. Files
+ * outside /dev/shm are removed only if the launcher shares them with its ranks. */
 #include "comm/world/shm_record.h"
 
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/world.h"
 
@@ -20,6 +22,19 @@ static char folder[PATH_MAX], record[PATH_MAX + 32];
 
 enum { DEAD, SHARED, UNRECORDED, REPLACED, FILES };
 static char path[FILES][64];
+
+/* Folder and files of a launcher in the folder for temporary files: one that it shares with its
+ * ranks, and one that it does not. */
+enum { STORE, OTHER, LAUNCHER_FILES };
+static char launcher[LAUNCHER_FILES][2][PATH_MAX]; /* folder, file */
+
+static void name_launcher_files(void) {
+  static const char *const name[LAUNCHER_FILES] = {"pmix_dstor_ds21_1", "other"};
+  for (int i = 0; i < LAUNCHER_FILES; i++) {
+    snprintf(launcher[i][0], PATH_MAX, "%.100s/ompi.h.0/pid.1/%s", folder, name[i]);
+    snprintf(launcher[i][1], PATH_MAX, "%.200s/file", launcher[i][0]);
+  }
+}
 
 static unsigned long long make_file(const char *name) {
   struct stat about = {0};
@@ -54,6 +69,11 @@ static void leave_files(const char *host, unsigned long long shared) {
   const long long pid = dead_process();
   const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);
   make_file(path[UNRECORDED]);
+  unsigned long long inode[LAUNCHER_FILES];
+  for (int i = 0; i < LAUNCHER_FILES; i++) {
+    CHECK_OK(&err, rn_file_make_folder(&err, launcher[i][0]));
+    inode[i] = make_file(launcher[i][1]);
+  }
   FILE *file = fopen(record, "a");
   if (!CHECK(file != NULL)) return;
   fprintf(file, "%s %lld 5 %llu %s\n", host, pid, dead, path[DEAD]);
@@ -62,6 +82,9 @@ static void leave_files(const char *host, unsigned long long shared) {
   fprintf(file, "%s %lld 5 %llu %s\n", host, pid, replaced + 1, path[REPLACED]);
   fprintf(file, "elsewhere %lld 5 %llu %s\n", pid, dead, path[UNRECORDED]);
   fprintf(file, "%s %lld 5 1 /dev/shm/../../%s\n", host, pid, record);
+  for (int i = 0; i < LAUNCHER_FILES; i++) {
+    fprintf(file, "%s %lld 5 %llu %s\n", host, pid, inode[i], launcher[i][1]);
+  }
   fprintf(file, "no such line\n%s 1 torn", host);
   fclose(file);
 }
@@ -89,7 +112,19 @@ static void only_files_of_dead_processes_are_removed(rn_world *world) {
   CHECK(exists(record) && record_has(owner) && record_has("elsewhere"));
   CHECK(!record_has(path[DEAD]) && !record_has(path[REPLACED]));
   CHECK(!record_has("no such line") && !record_has("torn"));
+  CHECK(!exists(launcher[STORE][1]) && exists(launcher[OTHER][1]));
   munmap(map, 4096);
+}
+
+/* LLVM's OpenMP library creates this file, but does not keep it mapped. */
+static void the_file_of_the_openmp_library_is_recorded(rn_world *world) {
+  char name[80];
+  snprintf(name, sizeof name, "/dev/shm/__KMP_REGISTERED_LIB_%d_%d", (int)getpid(), (int)getuid());
+  const bool is_new = !exists(name);
+  if (is_new) make_file(name);
+  CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
+  CHECK(record_has(name));
+  if (is_new) unlink(name);
 }
 
 int main(int argc, char **argv) {
@@ -104,12 +139,13 @@ int main(int argc, char **argv) {
   for (int i = 0; i < FILES; i++) {
     snprintf(path[i], sizeof path[i], "/dev/shm/%.40s.%d", strrchr(folder, '/') + 1, i);
   }
+  name_launcher_files();
   only_files_of_dead_processes_are_removed(world);
+  the_file_of_the_openmp_library_is_recorded(world);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if (first) {
     for (int i = 0; i < FILES; i++) unlink(path[i]);
-    unlink(record);
-    rmdir(folder);
+    CHECK_OK(&err, rn_file_remove_tree(&err, folder));
   }
   CHECK_OK(&err, rn_world_barrier(&err, world));
   CHECK_FAILS(&err, RN_ERR_IO, "shared-memory.txt",
