@@ -7,12 +7,16 @@
 
 #include "data/file/blob.h"
 #include "data/file/file.h"
+#include "data/file/little_endian.h"
 #include "data/tokenizer/bytes.h"
 #include "data/tokenizer/hf_json.h"
 #include "data/tokenizer/spm.h"
 #include "data/tokenizer/tiktoken.h"
 
 enum { FORMAT = 1, MAX_BYTES = 1 << 29, PACK_LEVEL = 12, NAME_BYTES = 128 };
+
+/* The frame after the packed message: magic, number of bytes that follow, sum. */
+enum { SUM_MAGIC = 0x184D2A5E, SUM_AT = 8, SUM_BYTES = 8, SUM_FRAME_BYTES = SUM_AT + SUM_BYTES };
 
 /* The functions that read and create one kind of tokenizer. */
 typedef struct kind {
@@ -93,11 +97,33 @@ rn_status rn_tokenizer_create(rn_err *err, const Retnet__Tokenizer *file, rn_tok
   return k->create(err, file, name, rn_tokenizer_file_hash(file), out);
 }
 
+/* Appends the frame with the sum to `bytes` bytes; returns the size with it. */
+static size_t append_sum(unsigned char *packed, size_t bytes) {
+  unsigned char *frame = packed + bytes;
+  rn_put_u32(frame, SUM_MAGIC);
+  rn_put_u32(frame + SUM_AT / 2, SUM_BYTES);
+  rn_put_u64(frame + SUM_AT, rn_blob_sum(packed, bytes + SUM_AT));
+  return bytes + SUM_FRAME_BYTES;
+}
+
+/* Checks the sum, if the file has one, and subtracts its frame from *bytes. */
+static rn_status check_sum(rn_err *err, const char *where, const unsigned char *packed,
+                           size_t *bytes) {
+  if (*bytes < SUM_FRAME_BYTES) return RN_OK;
+  const unsigned char *frame = packed + *bytes - SUM_FRAME_BYTES;
+  if (rn_get_u32(frame) != SUM_MAGIC || rn_get_u32(frame + SUM_AT / 2) != SUM_BYTES) return RN_OK;
+  if (rn_get_u64(frame + SUM_AT) != rn_blob_sum(packed, *bytes - SUM_BYTES)) {
+    return rn_fail(err, RN_ERR_FORMAT, "%s is damaged: its checksum is wrong", where);
+  }
+  *bytes -= SUM_FRAME_BYTES;
+  return RN_OK;
+}
+
 rn_status rn_tokenizer_file_pack(rn_err *err, const Retnet__Tokenizer *file, void **packed,
                                  size_t *bytes) {
   const size_t raw_bytes = retnet__tokenizer__get_packed_size(file);
   unsigned char *raw = malloc(raw_bytes);
-  *packed = malloc(rn_blob_bound(raw_bytes));
+  *packed = malloc(rn_blob_bound(raw_bytes) + SUM_FRAME_BYTES);
   rn_status status = RN_OK;
   if (raw == NULL || *packed == NULL) {
     status = rn_fail(err, RN_ERR_MEMORY, "out of memory while packing the tokenizer");
@@ -106,7 +132,10 @@ rn_status rn_tokenizer_file_pack(rn_err *err, const Retnet__Tokenizer *file, voi
     status = rn_blob_pack(err, raw, raw_bytes, PACK_LEVEL, *packed, bytes);
   }
   free(raw);
-  if (status == RN_OK) return RN_OK;
+  if (status == RN_OK) {
+    *bytes = append_sum(*packed, *bytes);
+    return RN_OK;
+  }
   free(*packed);
   *packed = NULL;
   return status;
@@ -116,6 +145,7 @@ rn_status rn_tokenizer_file_unpack(rn_err *err, const char *where, const void *p
                                    uint64_t hash, Retnet__Tokenizer **out) {
   size_t raw_bytes = 0;
   *out = NULL;
+  RN_TRY(err, check_sum(err, where, packed, &bytes));
   RN_TRY(err, rn_blob_raw_bytes(err, where, packed, bytes, MAX_BYTES, &raw_bytes));
   unsigned char *raw = malloc(raw_bytes + 1);
   if (raw == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", where);

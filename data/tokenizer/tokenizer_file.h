@@ -1,9 +1,11 @@
 /**
  * Defines how the content of a tokenizer is stored in data folders and checkpoints.
  *
- * The packed form is one zstd frame that holds a Tokenizer message (proto/schema/tokenizer.proto).
- * Its hash, XXH3-64 over kind, settings and content, is stored separately in the data folder or
- * checkpoint and is checked when the frame is read. The byte tokenizer has no file.
+ * The packed form is one zstd frame that holds a Tokenizer message (proto/schema/tokenizer.proto),
+ * and a skippable frame with the XXH3-64 of all bytes before it, which files of older versions
+ * lack. The hash of the tokenizer, XXH3-64 over kind, settings and content, is stored separately in
+ * the data folder or checkpoint. Both are checked when the file is read. The byte tokenizer has no
+ * file.
  */
 #ifndef RN_DATA_TOKENIZER_TOKENIZER_FILE_H
 #define RN_DATA_TOKENIZER_TOKENIZER_FILE_H

@@ -10,23 +10,15 @@
 # usage: kills.sh BIN PRELOADED_LIBRARY [KILLS] [SEED]
 set -euo pipefail
 bin=$1 library=$2 kills=${3:-30} seed=${4:-1}
-if [ -z "${RN_KILLS_INSIDE:-}" ]; then
-  # With a /dev/shm of its own, the test sees exactly the files of its processes.
-  alone='mount -t tmpfs tmpfs /dev/shm && RN_KILLS_INSIDE=yes exec "$@"'
-  for spaces in --mount '--user --map-root-user --mount'; do
-    # shellcheck disable=SC2086
-    if unshare $spaces sh -c 'mount -t tmpfs tmpfs /dev/shm' 2>/dev/null; then
-      exec unshare $spaces sh -c "$alone" sh bash "$0" "$@"
-    fi
-  done
-  echo 'left out: files left in /dev/shm: this machine allows no mount namespace'
-fi
+# shellcheck source=tests/e2e/private_memory.sh
+source "$(dirname "$(realpath "$0")")/private_memory.sh"
+private_memory "$@"
 # shellcheck source=tests/e2e/common.sh
 source "$(dirname "$(realpath "$0")")/common.sh"
 here=$(realpath .)
 RANDOM=$seed
-export TMPDIR=$here/tmp OMPI_MCA_ess_singleton_isolated=1
-mkdir tmp
+private_temporary_files
+export OMPI_MCA_ess_singleton_isolated=1
 end_at_once
 
 seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
@@ -49,7 +41,7 @@ newest() {
 unrecorded() {
   {
     find "$TMPDIR" -path '*/pmix_dstor_*/*' -size +1M
-    if [ -n "${RN_KILLS_INSIDE:-}" ]; then find /dev/shm -type f; fi
+    if [ -n "$private_memory" ]; then find /dev/shm -type f; fi
   } | while read -r file; do
     if ! grep -qF " $file" RUN/shared-memory.txt 2>/dev/null; then echo "$file"; fi
   done
@@ -149,11 +141,7 @@ same_run whole RUN
 left=$(find RUN -name '*.tmp' -o -name '*.bad' -o -name '*.new' -o -name 'lock*')
 [ -z "$left" ] || fail "left in the run directory: $left"
 [ "$(find RUN/checkpoints -mindepth 1 -maxdepth 1 | wc -l)" = 3 ] || fail "$(ls RUN/checkpoints)"
-if [ -n "${RN_KILLS_INSIDE:-}" ]; then
-  [ -z "$(ls /dev/shm)" ] || fail "left in /dev/shm: $(find /dev/shm -type f | head -n 5)"
-fi
-kb=$(du -sk tmp | cut -f 1)
-[ "$kb" -le $((100 * (kills + 10))) ] || fail "$kb KB are left in TMPDIR"
+must_leave_no_memory $((100 * (kills + 10)))
 echo "$kills kills, seed $seed: $(sort moments | uniq -c | awk '{ printf "%s%s %d", sep, $2, $1; sep = ", " }')"
 echo "$resumed launches reported that they continue, all from the newest checkpoint; none was lost; $total steps in all"
 echo "left: $(find RUN -name 'events.out*' | wc -l) event files, $kb KB in TMPDIR; $early files of shared memory of processes that were killed before they had the lock (removed by this test)"
