@@ -42,12 +42,17 @@ for eighth in 2 3 4 5 6 7; do
 done
 ended 0 RUN
 
-# largest FIELD: prints the largest growth of a field of any rank from the first sample to the last
-# two. Two, because a save in progress has files open.
-largest() {
-  paste -d ' ' sample2 sample6 sample7 | awk -v f="$1" '
-    { a = $(f + 3) - $f; b = $(f + 6) - $f; d = a < b ? a : b; if (NR == 1 || d > most) most = d }
-    END { print most + 0 }'
+# growth FIELD: prints how much the smallest of the last three samples is above the largest of the
+# first three, for the rank where this is most. A save in progress has a thread and a few open files.
+growth() {
+  paste -d ' ' sample[2-7] | awk -v f="$1" '
+    { early = $f; late = $(f + 9)
+      for (i = 1; i < 3; i++) {
+        if ($(f + 3 * i) > early) early = $(f + 3 * i)
+        if ($(f + 9 + 3 * i) < late) late = $(f + 9 + 3 * i)
+      }
+      if (NR == 1 || late - early > most) most = late - early }
+    END { print most }'
 }
 
 # median FROM TO: prints the median time in ms of the steps FROM < step <= TO.
@@ -57,9 +62,9 @@ median() {
 }
 
 [ "$(wc -l <sample7)" = "$((ranks + 1))" ] || fail "the run ended before the last sample: $(cat sample7)"
-[ "$(largest 1)" -le 1024 ] || fail "memory of a rank grew by $(largest 1) KB"
-[ "$(largest 2)" -le 0 ] || fail "$(largest 2) files were left open"
-[ "$(largest 3)" -le 0 ] || fail "$(largest 3) threads were left"
+[ "$(growth 1)" -le 1024 ] || fail "memory of a rank grew by $(growth 1) KB"
+[ "$(growth 2)" -le 3 ] || fail "$(growth 2) files were left open"
+[ "$(growth 3)" -le 1 ] || fail "$(growth 3) threads were left"
 [ "$(steps_of RUN)" = "$steps" ] || fail "$(steps_of RUN) steps instead of $steps"
 must_leave_no_memory 200
 echo "$steps steps on $ranks ranks: memory, files and threads after a quarter and at the end:"
