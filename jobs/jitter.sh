@@ -26,6 +26,9 @@ Rows: no jitter; the last rank always P % slower; each phase of a layer on each 
 random percentage between 0 and 2 P; each message with states MS milliseconds late. `forward` and
 `backward` are the waiting times of the rank that waits longest, in ms per step. `delay` is the sum of
 the delays of all messages of one direction, from the first rank to the last, in ms per step.
+`exposed forward` and `exposed backward` are the parts of these delays in which a rank waited for the
+late message, summed over the ranks; ranks that share cores also wait for each other, which these two
+columns do not contain.
 
 The variable RN_BIN is the folder of the programs (build/bin). Options after -- change other keys of
 the model: jobs/jitter.sh --layers 8 -- -s model.dim=256
@@ -84,9 +87,10 @@ row() {
   shift 2
   measure "$@" | awk -v name="$name" -v delay="$delay" '
     function number(key) { match($0, "\"" key "\": [-+.0-9e]*"); split(substr($0, RSTART, RLENGTH), a, ": "); return a[2] }
-    { printf "| %s | %.3f | %.3f | %.3f | %.2f | %.2f | %s |\n", name, number("sequence_step_s"),
-        number("data_step_s"), number("sequence_over_data"), 1e3 * number("wait_forward_s"),
-        1e3 * number("wait_backward_s"), delay }'
+    { printf "| %s | %.3f | %.3f | %.3f | %.2f | %.2f | %s | %.2f | %.2f |\n", name,
+        number("sequence_step_s"), number("data_step_s"), number("sequence_over_data"),
+        1e3 * number("wait_forward_s"), 1e3 * number("wait_backward_s"), delay,
+        1e3 * number("held_forward_s"), 1e3 * number("held_backward_s") }'
 }
 
 none=() last=() random=() slow=()
@@ -97,8 +101,9 @@ done
 last[ranks - 1]=compute:1-:busy=$busy
 printf '%s ranks with one thread and %s tokens each; medians of %s pairs of steps.\n\n' "$ranks" "$tokens" \
   "$steps"
-echo '| jitter | sequence s | data s | sequence / data | forward ms | backward ms | delay ms |'
-echo '| --- | --- | --- | --- | --- | --- | --- |'
+echo '| jitter | sequence s | data s | sequence / data | forward ms | backward ms | delay ms |' \
+  'exposed forward ms | exposed backward ms |'
+echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- |'
 row none 0 "${none[@]}"
 row "last rank $busy % slower" 0 "${last[@]}"
 row "each rank 0 to $((2 * busy)) % slower" 0 "${random[@]}"

@@ -251,3 +251,7 @@ int64_t rn_scan_bytes_sent(const rn_scan *scan) {
 double rn_scan_wait_s(const rn_scan *scan, rn_scan_direction direction) {
   return scan->wait_s[direction];
 }
+
+double rn_scan_held_s(const rn_scan *scan, rn_scan_direction direction) {
+  return scan->held_s[direction];
+}

@@ -125,4 +125,8 @@ int64_t rn_scan_bytes_sent(const rn_scan *scan);
  * creation. Not collective. Errors: none. */
 double rn_scan_wait_s(const rn_scan *scan, rn_scan_direction direction);
 
+/** Returns the part of rn_scan_wait_s in which a block had arrived, but the fault site
+ * `scan.message` held it back. Not collective. Errors: none. */
+double rn_scan_held_s(const rn_scan *scan, rn_scan_direction direction);
+
 #endif

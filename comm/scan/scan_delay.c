@@ -82,3 +82,11 @@ rn_status rn_scan_delay_filter(rn_err *err, rn_scan_delay *d, int *count, int *b
   }
   return RN_OK;
 }
+
+double rn_scan_delay_until_s(const rn_scan_delay *d) {
+  double until_s = 0;
+  for (int b = 0; b < d->blocks; b++) {
+    if (isfinite(d->due_s[b]) && d->due_s[b] > until_s) until_s = d->due_s[b];
+  }
+  return until_s;
+}

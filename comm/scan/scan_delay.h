@@ -42,4 +42,8 @@ rn_status rn_scan_delay_send(rn_err *err, rn_scan_delay *delay, int block);
  */
 rn_status rn_scan_delay_filter(rn_err *err, rn_scan_delay *delay, int *count, int *blocks);
 
+/** Returns the time (rn_clock_s) until which blocks that have arrived are held back; 0 if there are
+ * none. Not collective. Errors: none. */
+double rn_scan_delay_until_s(const rn_scan_delay *delay);
+
 #endif

@@ -3,6 +3,7 @@
  * different blocks at the same time. The blocks of a head whose factor is 0 are sent without
  * waiting for the previous rank.
  */
+#include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "comm/world/backoff.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
+#include "proto/base/clock.h"
 
 /* Two send buffers alternate: a scan may start while the previous state is still in flight. */
 typedef struct pipelined {
@@ -146,6 +148,20 @@ static bool pipelined_test(const rn_scan *scan) {
   return p->pending == 0;
 }
 
+/* Waits until the next poll. Adds to scan->held_s the part of this time in which a block that has
+ * arrived is held back. */
+static void wait_for_blocks(rn_scan *scan, rn_backoff *backoff) {
+  const pipelined *p = scan->impl;
+  if (p->from->delay == NULL) {
+    rn_backoff_wait(backoff);
+    return;
+  }
+  const double start_s = rn_clock_s(), until_s = rn_scan_delay_until_s(p->from->delay);
+  rn_backoff_wait(backoff);
+  const double end_s = fmin(rn_clock_s(), until_s);
+  if (end_s > start_s) scan->held_s[scan->direction] += end_s - start_s;
+}
+
 static rn_status pipelined_end(rn_err *err, rn_scan *scan) {
   const pipelined *p = scan->impl;
   rn_backoff backoff = {0};
@@ -155,7 +171,7 @@ static rn_status pipelined_end(rn_err *err, rn_scan *scan) {
     if (count > 0) {
       backoff = (rn_backoff){0};
     } else {
-      rn_backoff_wait(&backoff);
+      wait_for_blocks(scan, &backoff);
     }
   }
   return RN_OK;

@@ -15,8 +15,10 @@ small=(-s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32 -s model.heads=
 bash "$jitter" --layers 1 --tokens 32 --steps 1 --late 200 -- "${small[@]}" >result.md 2>errors ||
   fail "jobs/jitter.sh ended with $?: $(tail -n 3 errors)"
 awk -F' *[|] *' '/^\| / && ++row > 2 {
-    for (i = 3; i <= 8; i++) if ($i !~ /^[0-9]+(\.[0-9]+)?$/) bad = 1
-    if (row == 6 && ($6 < 100 || $7 < 100 || $8 != 200)) bad = 1}
+    for (i = 3; i <= 10; i++) if ($i !~ /^[0-9]+(\.[0-9]+)?$/) bad = 1
+    if (row < 6 && ($9 != 0 || $10 != 0)) bad = 1
+    if (row == 6 && ($6 < 100 || $7 < 100 || $8 != 200)) bad = 1
+    if (row == 6 && ($9 < 50 || $9 > 201 || $10 < 50 || $10 > 201)) bad = 1}
   END {exit bad || row != 6}' result.md || fail "table: $(cat result.md)"
 
 refuse 1 model.heads bash "$jitter" --layers 1 --tokens 32 --steps 1 -- "${small[@]}" -s model.heads=7

@@ -25,6 +25,7 @@ typedef struct bench {
   int count;
   double step_s[LAYOUTS][RN_QUANTILE_MAX];
   double wait_s[DIRECTIONS][RN_QUANTILE_MAX]; /* longest wait of a rank for states */
+  double held_s[DIRECTIONS][RN_QUANTILE_MAX]; /* wait for messages held back, sum over the ranks */
 } bench;
 
 /* Changes the config so that each of `ranks` ranks works on batch_sequences sequences of
@@ -71,22 +72,33 @@ static rn_status time_step(rn_err *err, bench *b, layout l, double *step_s) {
   return RN_OK;
 }
 
-static double waited_s(const bench *b, int direction) {
-  return rn_scan_wait_s(b->run[SEQUENCE].parallel.scan.scan, (rn_scan_direction)direction);
+/* Sets ns [2][DIRECTIONS] to the waiting times of this rank so far: all of it, and the part in
+ * which messages were held back. */
+static void waited_ns(const bench *b, int64_t ns[2][DIRECTIONS]) {
+  const rn_scan *scan = b->run[SEQUENCE].parallel.scan.scan;
+  for (int d = 0; d < DIRECTIONS; d++) {
+    ns[0][d] = (int64_t)(1e9 * rn_scan_wait_s(scan, (rn_scan_direction)d));
+    ns[1][d] = (int64_t)(1e9 * rn_scan_held_s(scan, (rn_scan_direction)d));
+  }
 }
 
 /* Times one step of each layout. The order alternates from pair to pair. */
 static rn_status time_pair(rn_err *err, bench *b, int i) {
-  int64_t ns[DIRECTIONS];
-  double before_s[DIRECTIONS];
-  for (int d = 0; d < DIRECTIONS; d++) before_s[d] = waited_s(b, d);
+  int64_t before_ns[2][DIRECTIONS], ns[2][DIRECTIONS];
+  waited_ns(b, before_ns);
   for (int k = 0; k < LAYOUTS; k++) {
     const layout l = (layout)((k + i) % LAYOUTS);
     RN_TRY(err, time_step(err, b, l, &b->step_s[l][i]));
   }
-  for (int d = 0; d < DIRECTIONS; d++) ns[d] = (int64_t)(1e9 * (waited_s(b, d) - before_s[d]));
-  RN_TRY(err, rn_world_max(err, b->world, ns, DIRECTIONS));
-  for (int d = 0; d < DIRECTIONS; d++) b->wait_s[d][i] = 1e-9 * (double)ns[d];
+  waited_ns(b, ns);
+  for (int d = 0; d < 2 * DIRECTIONS; d++)
+    ns[d / DIRECTIONS][d % DIRECTIONS] -= before_ns[d / DIRECTIONS][d % DIRECTIONS];
+  RN_TRY(err, rn_world_max(err, b->world, ns[0], DIRECTIONS));
+  RN_TRY(err, rn_world_sum(err, b->world, ns[1], DIRECTIONS));
+  for (int d = 0; d < DIRECTIONS; d++) {
+    b->wait_s[d][i] = 1e-9 * (double)ns[0][d];
+    b->held_s[d][i] = 1e-9 * (double)ns[1][d];
+  }
   return RN_OK;
 }
 
@@ -114,9 +126,12 @@ static void print_json(const bench *b) {
          RN_JSON(rn_median(b->step_s[DATA], b->count)), RN_JSON(ratio(b, 0.5)));
   printf("\"sequence_over_data_quarters\": [%s, %s], ", RN_JSON(ratio(b, 0.25)),
          RN_JSON(ratio(b, 0.75)));
-  printf("\"wait_forward_s\": %s, \"wait_backward_s\": %s}\n",
+  printf("\"wait_forward_s\": %s, \"wait_backward_s\": %s, ",
          RN_JSON(rn_median(b->wait_s[RN_SCAN_FORWARD], b->count)),
          RN_JSON(rn_median(b->wait_s[RN_SCAN_REVERSE], b->count)));
+  printf("\"held_forward_s\": %s, \"held_backward_s\": %s}\n",
+         RN_JSON(rn_median(b->held_s[RN_SCAN_FORWARD], b->count)),
+         RN_JSON(rn_median(b->held_s[RN_SCAN_REVERSE], b->count)));
 }
 
 static void print_figures(const bench *b) {
