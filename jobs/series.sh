@@ -17,13 +17,14 @@ usage() {
 count=$1
 shift
 
-# All jobs of the series write this name to RUN/pieces.txt.
-series=$(date +%Y%m%d-%H%M%S)-$$
+# All jobs of the series write this name to RUN/pieces.txt. It is passed in the environment: with
+# --export=ALL,NAME=VALUE, SLURM would start a login shell on the node first, which may take a minute.
+RETNET_SERIES=$(date +%Y%m%d-%H%M%S)-$$
+export RETNET_SERIES
 jobs=()
 after=()
 for ((i = 1; i <= count; i++)); do
-  if ! job=$(sbatch --parsable --export="ALL,RETNET_SERIES=$series" ${after[@]+"${after[@]}"} \
-    "$script" "$@"); then
+  if ! job=$(sbatch --parsable --export=ALL ${after[@]+"${after[@]}"} "$script" "$@"); then
     echo "series.sh: sbatch refused job $i of $count; submitted: ${jobs[*]:-none}" >&2
     exit 1
   fi

@@ -17,7 +17,7 @@ mkdir stub
 for name in mpirun srun sbatch qsub squeue scontrol retnet-report; do
   cat >"stub/$name" <<EOF
 #!/bin/sh
-echo "\${RETNET_SERIES:+series }\${OMPI_MCA_plm_rsh_agent:-}\$@" >>$work/$name.calls
+echo "\${RETNET_SERIES:+series \$RETNET_SERIES }\${OMPI_MCA_plm_rsh_agent:-}\$@" >>$work/$name.calls
 [ ! -e $work/$name.output ] || cat $work/$name.output
 [ ! -e $work/$name.hook ] || . $work/$name.hook
 [ -e $work/$name.codes ] || exit 0
@@ -129,7 +129,7 @@ must_call mpirun 1 '-s run.max_hours=11.8'
 must_call qsub 1 "-v RETNET_SERIES=12.server $jobs/train.pbs"
 export LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/nodes LSB_JOBID=13
 script lsf 75 bash "$jobs/train.lsf"
-must_call mpirun 1 'series blaunch'
+must_call mpirun 1 'series 13 blaunch'
 
 # sweep.sbatch: the keys of the task; a requeue names the task and not the whole array.
 export SLURM_JOB_END_TIME=4000000000
@@ -152,7 +152,7 @@ script series 0 bash "$jobs/series.sh" 3 -s train.steps=9
 must_call sbatch 3
 sed -n 2p sbatch.calls | grep -q -- '--dependency=afternotok:31 --kill-on-invalid-dep=yes .*train.sbatch -s train.steps=9$' ||
   fail "the second job: $(sed -n 2p sbatch.calls)"
-[ "$(sed 's/.*RETNET_SERIES=\([^ ]*\).*/\1/' sbatch.calls | sort -u | wc -l)" = 1 ] || fail 'several series'
+[ "$(sed 's/^series \([^ ]*\) .*/\1/' sbatch.calls | sort -u | wc -l)" = 1 ] || fail 'several series'
 printf '0\n1\n' >sbatch.codes
 script broken 1 bash "$jobs/series.sh" 3
 grep -q 'submitted: 31$' broken.log || fail "a refused job: $(cat broken.log)"

@@ -15,6 +15,7 @@ for name in squeue scontrol; do
   cat >"stub/$name" <<EOF
 #!/bin/sh
 echo "\$@" >>$work/$name.calls
+[ ! -e $work/$name.hook ] || . $work/$name.hook
 read -r code words <$work/$name.answers
 [ "\$(wc -l <$work/$name.answers)" = 1 ] || sed -i 1d $work/$name.answers
 [ -z "\$words" ] || echo "\$words"
@@ -63,6 +64,14 @@ piece late 75 '1\n0\n0 CANCELLED' 0 75 0
 piece silent 75 '1' 0 0 1
 piece refused 75 '0 RUNNING' '1' 75 12
 grep -q 'submit it again' refused.log || fail "a requeue that fails: $(cat refused.log)"
+
+# SLURM requeues the job, and ends the script and scontrol before scontrol has the answer, or the answer
+# is lost.
+# shellcheck disable=SC2016 # expanded by the substitute
+echo 'kill -TERM "$PPID" $$' >scontrol.hook
+piece terminated 75 '0 RUNNING' 0 0 1
+rm scontrol.hook
+piece unanswered 75 '0 RUNNING\n0 PENDING' 1 0 1
 
 for key in run.dir=other run.requeue_exit=false; do
   piece "${key%=*}" 0 '0 RUNNING' 0 2 0 -s "$key"
