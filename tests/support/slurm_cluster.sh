@@ -2,10 +2,13 @@
 # Runs a command on a real SLURM cluster of virtual nodes on this machine; the cluster exists as long
 # as the command runs.
 # usage: slurm_cluster.sh DIR NODES COMMAND...
+#        within COMMAND: slurm_cluster.sh --crash|--boot NODE
 #
 # DIR     empty folder for configuration, logs and state
 # NODES   number of nodes n1, n2, ... of two CPUs; each is a slurmd with its own host name and its own
-#         /dev/shm, so that MPI sees as many hosts
+#         /dev/shm, so that MPI sees as many hosts. Up to four jobs share a CPU
+# --crash kills slurmd and all other processes of a node at once, as if the node had crashed
+# --boot  starts slurmd on a node that has crashed
 # Exit:   that of the command; 77 with the reason on stdout if this machine cannot run such a cluster
 #
 # Everything runs in separate mount, host name and process namespaces: /etc/hosts is changed only for
@@ -29,9 +32,12 @@ if [ -z "${RN_SLURM_INSIDE:-}" ]; then
   RN_SLURM_INSIDE=1 exec unshare "${spaces[@]}" bash "$0" "$@"
 fi
 
-dir=$(realpath "$1") nodes=$2
-shift 2
-export SLURM_CONF=$dir/slurm.conf
+if [[ $1 == --* ]]; then
+  dir=$(dirname "$SLURM_CONF") nodes=0
+else
+  dir=$(realpath "$1") nodes=$2
+  export SLURM_CONF=$dir/slurm.conf
+fi
 
 # Prints the logs of all daemons, for examining a failed test.
 die() {
@@ -98,7 +104,7 @@ SlurmctldTimeout=300
 SlurmdTimeout=300
 UnkillableStepTimeout=600
 NodeName=n[1-$nodes] NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=FORCE:4 State=UP
 CONF
   # Slurm 24 and later use cgroups unless this is disabled; older versions do not have the option.
   if [ "$(slurmd -V | sed 's/^[^ ]* \([0-9]*\).*/\1/')" -ge 24 ]; then
@@ -116,11 +122,28 @@ start_munge() {
 }
 
 start_node() { # start_node NAME
-  mkdir "$dir/$1.spool" "$dir/$1.tmp"
+  mkdir -p "$dir/$1.spool" "$dir/$1.tmp"
   # shellcheck disable=SC2016
   unshare --mount --uts bash -c '
     hostname "$1" && mount -t tmpfs -o size=1g tmpfs /dev/shm && exec slurmd -N "$1" -f "$SLURM_CONF"
   ' - "$1" || die "$1 does not start"
+}
+
+# The processes of a node are those that see its host name. The files of slurmd are
+# lost too, as on a node without a disk: a socket stepd.slurm.pmix.JOB.STEP that a crash leaves behind
+# makes later starts of that job fail on this node (jobs/OPERATORS.md).
+crash_node() { # crash_node NAME
+  local node process processes
+  node=$(readlink "/proc/$(cat "$dir/$1.pid")/ns/uts")
+  while :; do
+    processes=()
+    for process in /proc/[0-9]*; do
+      if [ "$(readlink "$process/ns/uts" 2>/dev/null)" = "$node" ]; then processes+=("${process#/proc/}"); fi
+    done
+    [ ${#processes[@]} -gt 0 ] || break
+    kill -KILL "${processes[@]}" 2>/dev/null || true
+  done
+  rm -rf "$dir/$1.tmp" "$dir/$1.spool"
 }
 
 await_nodes() {
@@ -132,6 +155,11 @@ await_nodes() {
   die "only $(sinfo -h -o '%D nodes are %T,' | tr '\n' ' ') of $nodes"
 }
 
+case $1 in
+  --crash) crash_node "$2" && exit ;;
+  --boot) start_node "$2" && exit ;;
+esac
+shift 2
 hostname n0
 {
   cat /etc/hosts
