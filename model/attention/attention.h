@@ -24,7 +24,8 @@
  * number of threads.
  *
  * q, k, v, o and d_o may be in bf16. Scores, softmax and sums are then in rn_real; P and dS are
- * rounded to bf16 as operands of products.
+ * rounded to bf16 as operands of products. On CPUs with AVX512_BF16 but without AMX, kernels
+ * compute these products (pair_product of model/kernel/kernels.h); otherwise the GEMM backend does.
  *
  * Source: Dao et al., FlashAttention-2 (arXiv 2307.08691); Milakov and Gimelshein, Online
  * normalizer calculation for softmax (arXiv 1805.02867).

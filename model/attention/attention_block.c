@@ -7,12 +7,14 @@
 
 #include "model/attention/attention_progress.h"
 #include "model/base/threads.h"
+#include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"
 #include "model/ops/load_row.h"
 #include "proto/base/arena.h"
 
-/* Returns the number of elements of a thread's scratch memory. Forward stores a block of scores,
- * the transposed queries and o, and rows of keys and values; backward stores P and dS, transposed
+/* Returns the number of elements of a thread's scratch memory. Forward stores the
+ * scores and P of a group of queries, the transposed queries and o, and rows of keys and values;
+ * backward stores P and dS, transposed
  * keys and values, and rows of keys, queries and d_o. In bf16, forward stores a block of scores, P
  * and o; backward stores P and dS in both types. */
 static int64_t scratch_elements(const rn_attention *a) {
@@ -102,6 +104,31 @@ void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, i
       for (int i = row; i < end; i++) to[col * ld + i] = x[i * cols + col];
     }
   }
+}
+
+bool rn_attention_multiplies_pairs(void) {
+  return rn_kernels_table()->fast_pairs && !rn_gemm_backend_in_use()->bf16_by_tiles;
+}
+
+void rn_attention_transpose_pairs(int rows, int pairs, rn_array x, int64_t ldx, rn_bf16_pair *to,
+                                  int ld) {
+  const rn_bf16 *from = rn_array_bf16s(x);
+  for (int col = 0; col < pairs; col++) {
+    for (int i = 0; i < rows; i++) memcpy(&to[col * ld + i], &from[i * ldx + 2 * col], sizeof *to);
+  }
+}
+
+void rn_attention_pair_rows(int rows, int cols, rn_array x, int64_t ldx, rn_bf16_pair *to) {
+  const rn_bf16 *first = rn_array_bf16s(x);
+  int row = 0;
+  for (; row + 2 <= rows; row += 2, first += 2 * ldx, to += cols) {
+    for (int e = 0; e < cols; e += 32) {
+      __builtin_prefetch(first + 8 * ldx + e);
+      __builtin_prefetch(first + 9 * ldx + e);
+    }
+    rn_kernels_table()->pair_bf16(cols, first, first + ldx, to);
+  }
+  for (int e = 0; row < rows && e < cols; e++) to[e] = first[e];
 }
 
 void rn_attention_store(const rn_attention_head *h, rn_range queries, const rn_softmax_rows *rows,

@@ -114,6 +114,18 @@ void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range ke
 /** Writes the transpose of x [rows, cols] to `to` [cols, ld]. */
 void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld);
 
+/** Returns true if the kernel pair_product multiplies operands in bf16; false if the GEMM backend
+ * does, because the kernel set lacks the instructions or the backend has faster ones. */
+bool rn_attention_multiplies_pairs(void);
+
+/** Does the same as rn_attention_transpose for pairs of columns: x [rows, 2 pairs] has the row
+ * stride ldx; `to` [pairs, ld]. */
+void rn_attention_transpose_pairs(int rows, int pairs, rn_array x, int64_t ldx, rn_bf16_pair *to,
+                                  int ld);
+/** Writes rows 2 i and 2 i + 1 of x [rows, cols], whose row stride is ldx, to row i of `to` [..,
+ * cols] as pairs. If the number of rows is odd, the last row is paired with 0. */
+void rn_attention_pair_rows(int rows, int cols, rn_array x, int64_t ldx, rn_bf16_pair *to);
+
 /** The online softmax of a block of queries after all keys have been processed. o [queries, K] is
  * the sum of exp(score - top) * v; rn_attention_store overwrites it. */
 typedef struct rn_softmax_rows {

@@ -7,10 +7,13 @@
 #include "model/kernel/gemm_backends.h"
 #include "model/kernel/onednn_products.h"
 
-bool rn_gemm_bf16_supported(void) {
+static bool has_isa(dnnl_cpu_isa_t needed) {
   const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-  const unsigned needed = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
-  return (isa & needed) == needed;
+  return (isa & (unsigned)needed) == (unsigned)needed;
+}
+
+bool rn_gemm_bf16_supported(void) {
+  return has_isa(dnnl_cpu_isa_avx512_core_bf16);
 }
 
 /* Computes the product for an `a` that is one row with element stride lda. Returns false if memory
@@ -117,5 +120,6 @@ void rn_gemm_bf16_enter(rn_gemm_backend *table) {
   table->bf16_nn = bf16_nn;
   table->bf16_nt = bf16_nt;
   table->bf16_tn = bf16_tn;
+  table->bf16_by_tiles = has_isa(dnnl_cpu_isa_avx512_core_amx);
   if (rn_gemm_bf16_packs()) table->bf16_packed = rn_gemm_bf16_packed;
 }

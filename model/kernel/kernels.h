@@ -46,6 +46,15 @@ typedef struct rn_strided {
   int64_t row, col;
 } rn_strided;
 
+/** Two bf16 numbers; the first is in the lower 16 bits, and comes first in memory. */
+typedef uint32_t rn_bf16_pair;
+
+/** A matrix of pairs: pair (i, j) begins at element i * row + j * col of `at`. */
+typedef struct rn_strided_pairs {
+  const rn_bf16 *at;
+  int64_t row, col;
+} rn_strided_pairs;
+
 /**
  * A product c [m, n] = a [m, k] b [k, n], or c += a b if `add`. a.row or a.col is 1. Each element
  * of c starts with its old value or 0; then its k products are added in ascending order, with fused
@@ -62,8 +71,26 @@ typedef struct rn_cached_product {
   int64_t ldc;
 } rn_cached_product;
 
-/** Maximum number of queries in a block of scores. */
-enum { RN_SCORE_QUERIES = 128 };
+/**
+ * A product c [m, n] = a b, or c += a b if `add`, of operands in bf16 with sums over 2 * pairs
+ * terms. Pair (i, l) of a and pair (l, j) of b [pairs, n] hold terms 2 l and 2 l + 1. a.row or
+ * a.col is 2. Each element of c starts with its old value or 0; then its products are added in
+ * rn_real, pair by pair, and in each pair the second product first. The bits of an element
+ * therefore do not depend on m and n.
+ */
+typedef struct rn_pair_product {
+  int m, n, pairs;
+  rn_strided_pairs a;
+  const rn_bf16_pair *b;
+  int64_t ldb;
+  bool add;
+  rn_real *c;
+  int64_t ldc;
+} rn_pair_product;
+
+/** Maximum number of queries in a block of scores; the arrays of a block have a multiple of
+ * RN_SCORE_LANES columns, of which kernels may read and write those beyond the last query. */
+enum { RN_SCORE_QUERIES = 128, RN_SCORE_LANES = 16 };
 
 /** Columns [begin, end) of a row. */
 typedef struct rn_columns {
@@ -71,14 +98,34 @@ typedef struct rn_columns {
 } rn_columns;
 
 /** Scores of a block, transposed: s [keys, queries], row stride ld. Key m is seen by the queries
- * seen_by[m]. */
+ * seen_by[m]. If `pairs` is not NULL, exponentials are stored there as pairs of keys, row stride
+ * ld; if the number of keys is odd, the last key is paired with 0. */
 typedef struct rn_score_block {
   int keys, queries;
   rn_real scale;
   const rn_columns *seen_by;
   rn_real *s;
+  rn_bf16_pair *pairs;
   int64_t ld;
 } rn_score_block;
+
+/**
+ * Scores and gradients of P of two queries, for the softmax in backward; results are in bf16.
+ *
+ *   P = exp(scale * s - lse),   dS = scale * P * (dP - delta)   for keys that the query sees, else
+ * 0
+ *
+ * Results are stored as pairs of queries in p and ds [keys], and by rows in ds_rows. All rows have
+ * a multiple of RN_SCORE_LANES elements, of which kernels may write those beyond the last key.
+ */
+typedef struct rn_softmax_pair {
+  int keys;
+  rn_real scale, lse[2], delta[2];
+  rn_columns seen[2];
+  const rn_real *s[2], *dp[2];
+  rn_bf16_pair *p, *ds;
+  rn_bf16 *ds_rows[2];
+} rn_softmax_pair;
 
 /** The gradients of a chunk's q, k and v; dk and dv have the same row stride. */
 typedef struct rn_chunk_grads {
@@ -91,6 +138,7 @@ void rn_chunk_cut(rn_chunk *chunk);
 
 typedef struct rn_kernels {
   const char *name;
+  bool fast_pairs; /* true if one instruction adds the products of bf16 pairs */
 
   /** Computes own [K, V] = k^T (v . zeta), the contribution of the chunk to the state; work [L
    * K]. */
@@ -193,16 +241,20 @@ typedef struct rn_kernels {
 
   /** Computes a product of operands that are in cache; none of them is rearranged. */
   void (*cached_product)(const rn_cached_product *product);
+  /** Does the same for operands in bf16. NULL in double. */
+  void (*pair_product)(const rn_pair_product *product);
 
   /**
    * Adds the scores of a block to the online softmax of its queries. Query n has the running
    * maximum top[n] and the running sum sum[n]; before the first call, these are -INFINITY and 0.
    * Replaces each score s by exp(scale * s - new maximum), and by 0 where the query does not see
-   * the key. Sets fade[n] = exp(old maximum - new maximum), by which the caller must multiply its
-   * earlier sums.
+   * the key. With block->pairs, stores the exponentials there instead, rounded to bf16, and adds
+   * the unrounded exponentials to sum. Sets fade[n] = exp(old maximum - new maximum), by which the
+   * caller must multiply its earlier sums.
    *
    * The exponentials of a block are first summed over its keys in ascending order; then
-   * sum = fade * sum + (sum of the block).
+   * sum = fade * sum + (sum of the block). top, sum and fade have a multiple of RN_SCORE_LANES
+   * elements.
    */
   void (*softmax_block)(const rn_score_block *block, rn_real *top, rn_real *sum, rn_real *fade);
   /**
@@ -220,9 +272,15 @@ typedef struct rn_kernels {
    * dS = scale * P * (dP - delta). */
   void (*softmax_backward)(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,
                            rn_real *dp);
+  /** Computes P and dS of two queries; see rn_softmax_pair. NULL in double. */
+  void (*softmax_backward_pair)(const rn_softmax_pair *pair);
 
   /** Rounds x to bf16, to nearest even; NaN stays NaN. */
   void (*round_bf16)(int64_t n, const rn_real *x, rn_bf16 *y);
+  /** Sets pairs[i] to first[i] and second[i]. */
+  void (*pair_bf16)(int64_t n, const rn_bf16 *first, const rn_bf16 *second, rn_bf16_pair *pairs);
+  /** Multiplies column j of x [rows, cols], row stride ld, by scale[j]. */
+  void (*scale_columns)(int rows, int cols, const rn_real *scale, rn_real *x, int64_t ld);
   /** Converts bf16 to rn_real, exactly. */
   void (*widen_bf16)(int64_t n, const rn_bf16 *x, rn_real *y);
 } rn_kernels;

@@ -10,6 +10,7 @@ void rn_kernels_ref(rn_kernels *table);
 #ifdef RN_HAVE_X86_SETS
 void rn_kernels_avx2_f32(rn_kernels *table);
 void rn_kernels_avx512_f32(rn_kernels *table);
+void rn_kernels_avx512_bf16_f32(rn_kernels *table);
 
 static bool has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -18,6 +19,10 @@ static bool has_avx2(void) {
 static bool has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+
+static bool has_avx512_bf16(void) {
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
 }
 #endif
 
@@ -33,6 +38,7 @@ static const struct {
 #ifdef RN_HAVE_X86_SETS
     {has_avx2, rn_kernels_avx2_f32},
     {has_avx512, rn_kernels_avx512_f32},
+    {has_avx512_bf16, rn_kernels_avx512_bf16_f32},
 #endif
 };
 enum { SETS = sizeof sets / sizeof sets[0] };

@@ -222,12 +222,7 @@ static void threads_do_not_change_bits(sizes s) {
   free(three);
 }
 
-int main(int argc, char **argv) {
-  (void)argv;
-  test_use_sets();
-  in_bf16 = argc > 1;
-  if (in_bf16) test_use_bf16();
-  omp_set_num_threads(2);
+static void check_all(void) {
   equals_the_formulas((sizes){4, 4, 6, 0, 2});
   equals_the_formulas((sizes){4, 2, 6, 0, 2});
   equals_the_formulas((sizes){4, 1, 6, 9, 2});
@@ -236,5 +231,26 @@ int main(int argc, char **argv) {
   parts_equal_the_whole((sizes){4, 2, 6, 0, 2});
   parts_equal_the_whole((sizes){2, 2, 6, 50, 2});
   threads_do_not_change_bits((sizes){4, 2, 6, 140, 2});
+}
+
+/* Operands in bf16 are multiplied by the kernels, if the kernel set has the instructions and the
+ * backend has no faster ones, and otherwise by the backend. Checks the way that this CPU uses, and
+ * products by the backend. */
+static void check_bf16(void) {
+  rn_gemm_backend with_tiles = *rn_gemm_backend_in_use();
+  in_bf16 = true;
+  check_all();
+  with_tiles.bf16_by_tiles = true;
+  const rn_gemm_backend *before = rn_gemm_backend_swap(&with_tiles);
+  check_all();
+  rn_gemm_backend_swap(before);
+}
+
+int main(int argc, char **argv) {
+  (void)argv;
+  test_use_sets();
+  if (argc > 1) test_use_bf16();
+  omp_set_num_threads(2);
+  (argc > 1 ? check_bf16 : check_all)();
   return check_result();
 }

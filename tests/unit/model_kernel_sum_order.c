@@ -127,7 +127,9 @@ static void skinny_gemm_adds_in_order(const rn_kernels *kernels, int m, int n, i
   static float x_fp64[MAX];
   const bool vector_set = strcmp(kernels->name, "ref") != 0, fused = vector_set || ref_is_fused();
   /* With -march, RN_VEC may be larger than the vectors of the kernel set. */
-  const int own = strcmp(kernels->name, "avx512") == 0 ? 16 : vector_set ? 8 : RN_VEC;
+  const int own = strncmp(kernels->name, "avx512", strlen("avx512")) == 0 ? 16
+                  : vector_set                                            ? 8
+                                                                          : RN_VEC;
   const int lanes = own > RN_VEC ? own : RN_VEC;
   for (int i = 0; i < n * k; i++)
     x_fp64[i] = rn_bf16_value(bf16s[i] = rn_bf16_of(w.at[offset + i]));

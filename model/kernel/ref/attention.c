@@ -4,49 +4,106 @@
 
 #include "model/kernel/exp.h"
 #include "model/kernel/ref/lanes.h"
+#include "model/kernel/ref/pairs.h"
 #include "model/kernel/ref/set.h"
+#include "model/kernel/ref/vec_exp.h"
 
 /* ---- a block of queries and keys ---- */
 
-/* Computes top[n] = the largest of top[n] and of the scaled scores of column n; ignores NaN. */
-static void raise_tops(const rn_score_block *b, rn_real *top) {
-  const rn_real scale = b->scale;
-  for (int m = 0; m < b->keys; m++) {
-    const rn_real *s = b->s + m * b->ld;
-#pragma omp simd
-    for (int n = b->seen_by[m].begin; n < b->seen_by[m].end; n++) {
-      const rn_real score = s[n] * scale;
-      top[n] = score > top[n] ? score : top[n];
-    }
-  }
+#ifdef RN_REAL_F64
+typedef int64_t lane_index;
+#else
+typedef int32_t lane_index;
+#endif
+typedef lane_index vec_mask __attribute__((vector_size(RN_VEC_BYTES)));
+
+/* Replaces elements of x, which belong to the columns from `col` on, by `unseen` if the column is
+ * not in `seen`. */
+static inline void keep_seen(rn_columns seen, int col, rn_real unseen, rn_vec *x) {
+  if (seen.begin <= col && seen.end >= col + RN_VEC) return;
+  vec_mask lane;
+  for (int l = 0; l < RN_VEC; l++) lane[l] = col + l;
+  const vec_mask sees = (lane >= seen.begin) & (lane < seen.end);
+  const rn_vec otherwise = unseen - (rn_vec){0};
+  *x = (rn_vec)(((vec_mask)*x & sees) | ((vec_mask)otherwise & ~sees));
 }
 
-/* Replaces the scores by exponentials, and adds the exponentials of each query to sum [queries]. */
-static void exponentials(const rn_score_block *b, const rn_real *top, rn_real *sum) {
-  const rn_real scale = b->scale;
+/* Returns the largest score of each query, not scaled; ignores NaN. */
+static inline rn_vec largest_scores(const rn_score_block *b, int query) {
+  rn_vec largest = -(rn_real)INFINITY - (rn_vec){0};
   for (int m = 0; m < b->keys; m++) {
-    rn_real *s = b->s + m * b->ld;
-    const int begin = b->seen_by[m].begin, end = b->seen_by[m].end;
-    memset(s, 0, (size_t)begin * sizeof *s);
-#pragma omp simd
-    for (int n = begin; n < end; n++) {
-      s[n] = rn_exp(s[n] * scale - top[n]);
-      sum[n] += s[n];
-    }
-    memset(s + end, 0, (size_t)(b->queries - end) * sizeof *s);
+    rn_vec s = rn_vec_load(b->s + m * b->ld + query);
+    keep_seen(b->seen_by[m], query, -(rn_real)INFINITY, &s);
+    rn_vec_raise(&s, &largest);
   }
+  return largest;
 }
 
-/* If a query has seen no key yet, its maximum stays -INFINITY, and none of its exponentials is
- * computed. */
+/* Returns the exponentials of key m, and adds them to sum. */
+static inline rn_vec exponentials(const rn_score_block *b, int m, int query, const rn_vec *top,
+                                  rn_vec *sum) {
+  const rn_vec scale = b->scale - (rn_vec){0}, s = rn_vec_load(b->s + m * b->ld + query);
+  rn_vec x = -*top;
+  rn_vec_fma(&s, &scale, &x);
+  x = rn_vec_exp(&x);
+  keep_seen(b->seen_by[m], query, 0, &x);
+  *sum += x;
+  return x;
+}
+
+/* Computes the exponentials of all keys, in place; returns their sums. */
+static inline rn_vec replace_scores(const rn_score_block *b, int query, const rn_vec *top) {
+  rn_vec sum = {0};
+  for (int m = 0; m < b->keys; m++) {
+    const rn_vec x = exponentials(b, m, query, top, &sum);
+    memcpy(b->s + m * b->ld + query, &x, sizeof x);
+  }
+  return sum;
+}
+
+#ifndef RN_REAL_F64
+/* Computes the exponentials of all keys, and stores them as pairs of keys; returns their sums. */
+static inline rn_vec store_pairs(const rn_score_block *b, int query, const rn_vec *top) {
+  rn_vec sum = {0};
+  for (int m = 0; m < b->keys; m += 2) {
+    const rn_vec first = exponentials(b, m, query, top, &sum);
+    rn_vec second = {0};
+    if (m + 1 < b->keys) second = exponentials(b, m + 1, query, top, &sum);
+    const rn_vec_rows rows = rn_vec_round_rows(&first, &second);
+    const rn_vec_pairs pairs = rn_vec_pair_rows(&rows);
+    memcpy(b->pairs + m / 2 * b->ld + query, &pairs, sizeof pairs);
+  }
+  return sum;
+}
+#endif
+
+/* If a query has seen no key yet, its maximum stays -INFINITY, and its exponentials are 0. */
 static void softmax_block(const rn_score_block *b, rn_real *top, rn_real *sum, rn_real *fade) {
-  rn_real of_block[RN_SCORE_QUERIES] = {0};
-  memcpy(fade, top, (size_t)b->queries * sizeof *fade);
-  raise_tops(b, top);
-  exponentials(b, top, of_block);
-  for (int n = 0; n < b->queries; n++) {
-    fade[n] = fade[n] == -(rn_real)INFINITY ? 0 : rn_exp(fade[n] - top[n]);
-    sum[n] = sum[n] * fade[n] + of_block[n];
+  for (int query = 0; query < b->queries; query += RN_VEC) {
+    const rn_vec before = rn_vec_load(top + query), before_sum = rn_vec_load(sum + query);
+    const rn_vec largest = largest_scores(b, query) * b->scale;
+    rn_vec after = before, of_block;
+    rn_vec_raise(&largest, &after);
+#ifndef RN_REAL_F64
+    if (b->pairs != NULL) {
+      of_block = store_pairs(b, query, &after);
+    } else
+#endif
+    {
+      of_block = replace_scores(b, query, &after);
+    }
+    for (int l = 0; l < RN_VEC; l++) {
+      fade[query + l] = before[l] == -(rn_real)INFINITY ? 0 : rn_exp(before[l] - after[l]);
+      sum[query + l] = before_sum[l] * fade[query + l] + of_block[l];
+    }
+    memcpy(top + query, &after, sizeof after);
+  }
+}
+
+static void scale_columns(int rows, int cols, const rn_real *scale, rn_real *x, int64_t ld) {
+  for (int row = 0; row < rows; row++) {
+#pragma omp simd
+    for (int col = 0; col < cols; col++) x[row * ld + col] *= scale[col];
   }
 }
 
@@ -77,18 +134,62 @@ static rn_real softmax_round(int n, rn_real scale, rn_real *s, rn_real *top, rn_
   return fade;
 }
 
+/* Replaces scores by P, and dP by dS. */
+static inline void probabilities(rn_real scale, rn_real lse, rn_real delta, rn_vec *s, rn_vec *dp) {
+  const rn_vec factor = scale - (rn_vec){0};
+  rn_vec x = -lse - (rn_vec){0};
+  rn_vec_fma(s, &factor, &x);
+  *s = rn_vec_exp(&x);
+  *dp = *s * (*dp - delta) * scale;
+}
+
 static void softmax_backward(int n, rn_real scale, rn_real lse, rn_real delta, rn_real *s,
                              rn_real *dp) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) {
-    s[i] = rn_exp(s[i] * scale - lse);
-    dp[i] = s[i] * (dp[i] - delta) * scale;
+  int i = 0;
+  for (; i + RN_VEC <= n; i += RN_VEC) {
+    rn_vec x = rn_vec_load(s + i), y = rn_vec_load(dp + i);
+    probabilities(scale, lse, delta, &x, &y);
+    memcpy(s + i, &x, sizeof x);
+    memcpy(dp + i, &y, sizeof y);
+  }
+  if (i == n) return;
+  const size_t bytes = (size_t)(n - i) * sizeof *s;
+  rn_vec x = {0}, y = {0};
+  memcpy(&x, s + i, bytes);
+  memcpy(&y, dp + i, bytes);
+  probabilities(scale, lse, delta, &x, &y);
+  memcpy(s + i, &x, bytes);
+  memcpy(dp + i, &y, bytes);
+}
+
+#ifndef RN_REAL_F64
+static void softmax_backward_pair(const rn_softmax_pair *b) {
+  for (int key = 0; key < b->keys; key += RN_VEC) {
+    rn_vec p[2], ds[2];
+    for (int i = 0; i < 2; i++) {
+      p[i] = rn_vec_load(b->s[i] + key);
+      ds[i] = rn_vec_load(b->dp[i] + key);
+      probabilities(b->scale, b->lse[i], b->delta[i], &p[i], &ds[i]);
+      keep_seen(b->seen[i], key, 0, &p[i]);
+      keep_seen(b->seen[i], key, 0, &ds[i]);
+    }
+    const rn_vec_rows p_rows = rn_vec_round_rows(&p[0], &p[1]);
+    const rn_vec_rows ds_rows = rn_vec_round_rows(&ds[0], &ds[1]);
+    const rn_vec_pairs p_pairs = rn_vec_pair_rows(&p_rows), ds_pairs = rn_vec_pair_rows(&ds_rows);
+    memcpy(b->p + key, &p_pairs, sizeof p_pairs);
+    memcpy(b->ds + key, &ds_pairs, sizeof ds_pairs);
+    for (int i = 0; i < 2; i++) memcpy(b->ds_rows[i] + key, ds_rows.row[i], sizeof ds_rows.row[i]);
   }
 }
+#endif
 
 void RN_SET(rn_enter_attention)(rn_kernels *table) {
   table->softmax_add = softmax_add;
   table->softmax_round = softmax_round;
   table->softmax_block = softmax_block;
+  table->scale_columns = scale_columns;
   table->softmax_backward = softmax_backward;
+#ifndef RN_REAL_F64
+  table->softmax_backward_pair = softmax_backward_pair;
+#endif
 }
