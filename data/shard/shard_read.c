@@ -66,6 +66,12 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
   return status;
 }
 
+static bool header_is_valid(const Retnet__ShardHeader *h) {
+  return h->block_tokens > 0 && h->block_tokens <= RN_SHARD_MAX_BLOCK_BYTES / 8 &&
+         h->vocabulary > 0 && h->vocabulary <= RN_SHARD_MAX_VOCABULARY &&
+         h->document_token < h->vocabulary;
+}
+
 /* Checks that blocks fill the space between header and footer, and that only the last is
  * partial. */
 static rn_status check_extents(rn_err *err, const char *path, const Retnet__ShardFooter *footer,
@@ -77,11 +83,7 @@ static rn_status check_extents(rn_err *err, const char *path, const Retnet__Shar
                    "%s: the shard has a format that this version cannot read; use a newer retnet",
                    path);
   }
-  if (h->block_tokens == 0 || h->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8 ||
-      h->vocabulary == 0 || h->vocabulary > RN_SHARD_MAX_VOCABULARY ||
-      h->document_token >= h->vocabulary) {
-    return damaged(err, path, "its header is invalid");
-  }
+  if (!header_is_valid(h)) return damaged(err, path, "its header is invalid");
   for (size_t i = 0; i < footer->n_block; i++) {
     const Retnet__BlockExtent *b = footer->block[i];
     const bool full = b->tokens == h->block_tokens;
@@ -314,8 +316,7 @@ static rn_status find_header(rn_err *err, const rn_file *file, Retnet__ShardHead
     status = RN_OK;
   }
   if (footer != NULL) retnet__shard_footer__free_unpacked(footer, NULL);
-  if (status == RN_OK && ((*out)->tokenizer == NULL || (*out)->block_tokens == 0 ||
-                          (*out)->block_tokens > RN_SHARD_MAX_BLOCK_BYTES / 8)) {
+  if (status == RN_OK && ((*out)->tokenizer == NULL || !header_is_valid(*out))) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: its header is invalid", file->path);
   }
   return status;

@@ -184,13 +184,15 @@ static rn_status read_frame(rn_err *err, const rn_state_reader *r, size_t index,
   return status;
 }
 
-rn_status rn_state_reader_read(rn_err *err, const rn_state_reader *r, void **state, size_t *bytes) {
+rn_status rn_state_reader_read(rn_err *err, const rn_state_reader *r, size_t max_bytes,
+                               void **state, size_t *bytes) {
   const Retnet__GenerationState *m = r->message;
   size_t at = 0;
   int64_t offset = 0;
   *bytes = 0;
   *state = NULL;
   for (size_t i = 0; i < m->n_frame; i++) *bytes += (size_t)m->frame[i]->bytes;
+  if (*bytes > max_bytes) return damaged(err, r, "damaged: its state is too large");
   char *all = malloc(*bytes > 0 ? *bytes : 1);
   if (all == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", r->file.path);
   rn_status status = RN_OK;

@@ -58,10 +58,11 @@ rn_status rn_state_reader_open(rn_err *err, const char *path, rn_state_reader *o
  * Reads the whole state from all frames.
  *
  * Ownership: the caller frees *state.
- * Errors:    RN_ERR_FORMAT naming the file; RN_ERR_MEMORY.
+ * Errors:    RN_ERR_FORMAT naming the file, also if the state has more than `max_bytes`, which is
+ *            checked before memory is allocated; RN_ERR_MEMORY.
  */
-rn_status rn_state_reader_read(rn_err *err, const rn_state_reader *reader, void **state,
-                               size_t *bytes);
+rn_status rn_state_reader_read(rn_err *err, const rn_state_reader *reader, size_t max_bytes,
+                               void **state, size_t *bytes);
 
 /** Closes the file and frees the message. */
 void rn_state_reader_close(rn_state_reader *reader);

@@ -246,7 +246,7 @@ static verdict read_state(const char *file) {
   void *all = NULL;
   size_t bytes = 0;
   rn_status status = rn_state_reader_open(&why, file, &open_file);
-  if (status == RN_OK) status = rn_state_reader_read(&why, &open_file, &all, &bytes);
+  if (status == RN_OK) status = rn_state_reader_read(&why, &open_file, SIZE_MAX, &all, &bytes);
   const bool equal = status == RN_OK && bytes == STATE_BYTES && memcmp(all, state, bytes) == 0 &&
                      open_file.message->n_token == 4 && open_file.message->read == 3;
   free(all);

@@ -31,4 +31,30 @@ bool target_is_ok(rn_status status, const rn_err *err);
  * call. */
 const char *target_file(const void *data, size_t bytes);
 
+/** Returns the path of a file in a temporary folder, which is removed at exit. Valid until the
+ * program ends; the number of different names must be small. */
+const char *target_path(const char *name);
+/** Creates or replaces a file with this content. */
+void target_write(const char *path, const void *data, size_t bytes);
+
+/** Bytes in memory. */
+typedef struct target_bytes {
+  uint8_t *data;
+  size_t count;
+} target_bytes;
+
+/** Allocates memory, or aborts. The caller frees it. */
+void *target_memory(size_t bytes);
+/** Copies the bytes. The caller frees the data of the result. */
+target_bytes target_copy(target_bytes bytes);
+/** Compresses the bytes into one zstd frame. The caller frees the data of the result. */
+target_bytes target_pack(target_bytes raw);
+
+/**
+ * Divides an input into a message and the rest. The first two bytes (u16) are the number of bytes
+ * of the message, which is limited to the bytes that follow. Returns false if there are no two
+ * bytes. Ownership: the results are parts of `data`; they may not be changed.
+ */
+bool target_split(const uint8_t *data, size_t bytes, target_bytes *message, target_bytes *rest);
+
 #endif

@@ -16,6 +16,7 @@ enum { FRAMES = 3, ELEMENTS = 20, TOKENS = 9, TRAILER_BYTES = 24, MAX_BYTES = 1 
 static rn_err err;
 static const char *path;
 static float state[FRAMES][ELEMENTS];
+static size_t max_bytes = sizeof state; /* limit of rn_state_reader_read */
 
 static Retnet__GenerationState message_of(uint32_t *token) {
   Retnet__GenerationState m = RETNET__GENERATION_STATE__INIT;
@@ -47,7 +48,7 @@ static rn_status read_state(float (*out)[ELEMENTS]) {
   size_t bytes = 0;
   rn_err_clear(&err);
   rn_status status = rn_state_reader_open(&err, path, &reader);
-  if (status == RN_OK) status = rn_state_reader_read(&err, &reader, &all, &bytes);
+  if (status == RN_OK) status = rn_state_reader_read(&err, &reader, max_bytes, &all, &bytes);
   if (all != NULL && bytes == sizeof state) memcpy(out, all, bytes);
   free(all);
   rn_state_reader_close(&reader);
@@ -76,6 +77,14 @@ static void what_was_written_comes_back(void) {
   CHECK(reader.message->read == TOKENS - 1 && reader.message->draws == 2);
   CHECK(reader.message->drawn && !reader.message->ended && !reader.message->bf16);
   rn_state_reader_close(&reader);
+}
+
+static void a_larger_state_is_refused(void) {
+  float got[FRAMES][ELEMENTS];
+  max_bytes = sizeof state - 1;
+  CHECK_EQUAL(read_state(got), RN_ERR_FORMAT);
+  CHECK(strstr(err.text, "too large") != NULL);
+  max_bytes = sizeof state;
 }
 
 static void damage_is_noticed(const unsigned char *bytes, size_t count) {
@@ -137,6 +146,7 @@ int main(void) {
     state[i / ELEMENTS][i % ELEMENTS] = (float)(i % 7) - 0.5f;
   }
   what_was_written_comes_back();
+  a_larger_state_is_refused();
   CHECK_OK(&err, rn_file_load(&err, path, MAX_BYTES - 1, &bytes, &count));
   damage_is_noticed(bytes, count);
   hostile_messages_are_harmless(bytes, count);

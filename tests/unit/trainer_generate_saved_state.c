@@ -80,7 +80,7 @@ static void change(int64_t position, uint64_t read, size_t missing) {
   void *state = NULL;
   size_t bytes = 0;
   CHECK_OK(&err, rn_state_reader_open(&err, path, &reader));
-  CHECK_OK(&err, rn_state_reader_read(&err, &reader, &state, &bytes));
+  CHECK_OK(&err, rn_state_reader_read(&err, &reader, SIZE_MAX, &state, &bytes));
   memcpy(state, &position, sizeof position);
   Retnet__GenerationState message = *reader.message;
   message.read = read;

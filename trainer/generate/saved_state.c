@@ -112,12 +112,23 @@ static rn_status restore_sequence(rn_err *err, rn_generator *g, int sequence,
   return restore_tokens(err, reader->message, rn_generator_sequence(g, sequence));
 }
 
-static rn_status restore(rn_err *err, rn_generator *g, int sequences,
+/* Returns an upper bound of the size of a state after `tokens` tokens. */
+static size_t max_state_bytes(const rn_spec *spec, size_t tokens) {
+  const size_t retention = (size_t)spec->dim * (size_t)(spec->value_dim / spec->heads);
+  size_t elements = 0;
+  for (int layer = 0; layer < spec->layers; layer++) {
+    elements += rn_spec_attends(spec, layer) ? 2 * tokens * (size_t)spec->dim : retention;
+  }
+  return sizeof(int64_t) + elements * sizeof(rn_real);
+}
+
+static rn_status restore(rn_err *err, rn_generator *g, int sequences, const rn_spec *spec,
                          const rn_state_reader *reader) {
   void *state = NULL;
   size_t bytes = 0;
   RN_TRY(err, rn_generator_reserve(err, g, (int64_t)reader->message->n_token + PROMPT_TOKENS));
-  RN_TRY(err, rn_state_reader_read(err, reader, &state, &bytes));
+  RN_TRY(err, rn_state_reader_read(err, reader, max_state_bytes(spec, reader->message->n_token),
+                                   &state, &bytes));
   rn_status status = check_position(err, reader, state, bytes);
   for (int i = 0; status == RN_OK && i < sequences; i++) {
     status = restore_sequence(err, g, i, reader, state, bytes);
@@ -132,7 +143,7 @@ rn_status rn_saved_state_load(rn_err *err, rn_generator *g, int sequences, rn_st
   RN_TRY(err, rn_state_reader_open(err, path, &reader));
   rn_status status = check_owner(err, reader.message, owner, path);
   if (status == RN_OK) status = check_tokens(err, reader.message, &owner.model->spec, path);
-  if (status == RN_OK) status = restore(err, g, sequences, &reader);
+  if (status == RN_OK) status = restore(err, g, sequences, &owner.model->spec, &reader);
   rn_state_reader_close(&reader);
   return status;
 }
