@@ -127,7 +127,7 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   MPI_Initialized(&started);
   if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   rn_err agreed = *err;
-  status = rn_program_check_output(&agreed, status);
+  if (rank == 0) status = rn_program_check_output(&agreed, status); /* the others print nothing */
   const int code = rn_status_exit_code(status);
   if (status == RN_ERR_MPI) {
     print_failure(&agreed);
@@ -173,6 +173,7 @@ MPI_Comm rn_world_node_comm(const rn_world *world) {
 }
 
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
+  if (status == RN_ERR_MPI) return status;
   struct {
     int status, rank;
   } mine = {(int)status, world->rank}, worst;

@@ -91,7 +91,8 @@ MPI_Comm rn_world_node_comm(const rn_world *world);
 /**
  * Agrees on a status: all ranks return the largest status of any rank, with the text of the first
  * rank that has it. Call it after local work that may fail on some ranks only, before the next
- * communication.
+ * communication. RN_ERR_MPI is not agreed on, but returned without communication: the rank that has
+ * it ends the job (rn_world_finish), and other ranks may wait in other calls of MPI.
  * Collective: over the world. Errors: the agreed status; RN_ERR_MPI.
  */
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);

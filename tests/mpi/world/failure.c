@@ -1,0 +1,36 @@
+/* Checks that a rank on which a call of MPI has failed does not wait for ranks that do not know of
+ * it: neither when it agrees, nor when it frees communicators. */
+#include "comm/world/mpi_check.h"
+#include "comm/world/world.h"
+#include "tests/support/check.h"
+
+static rn_err err;
+
+static void an_mpi_failure_is_not_agreed(rn_world *world) {
+  rn_err failure = {0};
+  rn_status status = RN_MPI_STATUS(&failure, MPI_ERR_OTHER);
+  CHECK_FAILS(&failure, RN_ERR_MPI, "MPI_ERR_OTHER|rank 1: ", rn_agree(&failure, world, status));
+}
+
+static void nothing_is_freed_after_a_failure(MPI_Comm *comm) {
+  const MPI_Comm before = *comm;
+  rn_mpi_free_comm(comm);
+  CHECK(*comm == before);
+}
+
+int main(int argc, char **argv) {
+  rn_world *world = NULL;
+  MPI_Comm comm;
+  CHECK_OK(&err, rn_world_start(&err, &argc, &argv, &world));
+  CHECK_EQUAL(MPI_Comm_dup(rn_world_comm(world), &comm), MPI_SUCCESS);
+  if (rn_world_rank(world) == 1) {
+    an_mpi_failure_is_not_agreed(world);
+    nothing_is_freed_after_a_failure(&comm);
+  }
+  /* Would match what rank 1 must not call. */
+  int64_t failures = check_failures();
+  CHECK_OK(&err, rn_world_max(&err, world, &failures, 1));
+  const int result = check_result();
+  MPI_Finalize();
+  return failures > 0 || (rn_world_rank(world) == 1 && result != 0);
+}
