@@ -204,8 +204,7 @@ static rn_status generate(rn_err *err, const options *o, rn_text_generator *gene
     RN_TRY(err, rn_text_generator_run(err, generator, completions));
   }
   if (o->save_state != NULL) RN_TRY(err, rn_text_generator_save(err, generator, o->save_state));
-  if (o->json) rn_completions_print_json(completions);
-  return RN_OK;
+  return o->json ? rn_completions_print_json(err, completions) : RN_OK;
 }
 
 static rn_text_options text_options(const options *o) {

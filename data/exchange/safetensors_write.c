@@ -20,15 +20,21 @@ struct rn_safetensors_writer {
   int64_t declared;
 };
 
+/* Returns NULL if it is out of memory. */
 static json_t *tensor_json(const rn_safetensors_tensor *tensor, int64_t *offset) {
   json_t *shape = json_array();
   int64_t bytes = (int64_t)rn_safetensors_type_bytes(tensor->type);
+  int failed = 0;
   for (int i = 0; i < tensor->dims; i++) {
-    json_array_append_new(shape, json_integer(tensor->shape[i]));
+    failed |= json_array_append_new(shape, json_integer(tensor->shape[i]));
     bytes *= tensor->shape[i];
   }
   int64_t begin = *offset;
   *offset += bytes;
+  if (failed != 0) {
+    json_decref(shape);
+    return NULL;
+  }
   return json_pack("{s:s, s:o, s:[I, I]}", "dtype", rn_safetensors_type_name(tensor->type), "shape",
                    shape, "data_offsets", (json_int_t)begin, (json_int_t)*offset);
 }

@@ -140,13 +140,16 @@ rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *w, const f
 static char *index_text(const rn_tensor_files_writer *w) {
   json_t *map = json_object();
   json_int_t total = 0;
+  int failed = 0;
   for (int i = 0; i < w->header->count; i++) {
     const rn_path path = path_of(w, w->shard[i]);
-    json_object_set_new(map, w->header->tensors[i].name, json_string(strrchr(path.text, '/') + 1));
+    failed |= json_object_set_new(map, w->header->tensors[i].name,
+                                  json_string(strrchr(path.text, '/') + 1));
     total += bytes_of(&w->header->tensors[i]);
   }
   json_t *index = json_pack("{s:{s:I}, s:o}", "metadata", "total_size", total, "weight_map", map);
-  char *text = index != NULL ? json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+  char *text =
+      index != NULL && failed == 0 ? json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
   json_decref(index);
   return text;
 }

@@ -1,14 +1,19 @@
 #include "data/tokenizer/hf_compose.h"
 
+/* Returns NULL if it is out of memory, like the other functions of this file. */
 static json_t *added_tokens(json_t *special) {
   const char *name;
   json_t *id, *added = json_array();
+  int failed = 0;
   json_object_foreach(special, name, id) {
-    json_array_append_new(added, json_pack("{s:O, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id,
-                                           "content", name, "single_word", 0, "lstrip", 0, "rstrip",
-                                           0, "normalized", 0, "special", 1));
+    failed |=
+        json_array_append_new(added, json_pack("{s:O, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id,
+                                               "content", name, "single_word", 0, "lstrip", 0,
+                                               "rstrip", 0, "normalized", 0, "special", 1));
   }
-  return added;
+  if (failed == 0) return added;
+  json_decref(added);
+  return NULL;
 }
 
 static json_t *byte_level(bool prefix_space, bool regex) {

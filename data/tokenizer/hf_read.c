@@ -40,8 +40,10 @@ static rn_status merges_of(rn_err *err, const char *path, const Retnet__Tokenize
 static char *json_of_pair(json_t *vocab, json_t *merges) {
   static const char end_of_text[] = "<|endoftext|>";
   json_t *end = json_object_get(vocab, end_of_text), *special = json_object();
-  if (json_is_integer(end)) json_object_set(special, end_of_text, end);
-  char *text = rn_hf_compose(&(rn_hf_fields){vocab, merges, special, NULL, false});
+  char *text = NULL;
+  if (!json_is_integer(end) || json_object_set(special, end_of_text, end) == 0) {
+    text = rn_hf_compose(&(rn_hf_fields){vocab, merges, special, NULL, false});
+  }
   json_decref(special);
   return text;
 }
@@ -50,7 +52,7 @@ static rn_status read_pair(rn_err *err, const char *vocab_path, const char *merg
                            Retnet__Tokenizer *file) {
   Retnet__Tokenizer merges_file = RETNET__TOKENIZER__INIT;
   json_t *vocab = NULL, *merges = json_array();
-  char *text = NULL;
+  char *text = NULL, *name = strdup("tokenizer.json");
   rn_status status = rn_tokenizer_load(err, vocab_path, file);
   if (status == RN_OK) {
     status = rn_tokenizer_parse(err, vocab_path, file->content.data, file->content.len, &vocab);
@@ -59,14 +61,18 @@ static rn_status read_pair(rn_err *err, const char *vocab_path, const char *merg
   if (status == RN_OK) status = merges_of(err, merges_path, &merges_file, merges);
   if (status == RN_OK) {
     text = json_of_pair(vocab, merges);
-    if (text == NULL) status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", vocab_path);
+    if (text == NULL || name == NULL)
+      status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", vocab_path);
   }
   if (status == RN_OK) {
     free(file->content.data);
     free(file->file_name);
     file->content = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
-    file->file_name = strdup("tokenizer.json");
+    file->file_name = name;
+    text = name = NULL;
   }
+  free(text);
+  free(name);
   json_decref(vocab);
   json_decref(merges);
   free(merges_file.content.data);
@@ -84,7 +90,7 @@ static rn_status read_config(rn_err *err, const char *folder, Retnet__Tokenizer 
   json_t *config = NULL;
   if (!rn_file_exists(path.text)) return RN_OK;
   RN_TRY(err, rn_file_load(err, path.text, 1 << 26, &bytes, &count));
-  const rn_status status = rn_tokenizer_parse(err, path.text, bytes, count, &config);
+  rn_status status = rn_tokenizer_parse(err, path.text, bytes, count, &config);
   free(bytes);
   if (status != RN_OK) return status;
   const json_t *eos = json_object_get(config, "eos_token");
@@ -93,9 +99,11 @@ static rn_status read_config(rn_err *err, const char *folder, Retnet__Tokenizer 
     json_t *settings = json_pack("{s:O}", "eos_token", eos);
     file->settings = json_dumps(settings, JSON_COMPACT);
     json_decref(settings);
+    if (file->settings == NULL)
+      status = rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", path.text);
   }
   json_decref(config);
-  return RN_OK;
+  return status;
 }
 
 static rn_status read_folder(rn_err *err, const char *folder, Retnet__Tokenizer *file) {

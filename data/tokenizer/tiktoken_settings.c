@@ -34,18 +34,24 @@ static const struct {
               rn_pattern_o200k,
               {{end_of_text, 199999}, {"<|endofprompt|>", 200018}}}};
 
-static json_t *known_settings(const Retnet__Tokenizer *file) {
+/* Sets *out to the settings of a known rank file; NULL for another file. Returns false if it is out
+ * of memory. */
+static bool known_settings(const Retnet__Tokenizer *file, json_t **out) {
   const XXH128_hash_t hash = XXH3_128bits(file->content.data, file->content.len);
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
     if (hash.high64 != known[i].high || hash.low64 != known[i].low) continue;
     json_t *special = json_object();
+    int failed = 0;
     for (int s = 0; s < 5 && known[i].special[s].text != NULL; s++) {
-      json_object_set_new(special, known[i].special[s].text, json_integer(known[i].special[s].id));
+      failed |= json_object_set_new(special, known[i].special[s].text,
+                                    json_integer(known[i].special[s].id));
     }
-    return json_pack("{s:s, s:o, s:s}", "pattern", known[i].pattern, "special_tokens", special,
+    *out = json_pack("{s:s, s:o, s:s}", "pattern", known[i].pattern, "special_tokens", special,
                      "end_of_text", end_of_text);
+    return *out != NULL && failed == 0;
   }
-  return NULL;
+  *out = NULL;
+  return true;
 }
 
 /* Keeps only the keys that the tokenizer depends on, so that other keys of the file do not change
@@ -67,7 +73,10 @@ static rn_status settings_of(rn_err *err, const char *where, const json_t *besid
     return rn_fail(err, RN_ERR_FORMAT, "%s: \"end_of_text\" is not the name of a token", where);
   }
   *out = json_pack("{s:O, s:O}", "pattern", pattern, "special_tokens", special);
-  if (json_is_string(end)) json_object_set_new(*out, "end_of_text", json_copy((json_t *)end));
+  if (*out == NULL || (json_is_string(end) &&
+                       json_object_set_new(*out, "end_of_text", json_copy((json_t *)end)) != 0)) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", where);
+  }
   return RN_OK;
 }
 
@@ -97,7 +106,7 @@ static rn_status find_settings(rn_err *err, const char *path, const Retnet__Toke
                                json_t **out) {
   const rn_path beside = path_beside(path);
   if (rn_file_exists(beside.text)) return read_beside(err, beside.text, out);
-  *out = known_settings(file);
+  if (!known_settings(file, out)) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", path);
   if (*out != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_NOT_FOUND,
                  "%s: a rank file does not contain its pattern and special tokens, and this one is "
@@ -109,9 +118,9 @@ static rn_status find_settings(rn_err *err, const char *path, const Retnet__Toke
 rn_status rn_tiktoken_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {
   json_t *settings = NULL;
   RN_TRY(err, rn_tokenizer_load(err, path, file));
-  RN_TRY(err, find_settings(err, path, file, &settings));
-  file->settings = json_dumps(settings, JSON_COMPACT | JSON_SORT_KEYS);
+  const rn_status status = find_settings(err, path, file, &settings);
+  if (status == RN_OK) file->settings = json_dumps(settings, JSON_COMPACT | JSON_SORT_KEYS);
   json_decref(settings);
-  if (file->settings != NULL) return RN_OK;
+  if (status != RN_OK || file->settings != NULL) return status;
   return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", path);
 }

@@ -88,11 +88,12 @@ static char *config_text(const rn_token_table *table, int32_t document) {
   json_t *config = json_pack("{s:s, s:b}", "tokenizer_class", "PreTrainedTokenizerFast",
                              "clean_up_tokenization_spaces", 0);
   static const char *const keys[] = {"bos_token", "eos_token"};
+  int failed = config == NULL;
   for (int i = 0; document >= 0 && i < 2; i++) {
-    json_object_set_new(config, keys[i],
-                        json_string((const char *)rn_token_bytes(table, document)));
+    failed |= json_object_set_new(config, keys[i],
+                                  json_string((const char *)rn_token_bytes(table, document)));
   }
-  char *text = config != NULL ? json_dumps(config, JSON_INDENT(2)) : NULL;
+  char *text = failed == 0 ? json_dumps(config, JSON_INDENT(2)) : NULL;
   json_decref(config);
   return text;
 }

@@ -11,8 +11,13 @@
 json_t *rn_fla_attention_describe(const rn_spec *spec) {
   if (rn_spec_attention_layers(spec, 0, spec->layers) == 0) return json_null();
   json_t *layers = json_array();
+  int failed = 0;
   for (int layer = 0; layer < spec->layers; layer++) {
-    if (rn_spec_attends(spec, layer)) json_array_append_new(layers, json_integer(layer));
+    if (rn_spec_attends(spec, layer)) failed |= json_array_append_new(layers, json_integer(layer));
+  }
+  if (failed != 0) {
+    json_decref(layers);
+    return NULL;
   }
   json_t *window = spec->attention_window > 0 ? json_integer(spec->attention_window) : json_null();
   return json_pack("{s:o, s:i, s:i, s:b, s:o, s:f}", "layers", layers, "num_heads",

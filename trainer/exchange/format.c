@@ -27,12 +27,16 @@ rn_status rn_format_check_config(rn_err *err, const rn_json_fields *c, const rn_
   return RN_OK;
 }
 
-void rn_format_give_document(json_t *config, int document_token) {
+json_t *rn_format_give_document(json_t *config, int document_token) {
   const char *const keys[] = {"bos_token_id", "eos_token_id"};
+  int failed = 0;
   for (int i = 0; i < 2; i++) {
-    json_object_set_new(config, keys[i],
-                        document_token < 0 ? json_null() : json_integer(document_token));
+    failed |= json_object_set_new(config, keys[i],
+                                  document_token < 0 ? json_null() : json_integer(document_token));
   }
+  if (failed == 0) return config;
+  json_decref(config);
+  return NULL;
 }
 
 bool rn_format_name(const rn_exchange_format *format, const char *ours, bool older, char *name,

@@ -75,8 +75,8 @@ rn_status rn_format_check_config(rn_err *err, const rn_json_fields *config,
                                  const rn_format_limit *limit, int count);
 
 /** Sets bos_token_id and eos_token_id of a configuration to the document token; null if it is
- * negative. */
-void rn_format_give_document(json_t *config, int document_token);
+ * negative. Returns the configuration, or NULL if out of memory, after a json_decref. */
+json_t *rn_format_give_document(json_t *config, int document_token);
 
 /** Writes the other program's name of a tensor to `name`; returns false if there is none. `older`
  * selects the older name. */

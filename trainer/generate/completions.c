@@ -105,10 +105,11 @@ static json_t *repaired(const rn_text *text) {
   return out;
 }
 
-static void put_text(json_t *object, const char *key, const char *key_of_hex, const rn_text *text) {
-  json_object_set_new(object, key, repaired(text));
-  if (rn_utf8_is_valid(bytes_of(text), text->count)) return;
-  json_object_set_new(object, key_of_hex, in_hex(text));
+/* These functions return a nonzero value and NULL if they are out of memory. */
+static int put_text(json_t *object, const char *key, const char *key_of_hex, const rn_text *text) {
+  const int failed = json_object_set_new(object, key, repaired(text));
+  if (rn_utf8_is_valid(bytes_of(text), text->count)) return failed;
+  return failed | json_object_set_new(object, key_of_hex, in_hex(text));
 }
 
 static json_t *object_of(const rn_completion *completion) {
@@ -117,27 +118,34 @@ static json_t *object_of(const rn_completion *completion) {
                                       [RN_STOP_STRING] = "string",
                                       [RN_STOP_SIGNAL] = "signal"};
   json_t *object = json_object();
-  put_text(object, "prompt", "prompt_hex", &completion->prompt);
-  put_text(object, "text", "text_hex", &completion->text);
-  json_object_set_new(object, "tokens", json_integer(completion->tokens));
-  json_object_set_new(object, "stop", json_string(stops[completion->stop]));
-  return object;
+  int failed = put_text(object, "prompt", "prompt_hex", &completion->prompt);
+  failed |= put_text(object, "text", "text_hex", &completion->text);
+  failed |= json_object_set_new(object, "tokens", json_integer(completion->tokens));
+  failed |= json_object_set_new(object, "stop", json_string(stops[completion->stop]));
+  if (failed == 0) return object;
+  json_decref(object);
+  return NULL;
 }
 
-void rn_completions_print_json(const rn_completions *completions) {
-  json_t *whole;
-  if (completions->count == 1) {
-    whole = object_of(&completions->text[0]);
-  } else {
-    json_t *results = json_array();
-    for (int i = 0; i < completions->count; i++)
-      json_array_append_new(results, object_of(&completions->text[i]));
-    whole = json_object();
-    json_object_set_new(whole, "results", results);
-  }
-  json_dumpf(whole, stdout, JSON_COMPACT);
-  printf("\n");
+static json_t *object_of_all(const rn_completions *completions) {
+  json_t *results = json_array();
+  int failed = 0;
+  for (int i = 0; i < completions->count; i++)
+    failed |= json_array_append_new(results, object_of(&completions->text[i]));
+  if (failed == 0) return json_pack("{s:o}", "results", results);
+  json_decref(results);
+  return NULL;
+}
+
+rn_status rn_completions_print_json(rn_err *err, const rn_completions *completions) {
+  json_t *whole =
+      completions->count == 1 ? object_of(&completions->text[0]) : object_of_all(completions);
+  char *text = whole != NULL ? json_dumps(whole, JSON_COMPACT) : NULL;
   json_decref(whole);
+  if (text == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while printing the texts");
+  printf("%s\n", text);
+  free(text);
+  return RN_OK;
 }
 
 static size_t certain_bytes(const rn_completion *c, rn_stop_strings stops) {

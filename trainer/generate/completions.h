@@ -67,8 +67,8 @@ void rn_completions_destroy(rn_completions *completions);
 rn_status rn_completion_append(rn_err *err, rn_completion *completion, rn_stop_strings stops,
                                const void *bytes, size_t count);
 
-/** Prints the JSON object above in one line on stdout. */
-void rn_completions_print_json(const rn_completions *completions);
+/** Prints the JSON object above in one line on stdout. Errors: RN_ERR_MEMORY. */
+rn_status rn_completions_print_json(rn_err *err, const rn_completions *completions);
 
 /** Progress of rn_completions_stream; zero-initialise. */
 typedef struct rn_completions_printed {
