@@ -9,6 +9,7 @@
 #include "data/file/blob.h"
 #include "data/file/file.h"
 #include "data/file/little_endian.h"
+#include "data/file/message.h"
 #include "proto/options/options.h"
 
 enum { MAGIC_BYTES = 8, TRAILER_BYTES = 24, MAX_BYTES = 1 << 30 };
@@ -53,8 +54,9 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
         err, RN_ERR_FORMAT,
         "%s: the checksum in its trailer does not match: the file is truncated or damaged", path);
   }
-  Retnet__Manifest *manifest = retnet__manifest__unpack(NULL, bytes, content);
-  if (manifest == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: not a manifest", path);
+  Retnet__Manifest *manifest;
+  RN_TRY(err, rn_message_unpack(err, path, "not a manifest", &retnet__manifest__descriptor,
+                                (rn_bytes){content, bytes}, &manifest));
   if (manifest->format > RN_CKPT_FORMAT) {
     rn_status status =
         rn_fail(err, RN_ERR_MISMATCH,

@@ -7,6 +7,7 @@
 
 #include "data/checkpoint/ckpt_index.h"
 #include "data/checkpoint/ckpt_name.h"
+#include "data/file/message.h"
 
 static int by_order(const void *a, const void *b) {
   return rn_ckpt_tensor_order(*(Retnet__Tensor *const *)a, *(Retnet__Tensor *const *)b);
@@ -33,13 +34,17 @@ static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_re
   if (merge->report == NULL)
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while merging the reports of %s", where);
   for (int i = 0; i < count; i++) {
-    merge->report[i] = retnet__file_report__unpack(NULL, reports[i].size, reports[i].bytes);
+    rn_err why = {0};
+    const rn_status status =
+        rn_message_unpack(&why, where, "", &retnet__file_report__descriptor,
+                          (rn_bytes){reports[i].bytes, reports[i].size}, &merge->report[i]);
     merge->count = i + 1;
-    if (merge->report[i] == NULL) {
+    if (status == RN_ERR_FORMAT) {
       return rn_fail(err, RN_ERR_MISMATCH,
                      "%s: the list of files from writer %d of %d was damaged in transfer", where, i,
                      count);
     }
+    if (status != RN_OK) return rn_fail(err, status, "%s", why.text);
   }
   return RN_OK;
 }

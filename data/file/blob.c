@@ -1,13 +1,19 @@
 /* Packs and unpacks a zstd frame with its checksum, in memory and in a file. */
 #include "data/file/blob.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 uint64_t rn_blob_sum(const void *bytes, size_t count) {
   return XXH3_64bits(bytes, count);
+}
+
+static bool lacks_memory(size_t result) {
+  return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation;
 }
 
 size_t rn_blob_bound(size_t raw_bytes) {
@@ -22,6 +28,7 @@ rn_status rn_blob_pack(rn_err *err, const void *raw, size_t raw_bytes, int level
   ZSTD_CCtx_setParameter(packer, ZSTD_c_checksumFlag, 1);
   const size_t result = ZSTD_compress2(packer, stored, rn_blob_bound(raw_bytes), raw, raw_bytes);
   ZSTD_freeCCtx(packer);
+  if (lacks_memory(result)) return rn_fail(err, RN_ERR_MEMORY, "out of memory while compressing");
   if (ZSTD_isError(result)) {
     return rn_fail(err, RN_ERR_LIBRARY, "zstd cannot compress %zu bytes: %s", raw_bytes,
                    ZSTD_getErrorName(result));
@@ -56,6 +63,8 @@ rn_status rn_blob_unpack(rn_err *err, const char *where, const void *stored, siz
   size_t declared;
   RN_TRY(err, rn_blob_raw_bytes(err, where, stored, stored_bytes, raw_bytes, &declared));
   size_t result = ZSTD_decompress(raw, raw_bytes, stored, stored_bytes);
+  if (lacks_memory(result))
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while decompressing it", where);
   if (ZSTD_isError(result)) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: the zstd frame is damaged: %s", where,
                    ZSTD_getErrorName(result));

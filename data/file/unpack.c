@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "proto/base/arena.h"
 
@@ -83,6 +84,8 @@ static rn_status add_zstd(rn_err *err, rn_unpack *u, const char *bytes, size_t c
     ZSTD_outBuffer out = {u->plain, PLAIN_BYTES, 0};
     const size_t left = ZSTD_decompressStream(u->zstd, &out, &in);
     if (ZSTD_isError(left)) {
+      if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+        return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while decompressing it", u->path);
       return rn_fail(err, RN_ERR_FORMAT, "%s: damaged zstd data", u->path);
     }
     u->inside = left != 0;

@@ -8,6 +8,7 @@
 
 #include "data/file/blob.h"
 #include "data/file/little_endian.h"
+#include "data/file/message.h"
 #include "data/shard/shard.h"
 #include "data/shard/shard_frame.h"
 #include "proto/base/arena.h"
@@ -57,10 +58,10 @@ static rn_status read_footer(rn_err *err, const rn_file *file, rn_postscript p,
     status = damaged(err, file->path, "its footer is damaged");
   }
   if (status == RN_OK) {
-    *out = retnet__shard_footer__unpack(
-        NULL, (size_t)p.footer_bytes - RN_FRAME_HEAD_BYTES - RN_SHARD_SUM_BYTES,
-        frame + RN_FRAME_HEAD_BYTES);
-    if (*out == NULL) status = damaged(err, file->path, "its footer cannot be parsed");
+    const rn_bytes packed = {frame + RN_FRAME_HEAD_BYTES,
+                             (size_t)p.footer_bytes - RN_FRAME_HEAD_BYTES - RN_SHARD_SUM_BYTES};
+    status = rn_message_unpack(err, file->path, "its footer cannot be parsed",
+                               &retnet__shard_footer__descriptor, packed, out);
   }
   free(frame);
   return status;
@@ -113,11 +114,8 @@ static rn_status read_header(rn_err *err, const rn_file *file, Retnet__ShardHead
       packed > RN_SHARD_HEADER_BYTES - 32) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: not a shard, or its header is damaged", file->path);
   }
-  *out = retnet__shard_header__unpack(NULL, packed, frame + 20);
-  if (*out == NULL) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: its header cannot be parsed", file->path);
-  }
-  return RN_OK;
+  return rn_message_unpack(err, file->path, "its header cannot be parsed",
+                           &retnet__shard_header__descriptor, (rn_bytes){frame + 20, packed}, out);
 }
 
 rn_status rn_shard_open(rn_err *err, const char *path, rn_shard *out) {
@@ -158,8 +156,10 @@ typedef struct block_counts {
 /* Unpacks one block; checks its width and ids, and that it has `want` tokens (0: any number). */
 static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw, uint64_t want,
                               block_counts *found) {
-  Retnet__Shard *shard = retnet__shard__unpack(NULL, raw.count, raw.data);
-  const Retnet__Block *b = shard != NULL && shard->n_block == 1 ? shard->block[0] : NULL;
+  Retnet__Shard *shard;
+  RN_TRY(err, rn_message_unpack(err, d->path, "it cannot be parsed", &retnet__shard__descriptor,
+                                raw, &shard));
+  const Retnet__Block *b = shard->n_block == 1 ? shard->block[0] : NULL;
   rn_status status = RN_OK;
   if (b == NULL || (b->width != 1 && b->width != 2 && b->width != 4) ||
       b->tokens.len % b->width != 0 || b->tokens.len / b->width > d->header->block_tokens ||
@@ -249,26 +249,28 @@ typedef struct recovery {
   rn_shard_writer *writer;
 } recovery;
 
-/* Unpacks the block at offset `at` into ids; returns its size in the file, or 0 if it is not
- * intact. */
-static size_t whole_block(const recovery *r, size_t at, block_counts *found) {
+/* Unpacks the block at offset `at` into ids; sets *stored to its size in the file, or to 0 if it is
+ * not intact. Errors: RN_ERR_MEMORY. */
+static rn_status whole_block(rn_err *err, const recovery *r, size_t at, block_counts *found,
+                             size_t *stored) {
   static const uint64_t max_text_bytes = INT64_MAX / RN_SHARD_BLOCK_TOKENS;
-  rn_err ignored = {0};
+  rn_err why = {0};
   size_t raw_bytes = 0;
-  const size_t stored = ZSTD_findFrameCompressedSize(r->bytes + at, r->count - at);
-  if (ZSTD_isError(stored) || rn_blob_raw_bytes(&ignored, r->path, r->bytes + at, stored,
-                                                RN_SHARD_MAX_BLOCK_BYTES, &raw_bytes) != RN_OK) {
-    return 0;
+  const size_t bytes = ZSTD_findFrameCompressedSize(r->bytes + at, r->count - at);
+  *stored = 0;
+  if (ZSTD_isError(bytes) || rn_blob_raw_bytes(&why, r->path, r->bytes + at, bytes,
+                                               RN_SHARD_MAX_BLOCK_BYTES, &raw_bytes) != RN_OK) {
+    return RN_OK;
   }
   void *raw = malloc(raw_bytes + 1);
+  if (raw == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", r->path);
   const block_decoder decoder = {r->path, r->header, r->ids};
-  const bool whole =
-      raw != NULL &&
-      rn_blob_unpack(&ignored, r->path, r->bytes + at, stored, raw, raw_bytes) == RN_OK &&
-      unpack_block(&ignored, &decoder, (rn_bytes){raw, raw_bytes}, 0, found) == RN_OK &&
-      found->text_bytes <= max_text_bytes;
+  rn_status status = rn_blob_unpack(&why, r->path, r->bytes + at, bytes, raw, raw_bytes);
+  if (status == RN_OK) status = unpack_block(&why, &decoder, (rn_bytes){raw, raw_bytes}, 0, found);
   free(raw);
-  return whole ? stored : 0;
+  if (status == RN_ERR_MEMORY) return rn_fail(err, status, "%s", why.text);
+  if (status == RN_OK && found->text_bytes <= max_text_bytes) *stored = bytes;
+  return RN_OK;
 }
 
 /* Returns the first offset >= `at` that holds the magic number of a zstd frame, or the size of the
@@ -281,7 +283,8 @@ static size_t next_frame(const recovery *r, size_t at) {
 static rn_status copy_blocks(rn_err *err, const recovery *r, rn_shard_recovery *out) {
   for (size_t at = RN_SHARD_HEADER_BYTES; at < r->count;) {
     block_counts found = {0, 0};
-    const size_t stored = whole_block(r, at, &found);
+    size_t stored;
+    RN_TRY(err, whole_block(err, r, at, &found, &stored));
     if (stored == 0) {
       const bool footer =
           r->count - at >= 4 &&

@@ -7,6 +7,7 @@
 
 #include "data/file/blob.h"
 #include "data/file/little_endian.h"
+#include "data/file/message.h"
 
 enum {
   FORMAT = 1,
@@ -123,14 +124,17 @@ static rn_status read_message(rn_err *err, rn_state_reader *r) {
   }
   unsigned char *packed = malloc((size_t)bytes + 1);
   if (packed == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", r->file.path);
-  const rn_status status =
-      rn_file_read(err, &r->file, before - (int64_t)bytes, packed, (size_t)bytes);
+  rn_status status = rn_file_read(err, &r->file, before - (int64_t)bytes, packed, (size_t)bytes);
   make_trailer(packed, (size_t)bytes, want);
-  const bool whole = status == RN_OK && memcmp(trailer, want, TRAILER_BYTES) == 0;
-  if (whole) r->message = retnet__generation_state__unpack(NULL, (size_t)bytes, packed);
+  if (status == RN_OK && memcmp(trailer, want, TRAILER_BYTES) != 0)
+    status = damaged(err, r, "damaged: the checksum of its message does not match");
+  if (status == RN_OK) {
+    status = rn_message_unpack(err, r->file.path, "not a state file",
+                               &retnet__generation_state__descriptor,
+                               (rn_bytes){packed, (size_t)bytes}, &r->message);
+  }
   free(packed);
-  if (status != RN_OK || r->message != NULL) return status;
-  return damaged(err, r, "damaged: the checksum of its message does not match");
+  return status;
 }
 
 /* True if the frames fill the file up to the message and none exceeds the maximum size of a

@@ -8,6 +8,7 @@
 #include "data/file/blob.h"
 #include "data/file/file.h"
 #include "data/file/little_endian.h"
+#include "data/file/message.h"
 #include "data/tokenizer/bytes.h"
 #include "data/tokenizer/hf_json.h"
 #include "data/tokenizer/spm.h"
@@ -149,11 +150,14 @@ rn_status rn_tokenizer_file_unpack(rn_err *err, const char *where, const void *p
   RN_TRY(err, rn_blob_raw_bytes(err, where, packed, bytes, MAX_BYTES, &raw_bytes));
   unsigned char *raw = malloc(raw_bytes + 1);
   if (raw == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", where);
-  const rn_status status = rn_blob_unpack(err, where, packed, bytes, raw, raw_bytes);
-  if (status == RN_OK) *out = retnet__tokenizer__unpack(NULL, raw_bytes, raw);
+  rn_status status = rn_blob_unpack(err, where, packed, bytes, raw, raw_bytes);
+  if (status == RN_OK) {
+    status = rn_message_unpack(err, where, "not a tokenizer", &retnet__tokenizer__descriptor,
+                               (rn_bytes){raw, raw_bytes}, out);
+  }
   free(raw);
   if (status != RN_OK) return status;
-  if (*out != NULL && rn_tokenizer_file_hash(*out) == hash) return RN_OK;
+  if (rn_tokenizer_file_hash(*out) == hash) return RN_OK;
   rn_tokenizer_file_free(*out);
   *out = NULL;
   return rn_fail(err, RN_ERR_FORMAT,
