@@ -47,6 +47,8 @@ rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes) {
   RN_TRY(err, check_space(err, folder.text, bytes));
   rn_path trial = rn_path_join(folder.text, ".trial");
   rn_status status = write_and_read_back(err, trial.text);
-  unlink(trial.text);
+  if (unlink(trial.text) != 0 && status == RN_OK) {
+    status = rn_file_fail(err, "remove", trial.text, errno);
+  }
   return status;
 }

@@ -469,7 +469,10 @@ void rn_run_lock_release(rn_run_lock **lock) {
   record now;
   if (rn_run_lock_check(NULL, l) == RN_OK && write_new(NULL, name.text, leaving.text) == RN_OK) {
     if (read_record(NULL, l->path.text, &now) == RN_OK && strcmp(now.id, l->mine.id) == 0) {
-      unlink(l->path.text);
+      if (unlink(l->path.text) != 0) {
+        rn_log_warn("cannot remove %s: %s; the next job takes it over", l->path.text,
+                    strerror(errno));
+      }
     }
     unlink(name.text);
   }

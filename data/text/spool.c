@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/log.h"
+
 enum { LEVEL = 1, TOKEN_BYTES = sizeof(int32_t) + sizeof(uint32_t) };
 
 rn_status rn_spool_open(rn_err *err, const char *path, rn_spool *spool) {
@@ -13,9 +15,9 @@ rn_status rn_spool_open(rn_err *err, const char *path, rn_spool *spool) {
 
 void rn_spool_close(rn_spool *spool) {
   if (spool->file.path != NULL) {
-    rn_err ignored = {0};
+    rn_err left = {0};
     rn_file_destroy(&spool->file);
-    (void)rn_file_remove_tree(&ignored, spool->path.text);
+    if (rn_file_remove_tree(&left, spool->path.text) != RN_OK) rn_log_warn("%s", left.text);
   }
   free(spool->extent);
   *spool = (rn_spool){.count = 0};
