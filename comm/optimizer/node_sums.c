@@ -57,6 +57,7 @@ static rn_range members_of(const rn_node *node, int index, int size) {
 
 /* Returns the slices of each bucket that a replica sums for its node. */
 static rn_range slices_of(rn_range members, int replica, int size) {
+  assert(rn_range_count(members) > 0);
   return rn_cut(size, rn_range_count(members), replica - members.begin);
 }
 

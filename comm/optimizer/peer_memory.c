@@ -114,9 +114,8 @@ static rn_status open_block(rn_err *err, const rn_world *world, rn_peer_memory *
   if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && (size_t)about.st_size == m->bytes) {
     m->block[replica] = map(file, m->bytes, PROT_READ);
   }
-  if (m->block[replica] == NULL) errno = ENXIO;
-  rn_status status = m->block[replica] == NULL ? fail(err, world, path) : RN_OK;
-  if (status == RN_OK && m->block[replica]->token != from.token) {
+  rn_status status = RN_OK;
+  if (m->block[replica] == NULL || m->block[replica]->token != from.token) {
     errno = ENXIO;
     status = fail(err, world, path);
   }
@@ -179,6 +178,7 @@ rn_status rn_peer_memory_create(rn_err *err, const rn_world *world, const rn_nod
   *out = NULL;
   rn_status status = rn_agree(err, world, allocate(err, node, what, bytes, out, &of));
   if (status == RN_OK) {
+    assert(*out != NULL);
     status = (*out)->is_private ? rn_agree(err, world, RN_OK) : share(err, world, node, of, *out);
   }
   free(of);

@@ -33,6 +33,7 @@ static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_re
   merge->report = calloc((size_t)count + 1, sizeof(Retnet__FileReport *));
   if (merge->report == NULL)
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while merging the reports of %s", where);
+  merge->count = 0;
   for (int i = 0; i < count; i++) {
     rn_err why = {0};
     const rn_status status =

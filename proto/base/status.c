@@ -24,7 +24,7 @@ static void replace_controls(char *text) {
   }
 }
 
-rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...) {
+rn_status(rn_fail)(rn_err *err, rn_status status, const char *format, ...) {
   if (err == NULL || err->status != RN_OK) return status;
   err->status = status;
   va_list args;
@@ -35,7 +35,7 @@ rn_status rn_fail(rn_err *err, rn_status status, const char *format, ...) {
   return status;
 }
 
-rn_status rn_trace(rn_err *err, rn_status status, const char *file, int line) {
+rn_status(rn_trace)(rn_err *err, rn_status status, const char *file, int line) {
   if (err == NULL) return status;
   size_t used = strlen(err->trace);
   snprintf(err->trace + used, sizeof err->trace - used, "  at %s:%d\n", file, line);
