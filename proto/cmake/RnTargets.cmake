@@ -13,6 +13,16 @@ if(RN_SANITIZE)
     -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(rn_flags INTERFACE -fsanitize=address,undefined)
 endif()
+if(RN_COVERAGE)
+  # Threads may lose counts of each other, which is harmless: atomic counters make inner loops five
+  # times as slow.
+  target_compile_options(rn_flags INTERFACE --coverage -fprofile-update=single)
+  target_link_options(rn_flags INTERFACE --coverage)
+endif()
+if(RN_TSAN)
+  target_compile_options(rn_flags INTERFACE -O1 -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(rn_flags INTERFACE -fsanitize=thread)
+endif()
 if(RN_LIBFUZZER)
   target_compile_options(rn_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
@@ -76,13 +86,15 @@ endfunction()
 # end keep one core busy. Therefore, call `ctest -j` with twice the number of cores. COST, the
 # seconds of a long test, makes ctest start the test early. TIMEOUT turns a deadlock into a failure.
 # A test that cannot run on this machine prints the reason and exits with 77; ctest then counts it
-# as skipped.
+# as skipped. LABELS threads: a test of threads, which the preset tsan builds (target thread_tests) and
+# runs.
+add_custom_target(thread_tests)
 function(rn_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "DEPS;SOURCES;NP;ARGS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
-  if(RN_SANITIZE)
+  if(RN_SANITIZE OR RN_TSAN)
     math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 5")
   endif()
   string(REGEX REPLACE "/.*" "" kind ${path})
@@ -90,6 +102,9 @@ function(rn_test path)
   add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.c ${ARG_SOURCES})
   target_link_libraries(${target} PRIVATE rn_flags rn_test_support ${ARG_DEPS})
   set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C)
+  if("threads" IN_LIST ARG_LABELS)
+    add_dependencies(thread_tests ${target})
+  endif()
   if(NOT ARG_NP)
     add_test(NAME ${path} COMMAND ${target} ${ARG_ARGS})
     set_tests_properties(${path} PROPERTIES
@@ -113,6 +128,9 @@ set(RN_TEST_ENVIRONMENT
   OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
   PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
   OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+  # ignore_noninstrumented_modules: MPI, OpenMP and zstd are not built for the thread sanitizer; libarcher
+  # tells it how OpenMP synchronises.
+  TSAN_OPTIONS=ignore_noninstrumented_modules=1:suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp
   # intercept_tls_get_addr=0: the sanitizer does not track thread-local memory of loaded libraries.
   # Otherwise, the leak check of GCC 12 reads the memory of threads that MPI has ended, and crashes.
   ASAN_OPTIONS=fast_unwind_on_malloc=0:intercept_tls_get_addr=0
