@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journal *out) {
@@ -19,9 +20,28 @@ rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journ
   return status;
 }
 
+/* Opens the file that now has the journal's path, or creates it. */
+static rn_status attach(rn_err *err, rn_journal *j) {
+  struct stat info;
+  if (j->fd >= 0) close(j->fd);
+  j->fd = open(j->path.text, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (j->fd < 0) return rn_file_fail(err, "write", j->path.text, errno);
+  if (fstat(j->fd, &info) != 0) return rn_file_fail(err, "read", j->path.text, errno);
+  j->bytes = info.st_size;
+  return RN_OK;
+}
+
+/* True if the open file still has the journal's path. */
+static bool is_attached(const rn_journal *j) {
+  struct stat named, held;
+  return j->fd >= 0 && stat(j->path.text, &named) == 0 && fstat(j->fd, &held) == 0 &&
+         named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+}
+
 /* Writes all waiting lines or none: if a write fails, truncates the file to its previous size. */
 static rn_status write_waiting(rn_err *err, rn_journal *j) {
   size_t done = 0;
+  if (!is_attached(j)) RN_TRY(err, attach(err, j));
   while (done < j->waiting_bytes) {
     const ssize_t count = pwrite(j->fd, j->waiting + done, j->waiting_bytes - done,
                                  (off_t)(j->bytes + (int64_t)done));
@@ -49,11 +69,16 @@ rn_status rn_journal_add(rn_err *err, rn_journal *j, const char *line, size_t by
   return write_waiting(err, j);
 }
 
+rn_status rn_journal_reopen(rn_err *err, rn_journal *j) {
+  j->waiting_bytes = 0;
+  return attach(err, j);
+}
+
 rn_status rn_journal_close(rn_err *err, rn_journal *j) {
   rn_status status = RN_OK;
   if (j->path.text[0] == '\0') return RN_OK;
-  status = write_waiting(err, j);
-  if (close(j->fd) != 0 && status == RN_OK) {
+  if (j->waiting_bytes > 0) status = write_waiting(err, j);
+  if (j->fd >= 0 && close(j->fd) != 0 && status == RN_OK) {
     status = rn_file_fail(err, "write", j->path.text, errno);
   }
   free(j->waiting);

@@ -83,6 +83,48 @@ case $case in
     must_train 1 piece "${keys[@]}"
     same_run one piece
     ;;
+  rollback)
+    # The run ends in the state of a run that never saw the batches from the checkpoint up to the
+    # spike, here steps 5 to 8; the learning rate is constant. The TBPTT states start from zero.
+    keys=(train.spike_action=rollback train.spike_window=4 run.reproducible=true train.steps=12)
+    carried=(data.carry_state=true data.reset_at_documents=false)
+    for more in data.carry_state=false "${carried[*]}"; do
+      read -ra more <<<"$more"
+      ends 0 step.loss:5-8 never run.reproducible=true train.max_bad_steps=9 "${more[@]}"
+      ends 0 step.spike:8 rolled "${keys[@]}" "${more[@]}"
+      "$bin/retnet-ckpt" diff --weights never rolled >diff.log 2>&1 ||
+        fail "a rollback, ${more[*]}: $(head -n 3 diff.log)"
+      rm -r never
+      mv rolled "rolled${#more[@]}"
+    done
+    says rolled 'rolled back from step 8 to checkpoint rolled/checkpoints/step-00000004' \
+      'passing over 4 batches (rollback 1 of train.max_rollbacks 10)'
+    got=$(sed 's/^{"step": \([0-9]*\),.*/\1/' rolled1/metrics.jsonl | tr '\n' ' ')
+    [ "$got" = '1 2 3 4 5 6 7 8 9 10 11 12 ' ] || fail "lines after a rollback: $got"
+    grep -q '"step": 5,.*"rolled_back_from": 8' rolled1/metrics.jsonl ||
+      fail "the rollback is not recorded: $(sed -n 5p rolled1/metrics.jsonl)"
+    # A run that is stopped before the spike, and goes on with another layout, does the same: it does
+    # not return to the checkpoint of the stop.
+    ends 0 none pieces "${keys[@]}" train.steps=6
+    RETNET_FAULT=step.spike:2 must_train 2 pieces "${keys[@]}"
+    same_run rolled1 pieces
+    # If the checkpoint to return to is damaged, the run returns to the one before.
+    ends 0 none damaged "${keys[@]}" train.steps=9
+    printf x | dd of=damaged/checkpoints/step-00000008/part-00000.zst bs=1 seek=99 conv=notrunc \
+      status=none
+    ends 0 step.spike:2 damaged "${keys[@]}"
+    says damaged 'step-00000008 is damaged, trying the previous one' \
+      'rolled back from step 11 to checkpoint damaged/checkpoints/step-00000004'
+    # Without a checkpoint the step is skipped. A run that spikes for ever ends.
+    ends 0 step.spike:4 early "${keys[@]}" train.steps=6
+    says early 'there is no earlier good checkpoint to roll back to'
+    skipped early 4
+    ends 4 step.spike:8- ever "${keys[@]}" train.max_rollbacks=2
+    says ever 'step 5: another loss spike after 2 rollbacks (train.max_rollbacks)' \
+      'the last good checkpoint is ever/checkpoints/step-00000004'
+    refuse 2 'checkpoint.every' "$bin/retnet-train" run.yaml -s run.dir=x -s checkpoint.every=0 \
+      -s train.spike_action=rollback
+    ;;
   *)
     fail "no such case: $case"
     ;;

@@ -123,6 +123,21 @@ static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest 
   return compare_data(err, run, m);
 }
 
+/* Loads what a checkpoint stores besides the weights. */
+static rn_status load_progress(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
+  RN_TRY(err, rn_streams_load(err, &run->data, ckpt));
+  run->counters = rn_manifest_counters(rn_ckpt_manifest(ckpt));
+  rn_spike_guard_load(&run->spikes, rn_ckpt_manifest(ckpt)->spike_guard);
+  return RN_OK;
+}
+
+/* Agrees on the status of a load, and sends the loaded weights to all ranks. */
+static rn_status distribute(rn_err *err, rn_run *run, rn_status loaded) {
+  RN_TRY(err, rn_agree(err, run->parallel.world, loaded));
+  RN_TRY(err, rn_weights_start_fetch(err, &run->model.weights));
+  return rn_weights_finish_fetch(err, &run->model.weights);
+}
+
 static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_only) {
   rn_ckpt *ckpt = NULL;
   rn_progress_begin("load checkpoint", run->counters.step);
@@ -141,15 +156,19 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
   if (status == RN_OK && weights_only && rn_world_rank(run->parallel.world) == 0) {
     status = compare_keys(err, run->settings.config, rn_ckpt_manifest(ckpt), true, warn_key);
   }
-  if (status == RN_OK && !weights_only) status = rn_streams_load(err, &run->data, ckpt);
-  if (status == RN_OK && !weights_only) {
-    run->counters = rn_manifest_counters(rn_ckpt_manifest(ckpt));
-    rn_spike_guard_load(&run->spikes, rn_ckpt_manifest(ckpt)->spike_guard);
-  }
+  if (status == RN_OK && !weights_only) status = load_progress(err, run, ckpt);
   rn_ckpt_close(&ckpt);
-  RN_TRY(err, rn_agree(err, run->parallel.world, status));
-  RN_TRY(err, rn_weights_start_fetch(err, &run->model.weights));
-  return rn_weights_finish_fetch(err, &run->model.weights);
+  return distribute(err, run, status);
+}
+
+rn_status rn_checkpoint_reload(rn_err *err, const char *path, rn_run *run) {
+  rn_ckpt *ckpt = NULL;
+  rn_progress_begin("load checkpoint", run->counters.step);
+  rn_status status = rn_ckpt_open(err, path, &ckpt);
+  if (status == RN_OK) status = rn_shards_load(err, ckpt, &run->model.weights, &run->optimizer);
+  if (status == RN_OK) status = load_progress(err, run, ckpt);
+  rn_ckpt_close(&ckpt);
+  return distribute(err, run, status);
 }
 
 rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run) {

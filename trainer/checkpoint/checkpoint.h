@@ -32,4 +32,14 @@ rn_status rn_checkpoint_select(rn_err *err, const Retnet__Config *config, rn_wor
  */
 rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, rn_run *run);
 
+/**
+ * Loads a checkpoint of this run into the running run. No all-gather of weights may be in flight.
+ * After an error, the state of the run is undefined.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_FORMAT, RN_ERR_NOT_FOUND: the checkpoint is damaged; RN_ERR_IO, RN_ERR_MEMORY;
+ *             all agreed. RN_ERR_MPI.
+ */
+rn_status rn_checkpoint_reload(rn_err *err, const char *path, rn_run *run);
+
 #endif

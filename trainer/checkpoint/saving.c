@@ -9,14 +9,23 @@
 
 rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters *counters,
                            rn_saver *saver) {
-  return (rn_saving){
-      .config = config, .counters = counters, .saver = saver, .failures = {.what = "failed saves"}};
+  return (rn_saving){.config = config,
+                     .counters = counters,
+                     .saver = saver,
+                     .rolled_back_to = -1,
+                     .failures = {.what = "failed saves"}};
 }
 
-/* True if the weights of `step` are proven good: they gave a finite loss and gradient in the next
+/* The weights are proven good if they gave a finite loss and gradient, and no spike, in the next
  * step. */
-static bool is_proven(const rn_step_counters *c, int64_t step) {
-  return step < c->step - c->bad_steps;
+bool rn_saving_is_proven(const rn_saving *s, int64_t step) {
+  const rn_step_counters *c = s->counters;
+  return step <= s->rolled_back_to || step < c->step - c->bad_steps;
+}
+
+void rn_saving_rolled_back(rn_saving *s, int64_t step) {
+  s->rolled_back_to = step;
+  s->due = false;
 }
 
 /* Returns how many checkpoints to keep (0: all). If only one is to be kept and it is not proven,
@@ -24,7 +33,7 @@ static bool is_proven(const rn_step_counters *c, int64_t step) {
 static int checkpoints_to_keep(const rn_saving *s, int64_t step) {
   const int keep = s->config->checkpoint->keep_last;
   if (s->counters->bad_steps > 0) return 0;
-  return keep == 1 && !is_proven(s->counters, step) ? 2 : keep;
+  return keep == 1 && !rn_saving_is_proven(s, step) ? 2 : keep;
 }
 
 static rn_status finish(rn_err *err, const rn_saving *s) {
@@ -45,7 +54,7 @@ static rn_status tolerate(rn_err *err, rn_saving *s, int64_t step, rn_status sta
 
 rn_status rn_saving_written(rn_err *err, rn_saving *s) {
   const int64_t step = rn_saver_step(s->saver);
-  if (step < 0 || s->counters->bad_steps > 0 || !is_proven(s->counters, step)) return RN_OK;
+  if (step < 0 || s->counters->bad_steps > 0 || !rn_saving_is_proven(s, step)) return RN_OK;
   return tolerate(err, s, step, finish(err, s));
 }
 
@@ -79,7 +88,7 @@ static rn_status look_at_disk(rn_err *err, const rn_saving *s, on_disk *out) {
     if (entries[i].state != RN_CKPT_WHOLE) continue;
     found.newest = entries[i];
     found.has_newest = true;
-    if (!is_proven(s->counters, entries[i].step)) continue;
+    if (!rn_saving_is_proven(s, entries[i].step)) continue;
     found.good = entries[i];
     found.has_good = true;
   }
@@ -115,12 +124,10 @@ static rn_status save_now(rn_err *err, rn_saving *s) {
   return status == RN_OK ? finish(err, s) : status;
 }
 
-/* Called if the run ends while steps are being skipped. Publishes the save in progress, if any, if
- * its weights are proven good; otherwise drops it. */
-static rn_status settle(rn_err *err, rn_saving *s) {
+rn_status rn_saving_settle(rn_err *err, rn_saving *s) {
   const int64_t step = rn_saver_step(s->saver);
   if (step < 0) return RN_OK;
-  if (is_proven(s->counters, step)) return tolerate(err, s, step, finish(err, s));
+  if (rn_saving_is_proven(s, step)) return tolerate(err, s, step, finish(err, s));
   rn_err failure = {0};
   const rn_status status = rn_saver_drop(&failure, s->saver);
   if (status == RN_ERR_MPI) return rn_fail(err, status, "%s", failure.text);
@@ -143,7 +150,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
   if (s->counters->bad_steps == 0) {
     status = save_last(err, s);
   } else {
-    status = settle(err, s);
+    status = rn_saving_settle(err, s);
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
                        "the loss or gradient norm was not finite or a spike in the last %d steps; "
@@ -195,7 +202,7 @@ rn_status rn_saving_end(rn_err *err, rn_saving *s, rn_status status) {
   rn_err failure = {0};
   rn_status ended = RN_OK;
   if (s->counters->bad_steps > 0) {
-    ended = settle(&failure, s);
+    ended = rn_saving_settle(&failure, s);
   } else if (in_progress >= 0) {
     ended = tolerate(&failure, s, in_progress, finish(&failure, s));
   }

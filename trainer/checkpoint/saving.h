@@ -23,6 +23,7 @@ typedef struct rn_saving {
   const rn_step_counters *counters; /* counters of the run; not owned */
   rn_saver *saver;                  /* not owned */
   bool due;                         /* a periodic save is due at the next good step */
+  int64_t rolled_back_to;           /* step of the last rollback's checkpoint; -1: none */
   rn_repeated_warning failures;
 } rn_saving;
 
@@ -53,6 +54,19 @@ rn_status rn_saving_written(rn_err *err, rn_saving *saving);
  *             skipped and therefore is not saved.
  */
 rn_status rn_saving_last(rn_err *err, rn_saving *saving);
+
+/** True if the weights of `step` are proven good: a later step was good with them. */
+bool rn_saving_is_proven(const rn_saving *saving, int64_t step);
+
+/**
+ * Called while steps are skipped. Publishes the save in progress, if any, if its weights are proven
+ * good; otherwise drops it.
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
+rn_status rn_saving_settle(rn_err *err, rn_saving *saving);
+
+/** Called after the run has returned to the checkpoint of `step`, which is proven good. */
+void rn_saving_rolled_back(rn_saving *saving, int64_t step);
 
 /**
  * Finishes the save in progress after the loop ended with `status`. If steps are being skipped and

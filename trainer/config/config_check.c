@@ -18,9 +18,11 @@ static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
 }
 
 static rn_status check_spikes(rn_err *err, const Retnet__Config *config) {
-  if (config->train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK) {
+  if (config->train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK &&
+      config->checkpoint->every == 0) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "train.spike_action rollback is not supported by this build: set skip or stop");
+                   "train.spike_action is rollback, but checkpoint.every is 0: there would be no "
+                   "checkpoint to return to");
   }
   return RN_OK;
 }

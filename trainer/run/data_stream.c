@@ -175,6 +175,12 @@ rn_status rn_data_stream_advance(rn_err *err, rn_data_stream *s, const rn_grid *
   return s->config->carry_state ? rn_tbptt_streams_advance(err, &s->streams, grid, skipped) : RN_OK;
 }
 
+void rn_data_stream_skip(rn_data_stream *s, int64_t batches) {
+  if (!s->config->carry_state) return;
+  s->streams.next = (s->streams.next + batches) % s->streams.sequences;
+  rn_tbptt_streams_reset(&s->streams);
+}
+
 int64_t rn_data_stream_targets(const rn_data_stream *s) {
   int64_t tokens = 0;
   for (int k = 0; k < s->layout->segments; k++) {

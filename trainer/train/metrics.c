@@ -39,14 +39,32 @@ static bool is_kept(const void *self, const rn_line *line) {
   return !is_torn(line) && step_of(line) <= *step;
 }
 
-rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out) {
+static rn_status open_files(rn_err *err, const char *run_dir, int64_t step, rn_metrics *m) {
   const rn_path path = rn_path_join(run_dir, "metrics.jsonl");
   int64_t kept = 0;
+  RN_TRY(err, rn_journal_filter(err, path.text, is_kept, &step, &kept));
+  RN_TRY(err, rn_journal_open(err, path.text, kept, &m->file));
+  return rn_event_file_create(err, run_dir, step + 1, &m->events);
+}
+
+rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out) {
   *out =
       (rn_metrics){.val_loss = NAN, .loss = NAN, .failures = {.what = "failed writes of metrics"}};
-  RN_TRY(err, rn_journal_filter(err, path.text, is_kept, &step, &kept));
-  RN_TRY(err, rn_journal_open(err, path.text, kept, &out->file));
-  return rn_event_file_create(err, run_dir, step + 1, &out->events);
+  return open_files(err, run_dir, step, out);
+}
+
+rn_status rn_metrics_rewind(rn_err *err, rn_metrics *m, const char *run_dir, int64_t step,
+                            int64_t from) {
+  rn_event_file events;
+  int64_t kept;
+  m->rolled_back_from = from;
+  rn_status status = rn_journal_filter(err, m->file.path.text, is_kept, &step, &kept);
+  if (status == RN_OK) status = rn_journal_reopen(err, &m->file);
+  if (status == RN_OK) status = rn_event_file_create(err, run_dir, step + 1, &events);
+  if (status != RN_OK) return status;
+  status = rn_event_file_close(err, &m->events);
+  m->events = events;
+  return status;
 }
 
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
@@ -183,6 +201,9 @@ static rn_status write_line(rn_err *err, rn_metrics *m, const rn_metrics_sample 
   for (int i = 0; i < list->count; i++) {
     rn_json_put(file, list->scalar[i].name, list->scalar[i].value);
   }
+  if (m->rolled_back_from > 0) {
+    fprintf(file, ", \"rolled_back_from\": %lld", (long long)m->rolled_back_from);
+  }
   fprintf(file, "%s%s}\n", sample->result->skipped ? ", \"skipped\": true" : "",
           sample->result->spike.what != NULL ? ", \"spike\": true" : "");
   rn_status status = rn_json_close(err, file, "metrics.jsonl");
@@ -218,5 +239,7 @@ rn_status rn_metrics_step(rn_err *err, rn_metrics *m, const rn_run_settings *set
   if (!is_logged(settings->config->train, sample)) return RN_OK;
   scalar_list list;
   list_scalars(settings, sample, tokens_per_s, &list);
-  return write_step(err, m, sample, &list);
+  const rn_status status = write_step(err, m, sample, &list);
+  m->rolled_back_from = 0;
+  return status;
 }

@@ -19,6 +19,7 @@ typedef struct rn_metrics {
   double shown_s; /* clock time at which the progress line was shown; 0: there is no line */
   rn_repeated_warning failures; /* consecutive failed writes of either file */
   double val_loss, loss;        /* most recent values; NaN before the first */
+  int64_t rolled_back_from;     /* step from which the run was just rolled back; 0: none */
   rn_validation val;            /* the most recent evaluation; no sets before the first */
 } rn_metrics;
 
@@ -30,6 +31,14 @@ typedef struct rn_metrics {
  * Errors: RN_ERR_IO naming the file; RN_ERR_FORMAT if it is not a regular file.
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
+/**
+ * Called after a rollback from step `from` to the checkpoint of `step`. Removes the lines of later
+ * steps, as a resume does. The next line contains "rolled_back_from": `from`.
+ *
+ * Errors: RN_ERR_IO, RN_ERR_FORMAT, RN_ERR_MEMORY; then lines of abandoned steps are left.
+ */
+rn_status rn_metrics_rewind(rn_err *err, rn_metrics *metrics, const char *run_dir, int64_t step,
+                            int64_t from);
 /** Writes the pending lines and records, and closes both files. Errors: RN_ERR_IO if a line or
  * record cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);

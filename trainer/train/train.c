@@ -10,6 +10,7 @@
 #include "proto/base/progress.h"
 #include "proto/base/span.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/rollback.h"
 #include "trainer/checkpoint/saving.h"
 #include "trainer/launch/stop_request.h"
 #include "trainer/launch/time_limit.h"
@@ -102,6 +103,25 @@ static bool evaluates(const rn_run *run) {
          (run->counters.step == train->steps || divides(train->eval_every, run->counters.step));
 }
 
+/* Returns to the last good checkpoint after a spike. *to is its step, or -1 if there is none. */
+static rn_status roll_back(rn_err *err, launch *l, int64_t *to) {
+  rn_run *run = &l->run;
+  rn_err failure = {0};
+  const int64_t from = run->counters.step;
+  RN_TRY(err, rn_rollback(err, &l->saving, run, l->folder.lock, to));
+  if (*to < 0 || rn_world_rank(run->parallel.world) != 0) return RN_OK;
+  if (rn_metrics_rewind(&failure, &l->folder.metrics, run->settings.config->run->dir, *to, from) !=
+      RN_OK) {
+    rn_log_warn("%s", failure.text);
+  }
+  return RN_OK;
+}
+
+static bool rolls_back(const Retnet__Train *train, const rn_step_result *result) {
+  return result->spike.what != NULL &&
+         train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK;
+}
+
 /* Runs one step. Then evaluates, writes the line in metrics.jsonl and saves a checkpoint, each only
  * if it is due. */
 static rn_status one_step(rn_err *err, launch *l) {
@@ -113,7 +133,7 @@ static rn_status one_step(rn_err *err, launch *l) {
   const rn_status stepped = rn_step(err, run, &result);
   if (stepped != RN_OK && stepped != RN_ERR_NUMERICS) return stepped;
   const double step_s = rn_clock_s() - begin_s;
-  const bool evaluated = stepped == RN_OK && evaluates(run);
+  const bool evaluated = stepped == RN_OK && !rolls_back(train, &result) && evaluates(run);
   l->scan_bytes += result.scan_bytes;
   if (evaluated) {
     rn_span_begin("evaluation");
@@ -122,6 +142,11 @@ static rn_status one_step(rn_err *err, launch *l) {
   }
   report_step(l, &result, step_s, evaluated ? &val : NULL);
   if (stepped != RN_OK) return stepped;
+  if (rolls_back(train, &result)) {
+    int64_t to;
+    RN_TRY(err, roll_back(err, l, &to));
+    if (to >= 0) return RN_OK;
+  }
   RN_TRY(err, run->counters.step == train->steps ? rn_saving_last(err, &l->saving)
                                                  : rn_saving_step(err, &l->saving));
   l->slowest_s = fmax(l->slowest_s, rn_clock_s() - begin_s);
