@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the guard against loss spikes (train.spike_action) and what it stores in checkpoints.
+# Checks the guard against loss spikes (train.spike_action) and what it stores in checkpoints, and
+# the checks for silent bit flips (train.check_replicas_every).
 # usage: guards.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -124,6 +125,42 @@ case $case in
       'the last good checkpoint is ever/checkpoints/step-00000004'
     refuse 2 'checkpoint.every' "$bin/retnet-train" run.yaml -s run.dir=x -s checkpoint.every=0 \
       -s train.spike_action=rollback
+    ;;
+  replicas)
+    # The checks do not change a run, in any layout of copies.
+    must_train 2 plain parallel.data=2
+    must_train 2 checked parallel.data=2 train.check_replicas_every=1
+    same_run plain checked
+    must_train 2 copies parallel.data=2 train.check_replicas_every=3 parallel.share_weights=off
+    same_run plain copies
+    # A bit that flips in one rank is found before the next update, and its place is named. No state
+    # after the flip is saved.
+    while read -r site rank words; do
+      keys=(run.dir="$site$rank" parallel.data=2 parallel.share_weights=off
+        train.check_replicas_every=1 checkpoint.every=4)
+      key_options "${keys[@]}"
+      of=(env "RETNET_FAULT=replica.$site:8" "$bin/retnet-train" run.yaml "${keys[@]}")
+      plain=("$bin/retnet-train" run.yaml "${keys[@]}")
+      got=0
+      if [ "$rank" = 0 ]; then
+        "${mpmd[@]}" "${of[@]}" + "${plain[@]}" >"$site$rank.log" 2>&1 </dev/null || got=$?
+      else
+        "${mpmd[@]}" "${plain[@]}" + "${of[@]}" >"$site$rank.log" 2>&1 </dev/null || got=$?
+      fi
+      [ "$got" = 1 ] || fail "$site $rank ended with $got, not 1: $(tail -n 3 "$site$rank.log")"
+      says "$site$rank" "$words" "after step 8 (rank $rank, host $(uname -n)): a bit has flipped" \
+        "the last good checkpoint is $site$rank/checkpoints/step-00000004"
+      [ ! -e "$site$rank/checkpoints/step-00000008" ] || fail "$site $rank: a damaged state is saved"
+    done <<'SITES'
+weight 0 changed in memory
+copy 0 this copy of the weights of
+copy 1 this copy of the weights of
+moment 1 the first moments of
+gradient 1 two exchanges of the gradient of
+SITES
+    # The last step is checked too, and a single rank checks its memory.
+    ends 1 replica.weight:16 last train.check_replicas_every=1
+    says last 'changed in memory after step 16 (rank 0, host'
     ;;
   *)
     fail "no such case: $case"

@@ -80,6 +80,7 @@ static const char *const defaults[][2] = {
     {"train.spike_window", "128"},
     {"train.spike_sigma", "6"},
     {"train.max_rollbacks", "10"},
+    {"train.check_replicas_every", "0"},
     {"checkpoint.every", "100"},
     {"checkpoint.keep_last", "3"},
     {"checkpoint.keep_every", "0"},

@@ -183,6 +183,42 @@ static void one_that_is_unproven_never_stands_alone(void) {
   }
 }
 
+/* A bit flip was found: a save in progress is published only if its weights were proven before. */
+static void corrupted_memory_drops_an_unproven_save(void) {
+  fake_run f;
+  start(&f, 1);
+  pass_steps(&f, 2);
+  rn_saving_distrust(&f.saving);
+  CHECK_OK(err, rn_saving_end(err, &f.saving, RN_ERR_MISMATCH));
+  CHECK_EQUAL(f.saver.dropped, 1);
+  CHECK_EQUAL(f.saver.finished, 0);
+  rn_err_clear(err);
+  start(&f, 1);
+  pass_steps(&f, 3);
+  rn_saving_distrust(&f.saving);
+  CHECK_OK(err, rn_saving_end(err, &f.saving, RN_ERR_MISMATCH));
+  CHECK_EQUAL(f.saver.saved, 2);
+  rn_err_clear(err);
+}
+
+/* The checkpoint of a rollback was proven by a step that the rollback has undone. */
+static void a_rollback_keeps_its_checkpoint_proven(void) {
+  fake_run f;
+  start(&f, 1);
+  pass_steps(&f, 3);
+  CHECK(rn_saving_is_proven(&f.saving, 2));
+  pass_step(&f, false);
+  CHECK_OK(err, rn_saving_settle(err, &f.saving));
+  CHECK_EQUAL(f.saver.saved, 2);
+  f.counters.step = 2;
+  f.counters.bad_steps = 0;
+  rn_saving_rolled_back(&f.saving, 2);
+  CHECK(rn_saving_is_proven(&f.saving, 2));
+  CHECK(!rn_saving_is_proven(&f.saving, 3));
+  pass_step(&f, true);
+  CHECK_EQUAL(f.saver.started, 1); /* the save that was due at step 4 is forgotten */
+}
+
 int main(void) {
   good_steps_save_and_prune();
   no_name_before_the_next_step_is_good();
@@ -190,5 +226,7 @@ int main(void) {
   a_proven_save_is_named_and_removes_none();
   an_unproven_save_is_dropped();
   one_that_is_unproven_never_stands_alone();
+  corrupted_memory_drops_an_unproven_save();
+  a_rollback_keeps_its_checkpoint_proven();
   return check_result();
 }

@@ -163,6 +163,7 @@ static rn_status load(rn_err *err, rn_run *run, const char *path, bool weights_o
 
 rn_status rn_checkpoint_reload(rn_err *err, const char *path, rn_run *run) {
   rn_ckpt *ckpt = NULL;
+  rn_replica_check_forget(&run->replicas);
   rn_progress_begin("load checkpoint", run->counters.step);
   rn_status status = rn_ckpt_open(err, path, &ckpt);
   if (status == RN_OK) status = rn_shards_load(err, ckpt, &run->model.weights, &run->optimizer);

@@ -28,6 +28,10 @@ void rn_saving_rolled_back(rn_saving *s, int64_t step) {
   s->due = false;
 }
 
+void rn_saving_distrust(rn_saving *s) {
+  s->corrupted = true;
+}
+
 /* Returns how many checkpoints to keep (0: all). If only one is to be kept and it is not proven,
  * keeps a proven one as well. */
 static int checkpoints_to_keep(const rn_saving *s, int64_t step) {
@@ -165,8 +169,8 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
 }
 
 /* Adds to *err the name of the last good checkpoint, and advice on what to do with later
- * checkpoints. */
-static void advise(rn_err *err, const rn_saving *s) {
+ * checkpoints. `how` is how to start again. */
+static void advise(rn_err *err, const rn_saving *s, rn_status status, const char *how) {
   const rn_err why = *err;
   const char *dir = s->config->run->dir;
   rn_err unread = {0};
@@ -174,26 +178,22 @@ static void advise(rn_err *err, const rn_saving *s) {
   rn_err_clear(err);
   if (look_at_disk(&unread, s, &disk) != RN_OK) {
     (void)rn_fail(
-        err, RN_ERR_NUMERICS,
+        err, status,
         "%s; the last good checkpoint cannot be determined (%s): once the directory can be read, "
-        "start again from a checkpoint before step %lld with a smaller optimizer.lr",
-        why.text, unread.text, (long long)(s->counters->step - s->counters->bad_steps));
+        "start again from a checkpoint before step %lld %s",
+        why.text, unread.text, (long long)(s->counters->step - s->counters->bad_steps), how);
   } else if (!disk.has_good) {
-    (void)rn_fail(
-        err, RN_ERR_NUMERICS,
-        "%s; no checkpoint in %s is known to be good: start again in another run.dir with "
-        "a smaller optimizer.lr",
-        why.text, dir);
+    (void)rn_fail(err, status,
+                  "%s; no checkpoint in %s is known to be good: start again in another run.dir %s",
+                  why.text, dir, how);
   } else if (disk.newest.step == disk.good.step) {
-    (void)rn_fail(err, RN_ERR_NUMERICS,
-                  "%s; the last good checkpoint is %s: start again from it with a smaller "
-                  "optimizer.lr",
-                  why.text, disk.good.path.text);
+    (void)rn_fail(err, status, "%s; the last good checkpoint is %s: start again from it %s",
+                  why.text, disk.good.path.text, how);
   } else {
-    (void)rn_fail(err, RN_ERR_NUMERICS,
+    (void)rn_fail(err, status,
                   "%s; the last good checkpoint is %s: remove those after it (up to %s), whose "
-                  "weights are affected, and start again with a smaller optimizer.lr",
-                  why.text, disk.good.path.text, disk.newest.path.text);
+                  "weights are affected, and start again %s",
+                  why.text, disk.good.path.text, disk.newest.path.text, how);
   }
 }
 
@@ -201,13 +201,14 @@ rn_status rn_saving_end(rn_err *err, rn_saving *s, rn_status status) {
   const int64_t in_progress = rn_saver_step(s->saver);
   rn_err failure = {0};
   rn_status ended = RN_OK;
-  if (s->counters->bad_steps > 0) {
+  if (s->counters->bad_steps > 0 || s->corrupted) {
     ended = rn_saving_settle(&failure, s);
   } else if (in_progress >= 0) {
     ended = tolerate(&failure, s, in_progress, finish(&failure, s));
   }
   if (ended != RN_OK) return rn_fail(err, ended, "%s", failure.text);
   rn_repeated_warning_end(&s->failures);
-  if (status == RN_ERR_NUMERICS) advise(err, s);
+  if (status == RN_ERR_NUMERICS) advise(err, s, status, "with a smaller optimizer.lr");
+  if (s->corrupted) advise(err, s, status, "without that host");
   return RN_OK;
 }

@@ -23,6 +23,7 @@ typedef struct rn_saving {
   const rn_step_counters *counters; /* counters of the run; not owned */
   rn_saver *saver;                  /* not owned */
   bool due;                         /* a periodic save is due at the next good step */
+  bool corrupted;                   /* memory was found to be corrupted */
   int64_t rolled_back_to;           /* step of the last rollback's checkpoint; -1: none */
   rn_repeated_warning failures;
 } rn_saving;
@@ -68,12 +69,17 @@ rn_status rn_saving_settle(rn_err *err, rn_saving *saving);
 /** Called after the run has returned to the checkpoint of `step`, which is proven good. */
 void rn_saving_rolled_back(rn_saving *saving, int64_t step);
 
+/** Called if memory was found to be corrupted: weights that are not proven good are not published
+ * any more. */
+void rn_saving_distrust(rn_saving *saving);
+
 /**
- * Finishes the save in progress after the loop ended with `status`. If steps are being skipped and
- * the weights of that save may be the cause, drops the save instead. Reports the number of failed
- * saves.
+ * Finishes the save in progress after the loop ended with `status`. If steps are being skipped or
+ * memory is corrupted, and the weights of that save may be affected, drops the
+ * save instead. Reports the number of failed saves.
  *
- * For RN_ERR_NUMERICS, *err on return names the last good checkpoint and says what to do.
+ * For RN_ERR_NUMERICS, and if memory is corrupted, *err on return names the last good checkpoint
+ * and says what to do.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_MPI only.

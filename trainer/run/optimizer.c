@@ -174,6 +174,13 @@ rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *o, rn_pipeline_p
   return RN_OK;
 }
 
+rn_status rn_optimizer_repeat_exchange(rn_err *err, rn_optimizer *o) {
+  for (int group = 0; group < o->shards->groups; group++) {
+    RN_TRY(err, rn_distributed_optimizer_add(err, &o->distributed, group));
+  }
+  return rn_distributed_optimizer_finish(err, &o->distributed);
+}
+
 void rn_optimizer_square_blocks(rn_optimizer *o) {
   memset(o->block_squares, 0, (size_t)o->blocks.total * sizeof(double));
   rn_norm_blocks_squares(&o->blocks, o->shards, o->gradient, o->block_squares);

@@ -58,6 +58,14 @@ void rn_optimizer_destroy(rn_optimizer *optimizer);
 rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *optimizer, rn_pipeline_p2p *p2p);
 
 /**
+ * Repeats the exchange of rn_optimizer_sum_gradients: sums the same gradients of all replicas once
+ * more into the same memory. There must be more than one replica.
+ *
+ * Collective: over the replicas. Errors: RN_ERR_MPI.
+ */
+rn_status rn_optimizer_repeat_exchange(rn_err *err, rn_optimizer *optimizer);
+
+/**
  * Releases optimizer->gradient, which is undefined afterwards, and waits until no other rank reads
  * the gradient of this rank's stage; must be called before the next step computes gradients.
  * Collective: over the replicas. Errors: those of rn_stage_unmap.

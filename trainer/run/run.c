@@ -37,6 +37,7 @@ static rn_status create_parts(rn_err *err, const rn_choices *choices, rn_world *
                        rn_data_stream_create(err, settings, parallel, &run->datasets, &run->data)));
   RN_TRY(err, rn_local_model_create(err, settings, parallel, &run->model));
   RN_TRY(err, rn_optimizer_create(err, settings, parallel, &run->model, &run->optimizer));
+  RN_TRY(err, rn_replica_check_create(err, settings, rn_run_checked_state(run), &run->replicas));
   RN_TRY(err, rn_parallel_context_start_thread(err, settings, parallel));
   run->model.pipeline.rows = &parallel->rows;
   run->model.pipeline.comm_thread = parallel->comm_thread;
@@ -59,6 +60,7 @@ rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_
  */
 void rn_run_destroy(rn_run *run) {
   rn_parallel_context_stop_thread(&run->parallel);
+  rn_replica_check_destroy(&run->replicas);
   rn_optimizer_destroy(&run->optimizer);
   rn_local_model_destroy(&run->model);
   rn_data_stream_destroy(&run->data);

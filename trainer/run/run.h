@@ -12,6 +12,7 @@
 #include "trainer/run/local_model.h"
 #include "trainer/run/optimizer.h"
 #include "trainer/run/parallel_context.h"
+#include "trainer/run/replica_check.h"
 #include "trainer/run/settings.h"
 #include "trainer/run/spike_guard.h"
 #include "trainer/run/step_counters.h"
@@ -24,6 +25,7 @@ typedef struct rn_run {
   rn_local_model model;         /* stage, weights, gradient of the current step */
   rn_optimizer optimizer;       /* summed gradients, moments */
   rn_step_counters counters;    /* number of steps, tokens and updates done so far */
+  rn_replica_check replicas;    /* checksums that find silent bit flips */
   rn_spike_guard spikes;        /* losses and gradient norms of the last steps */
 } rn_run;
 
@@ -42,6 +44,11 @@ rn_status rn_run_create(rn_err *err, const Retnet__Config *given, rn_world *worl
  */
 rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_choices *choices,
                              rn_world *world, rn_run *out);
+/** Returns the parts of the run that `replicas` checks. */
+static inline rn_checked_state rn_run_checked_state(rn_run *run) {
+  return (rn_checked_state){&run->parallel, &run->model.weights, &run->optimizer};
+}
+
 /** Destroys the run; must not be called after RN_ERR_MPI. Collective: over the world. */
 void rn_run_destroy(rn_run *run);
 

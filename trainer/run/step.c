@@ -57,6 +57,8 @@ static rn_status train_batch(rn_err *err, rn_run *run, double scale, step_sums *
   rn_span_phase("gradient reduction");
   rn_progress_phase("sum gradients");
   RN_TRY(err, rn_optimizer_sum_gradients(err, &run->optimizer, parallel->p2p));
+  RN_TRY(err, rn_replica_check_gradients(err, &run->replicas, rn_run_checked_state(run)));
+  RN_TRY(err, rn_replica_check_verify(err, &run->replicas, rn_run_checked_state(run)));
   rn_span_phase("gradient norm");
   rn_optimizer_square_blocks(&run->optimizer);
   rn_span_phase("wait for loss and norm of all ranks");
@@ -84,6 +86,7 @@ static rn_status update(rn_err *err, rn_run *run, const rn_step_result *r) {
   rn_progress_phase("update");
   rn_optimizer_update(&run->optimizer, r->lr, r->grad_norm, run->counters.updates + 1,
                       weights->params);
+  rn_replica_check_record(&run->replicas, rn_run_checked_state(run), run->counters.step + 1);
   rn_span_phase("weight all-gather");
   return rn_weights_start_fetch(err, weights);
 }

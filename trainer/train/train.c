@@ -117,6 +117,14 @@ static rn_status roll_back(rn_err *err, launch *l, int64_t *to) {
   return RN_OK;
 }
 
+/* Saves the state before the run ends; first checks it, because no step follows that would. */
+static rn_status save_last(rn_err *err, launch *l) {
+  rn_run *run = &l->run;
+  RN_TRY(err, rn_weights_finish_fetch(err, &run->model.weights));
+  RN_TRY(err, rn_replica_check_verify(err, &run->replicas, rn_run_checked_state(run)));
+  return rn_saving_last(err, &l->saving);
+}
+
 static bool rolls_back(const Retnet__Train *train, const rn_step_result *result) {
   return result->spike.what != NULL &&
          train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK;
@@ -147,8 +155,8 @@ static rn_status one_step(rn_err *err, launch *l) {
     RN_TRY(err, roll_back(err, l, &to));
     if (to >= 0) return RN_OK;
   }
-  RN_TRY(err, run->counters.step == train->steps ? rn_saving_last(err, &l->saving)
-                                                 : rn_saving_step(err, &l->saving));
+  RN_TRY(err,
+         run->counters.step == train->steps ? save_last(err, l) : rn_saving_step(err, &l->saving));
   l->slowest_s = fmax(l->slowest_s, rn_clock_s() - begin_s);
   return RN_OK;
 }
@@ -171,7 +179,7 @@ static rn_status loop(rn_err *err, launch *l) {
     const bool stops = agreed.stop != RN_TIME_LEFT && run->counters.bad_steps == 0;
     if (agreed.saved && !stops) RN_TRY(err, rn_saving_written(err, &l->saving));
     if (!stops) continue;
-    RN_TRY(err, rn_saving_last(err, &l->saving));
+    RN_TRY(err, save_last(err, l));
     print_stopped(run->counters.step, agreed.stop);
     l->end = RN_TRAIN_STOPPED;
     break;
@@ -195,6 +203,7 @@ static rn_status train_steps(rn_err *err, launch *l) {
   if (status == RN_OK) {
     l->saving = rn_saving_create(l->run.settings.config, &l->run.counters, l->saver);
     status = loop(err, l);
+    if (l->run.replicas.damaged) rn_saving_distrust(&l->saving);
     if (status != RN_ERR_MPI && rn_saving_end(err, &l->saving, status) != RN_OK) {
       status = RN_ERR_MPI;
     }
