@@ -117,6 +117,16 @@ rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);
 
+/**
+ * Like rn_ckpt_prune, but reads all bytes of the checkpoints that count towards keep_last, so that
+ * the newest good checkpoint is kept even if newer ones have flipped bits.
+ *
+ * Errors: also RN_ERR_FORMAT or RN_ERR_NOT_FOUND naming the newest damaged checkpoint, after
+ *         pruning.
+ */
+rn_status rn_ckpt_prune_verified(rn_err *err, const char *run_dir, int keep_last,
+                                 int64_t keep_every);
+
 /* ---- finding ---- */
 
 /** State of a checkpoint folder, from its name: step-N (WHOLE), step-N.bad (BAD), step-N.tmp

@@ -4,14 +4,24 @@
 #include "data/checkpoint/ckpt.h"
 #include "data/checkpoint/ckpt_name.h"
 
-/* Checks only the manifest and the file sizes, which is fast. Only resume and verify read all
- * data. */
-static bool looks_whole(const char *path) {
+/* Checks that a checkpoint is complete. */
+typedef rn_status (*check_whole)(rn_err *err, const char *path);
+
+/* Checks only the manifest and the file sizes, which is fast. */
+static rn_status check_sizes(rn_err *err, const char *path) {
   rn_ckpt *ckpt = NULL;
-  const bool whole =
-      rn_ckpt_open(NULL, path, &ckpt) == RN_OK && rn_ckpt_check_sizes(NULL, ckpt) == RN_OK;
+  rn_status status = rn_ckpt_open(err, path, &ckpt);
+  if (status == RN_OK) status = rn_ckpt_check_sizes(err, ckpt);
   rn_ckpt_close(&ckpt);
-  return whole;
+  return status;
+}
+
+static rn_status check_bytes(rn_err *err, const char *path) {
+  rn_ckpt *ckpt = NULL;
+  rn_status status = rn_ckpt_open(err, path, &ckpt);
+  if (status == RN_OK) status = rn_ckpt_check(err, ckpt, 0, 1);
+  rn_ckpt_close(&ckpt);
+  return status;
 }
 
 /* Renames a checkpoint before removing it, so that an interrupted removal does not leave a folder
@@ -23,7 +33,18 @@ static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_en
   return rn_file_remove_tree(err, staged.text);
 }
 
-rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every) {
+/* Which checkpoints to keep. `damaged` receives the error of the newest one that `check` rejects.
+ */
+typedef struct keep_rule {
+  int last;
+  int64_t every;
+  check_whole check;
+  rn_err damaged;
+} keep_rule;
+
+static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
+  const int keep_last = rule->last;
+  const int64_t keep_every = rule->every;
   rn_ckpt_entry *entries = NULL;
   int count = 0;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
@@ -37,7 +58,8 @@ rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t
     bool milestone = keep_every > 0 && entry->step % keep_every == 0;
     if (settled && !milestone) {
       status = remove_whole(err, run_dir, entry);
-    } else if (!settled && (keep_last > 0 || newest < 0) && looks_whole(entry->path.text)) {
+    } else if (!settled && (keep_last > 0 || newest < 0) &&
+               rule->check(&rule->damaged, entry->path.text) == RN_OK) {
       kept++;
       if (newest < 0) newest = entry->step;
     }
@@ -50,4 +72,17 @@ rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t
   }
   free(entries);
   return status;
+}
+
+rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every) {
+  keep_rule rule = {.last = keep_last, .every = keep_every, .check = check_sizes};
+  return prune(err, run_dir, &rule);
+}
+
+rn_status rn_ckpt_prune_verified(rn_err *err, const char *run_dir, int keep_last,
+                                 int64_t keep_every) {
+  keep_rule rule = {.last = keep_last, .every = keep_every, .check = check_bytes};
+  RN_TRY(err, prune(err, run_dir, &rule));
+  if (rule.damaged.status == RN_OK) return RN_OK;
+  return rn_fail(err, rule.damaged.status, "%s", rule.damaged.text);
 }

@@ -196,7 +196,10 @@ static rn_status prune(rn_err *err, void *context) {
   const char *dir = run_dir(p->s);
   RN_TRY(err, rn_ckpt_point_latest(err, dir, rn_saver_step(p->s)));
   if (rn_fault_now("ckpt.prune")) return rn_file_fail(err, "remove", dir, errno);
-  return rn_ckpt_prune(err, dir, p->keep_last, p->s->run->settings.config->checkpoint->keep_every);
+  const int64_t keep_every = p->s->run->settings.config->checkpoint->keep_every;
+  /* The new checkpoint is read back before it becomes the only one. */
+  if (p->keep_last == 1) return rn_ckpt_prune_verified(err, dir, 1, keep_every);
+  return rn_ckpt_prune(err, dir, p->keep_last, keep_every);
 }
 
 /* Removes old checkpoints. Returns only failures of MPI; other failures are warnings. */
