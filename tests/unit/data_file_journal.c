@@ -97,11 +97,49 @@ static void open_removes_what_follows(void) {
   CHECK_OK(err, rn_journal_close(err, &journal)); /* the second call does nothing */
 }
 
+/* A file that is removed or replaced while it is open is created again, or continued. */
+static void a_removed_file_is_created_again(void) {
+  rn_journal journal;
+  CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
+  CHECK_OK(err, add(&journal, FIRST));
+  CHECK(remove(path()) == 0);
+  CHECK_OK(err, add(&journal, SECOND));
+  CHECK(holds(SECOND));
+  CHECK_OK(err, rn_file_replace(err, path(), FIRST, strlen(FIRST)));
+  CHECK_OK(err, add(&journal, THIRD));
+  CHECK(holds(FIRST THIRD));
+  CHECK_OK(err, rn_journal_close(err, &journal));
+  CHECK(holds(FIRST THIRD));
+}
+
+/* While its folder is missing, lines wait. */
+static void lines_wait_for_the_folder(void) {
+  rn_journal journal;
+  const char *folder = temp_path("folder"), *away = temp_path("away");
+  const rn_path file = rn_path_join(folder, "journal");
+  CHECK_OK(err, rn_file_make_folder(err, folder));
+  CHECK_OK(err, rn_journal_open(err, file.text, 0, &journal));
+  CHECK_OK(err, add(&journal, FIRST));
+  CHECK(rename(folder, away) == 0);
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "folder/journal", add(&journal, SECOND));
+  CHECK_FAILS(err, RN_ERR_NOT_FOUND, "folder/journal", add(&journal, THIRD));
+  CHECK(rename(away, folder) == 0);
+  CHECK_OK(err, rn_journal_close(err, &journal));
+  void *got = NULL;
+  size_t bytes = 0;
+  CHECK_OK(err, rn_file_load(err, file.text, 1 << 20, &got, &bytes));
+  const char *want = FIRST SECOND THIRD;
+  CHECK(bytes == strlen(want) && memcmp(got, want, bytes) == 0);
+  free(got);
+}
+
 int main(void) {
   signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails with EFBIG */
   waiting_lines_come_first();
   close_writes_what_waits();
   a_close_that_fails_leaves_complete_lines();
   open_removes_what_follows();
+  a_removed_file_is_created_again();
+  lines_wait_for_the_folder();
   return check_result();
 }
