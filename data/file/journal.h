@@ -23,8 +23,8 @@ typedef struct rn_journal {
 /** Opens or creates the file and truncates it to `bytes`. Errors: RN_ERR_IO naming the file. */
 rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journal *out);
 
-/** Appends a line; `line` includes the newline. Errors: RN_ERR_IO, RN_ERR_NOT_FOUND: the line waits; RN_ERR_MEMORY:
- * the line is lost. */
+/** Appends a line; `line` includes the newline. Errors: RN_ERR_IO, RN_ERR_NOT_FOUND: the line
+ * waits; RN_ERR_MEMORY: the line is lost. */
 rn_status rn_journal_add(rn_err *err, rn_journal *journal, const char *line, size_t bytes);
 
 /** Drops waiting lines and opens the file again, for a caller that has changed it. Errors:

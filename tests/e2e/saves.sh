@@ -212,6 +212,27 @@ case $case in
     [ "$(scanned eval0)" = "$(scanned eval2)" ] || fail "$(scanned eval0), with evaluations $(scanned eval2)"
     if scanned eval0 | grep -q ' 0$'; then fail 'no states are sent: this test sees nothing'; fi
     ;;
+  gone)
+    # While run.dir is missing, as after a failed mount, training continues. The lines of the steps are
+    # written when it is back.
+    start moved "${lasting[@]}" checkpoint.every=0 train.log_every=1
+    reach moved steps 3
+    mv moved away
+    reach moved words 'cannot write moved/metrics.jsonl: No such file or directory'
+    mv away moved
+    reach moved words 'failed writes of metrics in a row'
+    stop 75 moved
+    [ "$(grep -c 'cannot write moved/metrics.jsonl' moved.log)" -lt 7 ] || fail 'a warning a step'
+    sed 's/^{"step": \([0-9]*\),.*/\1/' moved/metrics.jsonl >steps
+    seq "$(tail -n 1 steps)" | cmp -s - steps || fail "lines are lost: $(head -n 20 steps | tr '\n' ' ')"
+    "$bin/retnet-ckpt" verify moved >/dev/null 2>&1 || fail 'the last state is not saved'
+    # If run.dir was removed, the next save creates it again, and then the lock is known to be lost.
+    start removed "${lasting[@]}" checkpoint.every=5
+    reach removed words 'step 5 saved'
+    mv removed trash
+    ended 1 removed
+    says removed 'lost its lock removed/lock' 'its file was removed'
+    ;;
   *)
     fail "no such case: $case"
     ;;
