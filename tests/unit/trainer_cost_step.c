@@ -3,6 +3,7 @@
 #include "trainer/cost/step_cost.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/support/check.h"
 
@@ -23,7 +24,8 @@ static rn_spec spec_of(int dim) {
 
 static rn_step_cost cost_of(int dim, int tokens, int threads, bool bf16, bool recompute) {
   const rn_spec spec = spec_of(dim);
-  const rn_cost_unit unit = {&spec, 1, tokens, 0, bf16, recompute, false};
+  const rn_cost_unit unit = {
+      .spec = &spec, .sequences = 1, .tokens = tokens, .bf16 = bf16, .recompute = recompute};
   const rn_cost_rates rates = rn_cost_rates_typical(bf16);
   rn_step_cost cost = rn_step_cost_start(threads);
   rn_step_cost_add_layer(&cost, rates, &unit, LAYERS);
@@ -95,7 +97,40 @@ static void more_threads_are_faster(void) {
   }
 }
 
+/* Returns the time of softmax attention without its projections, on one thread. */
+static double attention_s(int window, int tokens, int before, rn_cost_kind kind) {
+  rn_spec spec = spec_of(512);
+  spec.attention_heads = spec.kv_heads = 8;
+  spec.attention_window = window;
+  const rn_cost_unit unit = {
+      .spec = &spec, .sequences = 1, .tokens = tokens, .before = before, .attends = true};
+  rn_step_cost cost = rn_step_cost_start(1);
+  rn_step_cost_add_layer(&cost, rn_cost_rates_typical(false), &unit, 1);
+  for (int i = 0; i < cost.count; i++) {
+    const rn_phase_cost *p = &cost.phase[i];
+    if (p->kind == kind && strcmp(p->name, "attention") == 0) return p->work_s;
+  }
+  return 0;
+}
+
+/* A sequence that is cut into pieces must cost as much as the whole sequence. Without a window,
+ * each piece costs on average as much as a piece with the mean number of earlier tokens. */
+static void pieces_cost_as_much_as_the_whole(int window) {
+  enum { PIECES = 4, TOKENS = 4096, PIECE = TOKENS / PIECES };
+  for (rn_cost_kind kind = RN_COST_FORWARD; kind <= RN_COST_BACKWARD; kind++) {
+    const double whole_s = attention_s(window, TOKENS, 0, kind);
+    double pieces_s = 0;
+    for (int i = 0; i < PIECES; i++) pieces_s += attention_s(window, PIECE, i * PIECE, kind);
+    CHECK(whole_s > 0);
+    CHECK_RELATIVE(pieces_s, whole_s, 1e-9);
+    const double mean_s = attention_s(window, PIECE, (PIECES - 1) * PIECE / 2, kind);
+    if (window == 0) CHECK_RELATIVE(PIECES * mean_s, whole_s, 0.01);
+  }
+}
+
 int main(void) {
+  pieces_cost_as_much_as_the_whole(0);
+  pieces_cost_as_much_as_the_whole(700);
   more_threads_are_faster();
   threads_find_work();
   return check_result();

@@ -9,6 +9,7 @@
 #include "trainer/estimate/plan_time.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/random.h"
 #include "proto/options/options.h"
@@ -165,8 +166,10 @@ static void what_fits_is_measured_as_it_is(void) {
 
 /* ---- time ---- */
 
+static const double UPDATE_S = 28e-9;
+
 /* Plans for these keys, and estimates the time from a sample in which each part of a unit takes
- * one second. */
+ * one second, and the update of a weight takes UPDATE_S. */
 static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   const rn_machine machine = {.cores = 128, .ranks = 128, .threads = 1};
   Retnet__Config *config = NULL;
@@ -175,7 +178,7 @@ static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   rn_plan_time time = {0};
   load(keys, count, &config, &spec);
   if (CHECK_OK(&err, rn_plan_create_any(&err, config, &spec, ranks, machine, &plan))) {
-    rn_plan_sample sample = {.layer = {1, 1, 1}};
+    rn_plan_sample sample = {.spec = spec, .layer = {1, 1, 1}, .update_s = UPDATE_S};
     sample.rows = (double)plan.layout.microbatch * rn_shapes_tokens(config, &plan.layout);
     CHECK_OK(&err, rn_plan_time_estimate(&err, config, &plan, &sample, &time));
     rn_plan_destroy(&plan);
@@ -215,6 +218,39 @@ static void many_segments_are_told_as_well(void) {
   }
 }
 
+/* Returns the time of the exchange of keys and values in 3 attention layers, with 1024 tokens. A
+ * row of keys and values has 128 elements. */
+static double rows_s(const char *window, const char *sequence, const char *segments) {
+  const char *const keys[] = {"model.arch=transformer",
+                              "model.dim=64",
+                              "model.heads=4",
+                              "model.ffn_dim=96",
+                              "model.vocab=50",
+                              "model.layers=3",
+                              "data.batch_sequences=5",
+                              "data.sequence_length=1024",
+                              "parallel.microbatch=1",
+                              window,
+                              sequence,
+                              segments};
+  return time_of(keys, 12, atoi(sequence + strlen("parallel.sequence="))).rows_s;
+}
+
+/* Copies of all bytes that the last rank receives and sends: keys and values once, or twice without
+ * segments, and the sums of their gradients. A copied byte takes 2 UPDATE_S / 28. */
+static void keys_and_values_take_time(void) {
+  const double row_s = 5 * 3 * 128 * 4 * 2 * UPDATE_S / 28;
+  const char *const none = "model.attention_window=0", *const whole = "parallel.segments=1";
+  CHECK_NEAR(rows_s(none, "parallel.sequence=1", whole), 0, 0);
+  CHECK_RELATIVE(rows_s(none, "parallel.sequence=4", whole), 3 * 768 * row_s, 1e-9);
+  CHECK_RELATIVE(rows_s("model.attention_window=101", "parallel.sequence=4", whole),
+                 3 * 100 * row_s, 1e-9);
+  /* Pieces 1 and 3 belong to the last of two ranks. In forward, it receives pieces 0 and 2, and
+   * sends piece 1; in backward, it sends sums for pieces 0 and 2, and receives those for piece 1.
+   */
+  CHECK_RELATIVE(rows_s(none, "parallel.sequence=2", "parallel.segments=2"), 2 * 768 * row_s, 1e-9);
+}
+
 static void the_largest_worlds_are_planned(void) {
   const char *const large[] = {"data.batch_sequences=1048576", "data.sequence_length=131072",
                                "model.preset=retnet_65b", "model.vocab=50304"};
@@ -234,6 +270,7 @@ int main(void) {
   what_fits_is_measured_as_it_is();
   idle_time_does_not_grow_with_microbatches();
   many_segments_are_told_as_well();
+  keys_and_values_take_time();
   the_largest_worlds_are_planned();
   return check_result();
 }

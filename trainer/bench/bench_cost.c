@@ -13,6 +13,7 @@ rn_step_cost rn_bench_cost(const rn_run *run) {
       .spec = &run->settings.spec,
       .sequences = l->microbatch,
       .tokens = rn_shapes_tokens(config, l),
+      .before = rn_shapes_tokens_before(config, l),
       .reduction_block = l->reduction_block,
       .bf16 = bf16,
       .recompute = config->train->recompute != RETNET__RECOMPUTE__RECOMPUTE_NONE};

@@ -145,15 +145,25 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
 /* Cost of the softmax of one score, as the bytes of row-wise operations that take the same time. */
 enum { SOFTMAX = 9, SOFTMAX_BACKWARD = 9, DELTA = 8 };
 
-/* Returns the number of scores of one block of queries and one block of keys, which begin at tokens
+/* Returns the number of keys of a sequence. */
+static int keys_of(const rn_cost_unit *unit) {
+  return unit->before + unit->tokens;
+}
+
+/* Returns the position at which the first block of queries begins. */
+static int first_block(const rn_cost_unit *unit) {
+  return unit->before / RN_ATTENTION_QUERIES * RN_ATTENTION_QUERIES;
+}
+
+/* Returns the number of scores of the blocks of queries and of keys that begin at positions
  * `queries` and `keys`. */
 static double scores_of(const rn_cost_sum *s, const rn_attention *a, int queries, int keys) {
-  const int64_t tokens = s->unit->tokens;
-  const int64_t end = rn_smaller(queries + RN_ATTENTION_QUERIES, tokens);
-  const int64_t from = a->window > 0 && queries >= a->window ? queries - a->window + 1 : 0;
+  const int64_t end = rn_smaller(queries + RN_ATTENTION_QUERIES, keys_of(s->unit));
+  const int64_t begin = queries > s->unit->before ? queries : s->unit->before;
+  const int64_t from = a->window > 0 && begin >= a->window ? begin - a->window + 1 : 0;
   const int64_t first = from > keys ? from : keys;
-  const int64_t last = rn_smaller(rn_smaller(keys + RN_ATTENTION_KEYS, tokens), end);
-  return last > first ? (double)(end - queries) * (double)(last - first) : 0;
+  const int64_t last = rn_smaller(keys + RN_ATTENTION_KEYS, end);
+  return last > first ? (double)(end - begin) * (double)(last - first) : 0;
 }
 
 /* Adds the tasks that compute `scores` scores for every head: in forward one task per sequence and
@@ -168,8 +178,9 @@ static void add_scores(rn_cost_sum *s, const rn_attention *a, double scores, boo
 }
 
 static void add_queries(rn_cost_sum *s, const rn_attention *a) {
-  const int last = (s->unit->tokens - 1) / RN_ATTENTION_QUERIES * RN_ATTENTION_QUERIES;
-  for (int queries = last; queries >= 0; queries -= RN_ATTENTION_QUERIES) {
+  const int first = first_block(s->unit);
+  const int last = (keys_of(s->unit) - 1) / RN_ATTENTION_QUERIES * RN_ATTENTION_QUERIES;
+  for (int queries = last; queries >= first; queries -= RN_ATTENTION_QUERIES) {
     double scores = 0;
     for (int keys = 0; keys < queries + RN_ATTENTION_QUERIES; keys += RN_ATTENTION_KEYS) {
       scores += scores_of(s, a, queries, keys);
@@ -179,9 +190,11 @@ static void add_queries(rn_cost_sum *s, const rn_attention *a) {
 }
 
 static void add_keys(rn_cost_sum *s, const rn_attention *a) {
-  for (int keys = 0; keys < s->unit->tokens; keys += RN_ATTENTION_KEYS) {
+  const int first = first_block(s->unit), end = keys_of(s->unit);
+  for (int keys = 0; keys < end; keys += RN_ATTENTION_KEYS) {
     double scores = 0;
-    for (int queries = keys; queries < s->unit->tokens; queries += RN_ATTENTION_QUERIES) {
+    for (int queries = keys > first ? keys : first; queries < end;
+         queries += RN_ATTENTION_QUERIES) {
       scores += scores_of(s, a, queries, keys);
     }
     add_scores(s, a, scores, true);

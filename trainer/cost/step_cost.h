@@ -35,6 +35,7 @@ rn_cost_rates rn_cost_rates_typical(bool bf16);
 typedef struct rn_cost_unit {
   const rn_spec *spec;
   int sequences, tokens, reduction_block;
+  int before; /* number of earlier tokens of a sequence that attention sees as keys and values */
   bool bf16, recompute;
   bool attends; /* the layers that are added have softmax attention in place of retention */
 } rn_cost_unit;

@@ -339,6 +339,7 @@ static void time_attention(const sampler *s, const rn_plan_sizes *sizes, rn_task
   const rn_cost_rates rates = rn_cost_rates_typical(whole.bf16);
   rn_step_cost a = rn_step_cost_start(s->plan->machine.threads), b = a;
   whole.attends = true;
+  whole.before = rn_shapes_tokens_before(s->config, l);
   rn_step_cost_add_layer(&a, rates, &small, 1);
   rn_step_cost_add_layer(&b, rates, &whole, 1);
   const double rows = (double)sizes->sequences * sizes->tokens;
@@ -353,9 +354,10 @@ static void correct(const sampler *s, const rn_plan_sizes *sizes, rn_plan_sample
   const rn_layout *l = &s->plan->layout;
   const int threads = s->plan->machine.threads, tokens = rn_shapes_tokens(s->config, l);
   const rn_cost_unit small = unit_of(s, &sizes->spec, sizes->sequences, sizes->tokens);
-  const rn_cost_unit whole = unit_of(s, s->spec, l->microbatch, tokens);
+  rn_cost_unit whole = unit_of(s, s->spec, l->microbatch, tokens);
   const rn_cost_rates rates = rn_cost_rates_typical(whole.bf16);
   rn_step_cost a = rn_step_cost_start(threads), b = a, ends_a = a, ends_b = a;
+  whole.before = rn_shapes_tokens_before(s->config, l);
   rn_step_cost_add_layer(&a, rates, &small, 1);
   rn_step_cost_add_layer(&b, rates, &whole, s->spec->layers);
   rn_step_cost_add_ends(&ends_a, rates, &small, 1);
@@ -363,7 +365,8 @@ static void correct(const sampler *s, const rn_plan_sizes *sizes, rn_plan_sample
   out->layer = corrected(out->layer, &a, &b);
   out->embed_head = corrected(out->embed_head, &ends_a, &ends_b);
   out->cost = rn_step_cost_start(threads);
-  const rn_cost_unit unit = unit_of(s, &out->spec, l->microbatch, tokens);
+  rn_cost_unit unit = unit_of(s, &out->spec, l->microbatch, tokens);
+  unit.before = whole.before;
   rn_step_cost_add_layers(&out->cost, rates, &unit, (rn_range){0, out->spec.layers}, 1);
   rn_step_cost_add_ends(&out->cost, rates, &unit, 1);
 }

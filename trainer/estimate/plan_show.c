@@ -124,12 +124,18 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
       "step time    about %.3g s: %.3g s compute, %.3g s pipeline idle, %.3g s reductions over "
       "ranks, %.3g s update",
       step_s, t.units_s, t.idle_s, t.sums_s, t.update_s);
+  if (t.rows_s > 0) rn_log_info("  and %.3g s for keys and values along the sequence", t.rows_s);
   rn_log_info("  %.0f tokens/s, %.1f GFLOP/s per rank (%.3g model FLOP per step)", tokens / step_s,
               1e-9 * flops / step_s / plan->ranks, flops);
   if (t.idle_s > 0.03 * step_s) {
     rn_log_info(
         "limit        the pipeline is idle %.0f %% of the time: use more micro-batches or segments",
         100 * t.idle_s / step_s);
+  } else if (t.rows_s > 0.3 * step_s) {
+    rn_log_info(
+        "limit        the exchange of keys and values is %.0f %% of the time: use fewer ranks "
+        "(parallel.sequence) per sequence, or fewer model.kv_heads",
+        100 * t.rows_s / step_s);
   } else if (t.sums_s + t.update_s > 0.3 * step_s) {
     rn_log_info("limit        gradient reduction and weight update: use more tokens per step");
   } else {

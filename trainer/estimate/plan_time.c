@@ -94,6 +94,28 @@ static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_tim
   out->sums_s = max * (replicas - 1) / replicas * p->update_s * 11 / 7;
 }
 
+/* Computes the time of the exchange of keys and values of the stage with the most bytes. An update
+ * of a weight reads or writes seven values of four bytes, and a copy of a byte reads and writes it.
+ */
+static rn_status add_rows(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
+                          const rn_plan_sample *p, rn_plan_time *out) {
+  enum { VALUES_OF_UPDATE = 7, PASSES_OF_COPY = 2 };
+  const double byte_s = p->update_s / (VALUES_OF_UPDATE * sizeof(float));
+  const int64_t share = rn_range_count(rn_cut(config->data->batch_sequences, plan->layout.data, 0));
+  for (int s = 0; s < plan->layout.pipeline; s++) {
+    const rn_row_source_shape shape = {.layout = plan->layout,
+                                       .layers = {plan->memory.first[s], plan->memory.first[s + 1]},
+                                       .sequences = plan->layout.microbatch,
+                                       .tokens = config->data->sequence_length,
+                                       .backward = true};
+    double bytes = 0;
+    RN_TRY(err, rn_row_source_traffic(err, &p->spec, shape, &bytes));
+    const double rows_s = (double)share * bytes * PASSES_OF_COPY * byte_s;
+    if (rows_s > out->rows_s) out->rows_s = rows_s;
+  }
+  return RN_OK;
+}
+
 rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
                                 const rn_plan_sample *sample, rn_plan_time *out) {
   const rn_layout *l = &plan->layout;
@@ -105,6 +127,7 @@ rn_status rn_plan_time_estimate(rn_err *err, const Retnet__Config *config, const
   const rn_pipeline_schedule_shape simulated = shorten(shape, &longer);
   *out = (rn_plan_time){0};
   add_passes(plan, sample, out);
+  RN_TRY(err, add_rows(err, config, plan, sample, out));
   for (int s = 0; s < shape.stages; s++) {
     const rn_task_times t = times_of_stage(plan, sample, s, rows / sample->rows);
     const double busy = busy_s(t, units_of(shape));

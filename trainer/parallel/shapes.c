@@ -8,6 +8,17 @@ int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout) {
   return (int)rn_range_count(rn_layout_piece(layout, config->data->sequence_length, 0));
 }
 
+int rn_shapes_tokens_before(const Retnet__Config *config, const rn_layout *layout) {
+  const int64_t window = config->model->attention_window;
+  int64_t sum = 0;
+  for (int segment = 0; segment < layout->segments; segment++) {
+    const int piece = segment * layout->sequence + layout->sequence - 1;
+    const int64_t before = rn_layout_piece(layout, config->data->sequence_length, piece).begin;
+    sum += window > 0 ? rn_smaller(before, window) : before;
+  }
+  return (int)(sum / layout->segments);
+}
+
 /*
  * True if the weight phase is split from backward. If parallel.split_weight is auto, it is split in
  * a pipeline, except with recomputation, because recomputed activations exist only during the

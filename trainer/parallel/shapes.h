@@ -17,6 +17,13 @@ int rn_shapes_microbatches(const rn_layout *layout, int64_t sequences);
 int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout);
 
 /**
+ * Returns the number of tokens of a sequence that precede a piece of the last rank of the sequence
+ * axis and that attention may see: the mean over the rank's segments. The last rank sees the most
+ * keys; without a window, the work of attention is linear in this number.
+ */
+int rn_shapes_tokens_before(const Retnet__Config *config, const rn_layout *layout);
+
+/**
  * Returns the shape of the pipeline of stage `stage` with layers `layers`, for `share` sequences
  * per step.
  */
