@@ -8,6 +8,7 @@
 #include "data/file/blob.h"
 #include "data/file/little_endian.h"
 #include "data/file/message.h"
+#include "data/file/temporary_name.h"
 
 enum {
   FORMAT = 1,
@@ -29,13 +30,13 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 /* ---- writing ---- */
 
 rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *out) {
-  rn_path temporary;
+  rn_path begin;
   *out = (rn_state_writer){.bytes = 0};
   out->path = rn_file_resolve_symlink(path);
-  snprintf(temporary.text, sizeof temporary.text, "%.*s.%ld.tmp", RN_PATH_BYTES - 32,
-           out->path.text, (long)getpid());
   RN_TRY(err, rn_file_check_target(err, out->path.text));
-  return rn_file_create(err, temporary.text, &out->file);
+  snprintf(begin.text, sizeof begin.text, "%.*s.", RN_PATH_BYTES - 64, out->path.text);
+  rn_temporary_remove_left(begin.text, ".tmp");
+  return rn_file_create(err, rn_temporary_name(begin.text, ".tmp").text, &out->file);
 }
 
 static rn_status grow(rn_err *err, rn_state_writer *w) {

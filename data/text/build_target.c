@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/file/temporary_name.h"
+
 static const char work_name[] = ".building-";
 
 /* True if an entry makes a folder non-empty; false for entries that a new file system already has.
@@ -60,15 +62,18 @@ static void cut_end(char *path) {
 }
 
 rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *target) {
-  enum { NAME_BYTES = RN_PATH_BYTES - 64 };
+  enum { NAME_BYTES = RN_PATH_BYTES - 128 };
+  rn_path begin;
   *target = (rn_build_target){0};
   snprintf(target->out.text, sizeof target->out.text, "%.*s", NAME_BYTES, out);
   cut_end(target->out.text);
   target->exists = rn_file_exists(target->out.text);
+  snprintf(begin.text, sizeof begin.text, "%.*s%s%s", NAME_BYTES, target->out.text,
+           target->exists ? "/" : "", work_name);
+  rn_temporary_remove_left(begin.text, "");
   if (target->exists) RN_TRY(err, check_empty(err, target->out.text));
-  /* The name includes the process id, because a build must not remove another build's files. */
-  snprintf(target->work.text, sizeof target->work.text, "%.*s%s%s%ld", NAME_BYTES, target->out.text,
-           target->exists ? "/" : "", work_name, (long)getpid());
+  /* The name contains the process, because a build must not remove the files of a running one. */
+  target->work = rn_temporary_name(begin.text, "");
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
   exclude(target, target->work.text);
   if (target->exists) exclude(target, target->out.text);

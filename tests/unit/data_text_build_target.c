@@ -1,10 +1,15 @@
 /* Checks a build that cannot move its splits into place: it must leave no files there, and must
- * not remove files of another process. */
+ * not remove files of another process. A build removes the work folders of killed builds. */
 #include "data/text/build_target.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "data/file/temporary_name.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
@@ -34,6 +39,31 @@ static void another_split_stays(const char *split) {
   rn_build_target_abandon(&target);
   CHECK_EQUAL(rn_file_exists(file_in(out.text, "val").text), strcmp(split, "val") == 0);
   CHECK_EQUAL(rn_file_exists(file_in(out.text, "train").text), strcmp(split, "train") == 0);
+}
+
+/* The folder of a build that was killed is removed by the next build for the same output, but those
+ * of a running build and of another output stay. */
+static void work_folder_of_a_killed_build_is_removed(bool exists) {
+  const char *out = temp_path(exists ? "killed_into" : "killed");
+  rn_build_target killed = {.excluded_count = 0}, next = {.excluded_count = 0};
+  if (exists) CHECK_OK(&err, rn_file_make_folder(&err, out));
+  const pid_t child = fork();
+  if (child == 0) _exit(rn_build_target_open(&err, out, &killed) == RN_OK ? 0 : 1);
+  int how = 1;
+  CHECK(waitpid(child, &how, 0) == child && how == 0);
+  char begin[PATH_MAX];
+  snprintf(begin, sizeof begin, "%s%s.building-", out, exists ? "/" : "");
+  rn_path left = rn_temporary_name(begin, "");
+  snprintf(strrchr(left.text, '-'), 24, "-%lld", (long long)child);
+  rn_path running = left; /* process 1 always runs */
+  snprintf(strrchr(running.text, '-'), 24, "-1");
+  CHECK(rn_file_exists(left.text));
+  if (!exists) CHECK_OK(&err, rn_file_make_folder(&err, running.text));
+  if (!CHECK_OK(&err, rn_build_target_open(&err, out, &next))) return;
+  CHECK(!rn_file_exists(left.text));
+  CHECK(rn_file_exists(next.work.text));
+  if (!exists) CHECK(rn_file_exists(running.text));
+  rn_build_target_abandon(&next);
 }
 
 static void open_target(const char *out, bool exists, rn_build_target *target) {
@@ -76,5 +106,7 @@ int main(void) {
   splits_get_their_names(false);
   nothing_stays_if_it_is_not_durable(true);
   nothing_stays_if_it_is_not_durable(false);
+  work_folder_of_a_killed_build_is_removed(false);
+  work_folder_of_a_killed_build_is_removed(true);
   return check_result();
 }

@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/checkpoint/ckpt.h"
+#include "data/file/temporary_name.h"
 #include "data/shard/shard.h"
 #include "model/spec/param.h"
 #include "proto/base/arena.h"
@@ -68,7 +70,7 @@ static rn_status make(rn_err *err, const rn_bench_options *options, bench *b) {
   RN_TRY(err, rn_alloc(err, "text", TEXT_BYTES, sizeof(int32_t), &b->text));
   rn_param_init_values(b->table, 1, 0, b->table->total, b->weights);
   synthetic_text(b->text);
-  b->made = mkdtemp(b->folder.text) != NULL;
+  b->made = mkdir(b->folder.text, 0700) == 0;
   if (b->made) return RN_OK;
   return rn_fail(err, RN_ERR_IO, "cannot create the folder %s: %s; choose another one with --dir",
                  b->folder.text, strerror(errno));
@@ -272,7 +274,9 @@ rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *opti
   const int count = (int)(sizeof data_sets / sizeof data_sets[0]);
   const int rounds = options->rounds > 0 ? (int)options->rounds : ROUNDS;
   bench b = {.world = world};
-  b.folder = rn_path_join(options->dir != NULL ? options->dir : ".", "retnet-bench-io-XXXXXX");
+  const rn_path begin = rn_path_join(options->dir != NULL ? options->dir : ".", "retnet-bench-io-");
+  rn_temporary_remove_left(begin.text, "");
+  b.folder = rn_temporary_name(begin.text, "");
   rn_status status = rn_agree(err, world, make(err, options, &b));
   if (status == RN_OK) status = time_all(err, &b, data_sets, count, rounds);
   if (status == RN_OK && rn_world_rank(world) == 0) {
