@@ -26,13 +26,13 @@ static char path[FILES][64];
 /* Folder and files of a launcher in the folder for temporary files: one that it shares with its
  * ranks, and one that it does not. */
 enum { STORE, OTHER, LAUNCHER_FILES };
-static char launcher[LAUNCHER_FILES][2][PATH_MAX]; /* folder, file */
+static char launcher_folder[LAUNCHER_FILES][PATH_MAX], launcher_file[LAUNCHER_FILES][PATH_MAX];
 
 static void name_launcher_files(void) {
   static const char *const name[LAUNCHER_FILES] = {"pmix_dstor_ds21_1", "other"};
   for (int i = 0; i < LAUNCHER_FILES; i++) {
-    snprintf(launcher[i][0], PATH_MAX, "%.100s/ompi.h.0/pid.1/%s", folder, name[i]);
-    snprintf(launcher[i][1], PATH_MAX, "%.200s/file", launcher[i][0]);
+    snprintf(launcher_folder[i], PATH_MAX, "%.100s/ompi.h.0/pid.1/%s", folder, name[i]);
+    snprintf(launcher_file[i], PATH_MAX, "%.200s/file", launcher_folder[i]);
   }
 }
 
@@ -71,8 +71,8 @@ static void leave_files(const char *host, unsigned long long shared) {
   make_file(path[UNRECORDED]);
   unsigned long long inode[LAUNCHER_FILES];
   for (int i = 0; i < LAUNCHER_FILES; i++) {
-    CHECK_OK(&err, rn_file_make_folder(&err, launcher[i][0]));
-    inode[i] = make_file(launcher[i][1]);
+    CHECK_OK(&err, rn_file_make_folder(&err, launcher_folder[i]));
+    inode[i] = make_file(launcher_file[i]);
   }
   FILE *file = fopen(record, "a");
   if (!CHECK(file != NULL)) return;
@@ -83,7 +83,7 @@ static void leave_files(const char *host, unsigned long long shared) {
   fprintf(file, "elsewhere %lld 5 %llu %s\n", pid, dead, path[UNRECORDED]);
   fprintf(file, "%s %lld 5 1 /dev/shm/../../%s\n", host, pid, record);
   for (int i = 0; i < LAUNCHER_FILES; i++) {
-    fprintf(file, "%s %lld 5 %llu %s\n", host, pid, inode[i], launcher[i][1]);
+    fprintf(file, "%s %lld 5 %llu %s\n", host, pid, inode[i], launcher_file[i]);
   }
   fprintf(file, "no such line\n%s 1 torn", host);
   fclose(file);
@@ -112,7 +112,7 @@ static void only_files_of_dead_processes_are_removed(rn_world *world) {
   CHECK(exists(record) && record_has(owner) && record_has("elsewhere"));
   CHECK(!record_has(path[DEAD]) && !record_has(path[REPLACED]));
   CHECK(!record_has("no such line") && !record_has("torn"));
-  CHECK(!exists(launcher[STORE][1]) && exists(launcher[OTHER][1]));
+  CHECK(!exists(launcher_file[STORE]) && exists(launcher_file[OTHER]));
   munmap(map, 4096);
 }
 
