@@ -73,7 +73,7 @@ room(trainer/checkpoint MAY proto/base proto/schema proto/options proto/cli mode
 room(trainer/generate MAY proto/base model/retention model/stage data/file data/state
      data/tokenizer trainer/checkpoint)
 room(trainer/bench MAY proto/base proto/schema proto/options proto/cli model/base model/spec
-     model/kernel model/attention model/ops model/decode comm/world comm/scan data/shard data/checkpoint
+     model/kernel model/attention model/ops model/decode comm/world comm/scan data/file data/shard data/checkpoint
      trainer/optimizer trainer/cost trainer/parallel trainer/config trainer/machine trainer/launch trainer/run trainer/generate)
 room(trainer/estimate MAY proto/base proto/options model/kernel model/memory comm/world data/batch
      trainer/schedule trainer/cost trainer/parallel trainer/launch trainer/plan trainer/run)
