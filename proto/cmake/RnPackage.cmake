@@ -8,7 +8,7 @@ install(DIRECTORY proto data DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/retnet
 install(DIRECTORY ${CMAKE_BINARY_DIR}/proto/schema
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/retnet/proto FILES_MATCHING PATTERN "*.pb-c.h")
 install(DIRECTORY jobs/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/retnet)
-install(FILES README.md ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md ARCHITECTURE.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES jobs/train.sbatch jobs/sweep.sbatch jobs/eval.sbatch jobs/series.sh jobs/hosts.sh
               jobs/train.pbs jobs/train.lsf jobs/OPERATORS.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/jobs)
 configure_file(jobs/modulefile.in modulefile @ONLY)

@@ -15,6 +15,10 @@ for file in bin/retnet-train share/man/man1/retnet-report.1 share/doc/retnet/cop
   share/retnet/quickstart.sh share/retnet/env; do
   [ -s "moved/$file" ] || fail "not installed: $file"
 done
+# Pages that the README links are beside it.
+for page in $(grep -o '](\([A-Za-z/]*\.md\))' moved/share/doc/retnet/README.md | tr -d '()]' | sort -u); do
+  [ -s "moved/share/doc/retnet/$page" ] || fail "the README links $page, which is not installed"
+done
 moved/bin/retnet-report --version >version || fail 'an installed program does not start'
 
 cat >main.c <<'C'
