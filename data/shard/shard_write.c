@@ -1,5 +1,6 @@
-/* Writes a shard: each block as soon as it is full, then the footer and the postscripts; finally
- * renames the file. */
+/* Writes a shard: blocks as soon as there are some for each thread, then the footer and the
+ * postscripts; finally renames the file. */
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,12 @@
 #include "data/file/blob.h"
 #include "data/file/little_endian.h"
 #include "data/shard/shard.h"
+#include "data/shard/shard_block.h"
 #include "data/shard/shard_frame.h"
 #include "proto/base/arena.h"
+#include "proto/base/range.h"
 
-enum { LEVEL = 9, MAX_BLOCKS = 1 << 24 };
+enum { MAX_BLOCKS = 1 << 24, MAX_PENDING_BLOCKS = 64, BLOCKS_PER_THREAD = 4 };
 
 struct rn_shard_writer {
   rn_file file;
@@ -19,8 +22,9 @@ struct rn_shard_writer {
   rn_shard_kind kind;
   int width;
   int64_t offset;
-  int32_t *pending; /* [RN_SHARD_BLOCK_TOKENS] */
-  int64_t pending_count, pending_text;
+  int64_t blocks;   /* number of blocks that are packed at once */
+  int32_t *pending; /* [blocks, RN_SHARD_BLOCK_TOKENS] */
+  int64_t pending_count, pending_text[MAX_PENDING_BLOCKS];
   Retnet__ShardHeader header;
   Retnet__ShardFooter footer;
   Retnet__BlockExtent *extent;
@@ -53,6 +57,7 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
   }
   RN_TRY(err, rn_alloc(err, "shard writer", 1, sizeof *w, &w));
   w->kind = kind;
+  w->blocks = rn_smaller(BLOCKS_PER_THREAD * omp_get_max_threads(), MAX_PENDING_BLOCKS);
   w->width = kind.vocabulary <= 256 ? 1 : kind.vocabulary <= 65536 ? 2 : 4;
   snprintf(w->path.text, sizeof w->path.text, "%s", path);
   snprintf(w->temporary.text, sizeof w->temporary.text, "%.*s.tmp", RN_PATH_BYTES - 5, path);
@@ -68,7 +73,8 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
   retnet__shard_footer__init(&w->footer);
   w->footer.header = &w->header;
   w->footer.has_tokens = w->footer.has_documents = w->footer.has_text_bytes = w->footer.has_id = 1;
-  rn_status status = rn_alloc(err, "block", RN_SHARD_BLOCK_TOKENS, sizeof(int32_t), &w->pending);
+  rn_status status = rn_alloc(err, "blocks", (size_t)w->blocks * RN_SHARD_BLOCK_TOKENS,
+                              sizeof(int32_t), &w->pending);
   if (status == RN_OK) status = rn_file_create(err, w->temporary.text, &w->file);
   if (status == RN_OK) status = write_header(err, w);
   if (status != RN_OK) {
@@ -77,45 +83,6 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
   }
   *out = w;
   return RN_OK;
-}
-
-/* Packs the pending tokens as one field of a Shard message: tag, length, Block. */
-static rn_status pack_block(rn_err *err, const rn_shard_writer *w, unsigned char **raw,
-                            size_t *raw_bytes, uint64_t *documents) {
-  const size_t count = (size_t)w->pending_count, width = (size_t)w->width;
-  unsigned char *bytes = malloc(count * width);
-  uint32_t *starts = malloc(count * sizeof *starts);
-  Retnet__Block block = RETNET__BLOCK__INIT;
-  Retnet__Shard shard = RETNET__SHARD__INIT;
-  Retnet__Block *only = &block;
-  rn_status status = RN_OK;
-  if (bytes == NULL || starts == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->path.text);
-    goto done;
-  }
-  for (size_t i = 0; i < count; i++) {
-    rn_put_bytes(bytes + i * width, (uint32_t)w->pending[i], w->width);
-    if (w->pending[i] == w->kind.document_token) starts[block.n_document_start++] = (uint32_t)i;
-  }
-  block.has_tokens = block.has_width = block.has_text_bytes = 1;
-  block.tokens = (ProtobufCBinaryData){count * width, bytes};
-  block.width = (uint32_t)width;
-  block.document_start = starts;
-  block.text_bytes = (uint64_t)w->pending_text;
-  shard.n_block = 1;
-  shard.block = &only;
-  *raw_bytes = retnet__shard__get_packed_size(&shard);
-  *documents = block.n_document_start;
-  *raw = malloc(*raw_bytes);
-  if (*raw == NULL) {
-    status = rn_fail(err, RN_ERR_MEMORY, "out of memory while writing %s", w->path.text);
-  } else {
-    retnet__shard__pack(&shard, *raw);
-  }
-done:
-  free(bytes);
-  free(starts);
-  return status;
 }
 
 static rn_status reserve_extent(rn_err *err, rn_shard_writer *w) {
@@ -130,52 +97,66 @@ static rn_status reserve_extent(rn_err *err, rn_shard_writer *w) {
   return RN_OK;
 }
 
-static rn_status flush_block(rn_err *err, rn_shard_writer *w) {
-  unsigned char *raw = NULL;
-  size_t raw_bytes = 0;
-  uint64_t documents = 0;
-  rn_blob_extent where = {0};
+static rn_status write_block(rn_err *err, rn_shard_writer *w, const rn_block_tokens *tokens,
+                             const rn_block_packed *packed) {
   RN_TRY(err, reserve_extent(err, w));
-  RN_TRY(err, pack_block(err, w, &raw, &raw_bytes, &documents));
-  rn_status status =
-      rn_blob_write(err, &w->file, w->offset, (rn_bytes){raw, raw_bytes}, LEVEL, &where);
-  free(raw);
-  if (status != RN_OK) return status;
+  RN_TRY(err, rn_file_write(err, &w->file, w->offset, packed->stored, packed->stored_bytes));
   Retnet__BlockExtent *extent = &w->extent[w->footer.n_block++];
   retnet__block_extent__init(extent);
   extent->has_offset = extent->has_stored_bytes = extent->has_raw_bytes = extent->has_sum = 1;
   extent->has_first_token = extent->has_tokens = extent->has_first_document = 1;
   extent->has_text_bytes = 1;
   extent->offset = (uint64_t)w->offset;
-  extent->stored_bytes = (uint64_t)where.stored_bytes;
-  extent->raw_bytes = raw_bytes;
-  extent->sum = where.sum;
+  extent->stored_bytes = packed->stored_bytes;
+  extent->raw_bytes = packed->raw_bytes;
+  extent->sum = rn_blob_sum(packed->stored, packed->stored_bytes);
   extent->first_token = w->footer.tokens;
-  extent->tokens = (uint64_t)w->pending_count;
+  extent->tokens = (uint64_t)tokens->count;
   extent->first_document = w->footer.documents;
-  extent->text_bytes = (uint64_t)w->pending_text;
-  w->footer.tokens += (uint64_t)w->pending_count;
-  w->footer.documents += documents;
-  w->footer.text_bytes += (uint64_t)w->pending_text;
-  w->offset += where.stored_bytes;
-  w->pending_count = 0;
-  w->pending_text = 0;
+  extent->text_bytes = (uint64_t)tokens->text_bytes;
+  w->footer.tokens += (uint64_t)tokens->count;
+  w->footer.documents += packed->documents;
+  w->footer.text_bytes += (uint64_t)tokens->text_bytes;
+  w->offset += (int64_t)packed->stored_bytes;
   return RN_OK;
+}
+
+/* Packs the pending blocks and writes them in order. */
+static rn_status flush_blocks(rn_err *err, rn_shard_writer *w) {
+  const int blocks = (int)((w->pending_count + RN_SHARD_BLOCK_TOKENS - 1) / RN_SHARD_BLOCK_TOKENS);
+  const rn_block_format format = {w->path.text, w->width, w->kind.document_token};
+  rn_block_tokens tokens[MAX_PENDING_BLOCKS] = {{0}};
+  rn_block_packed packed[MAX_PENDING_BLOCKS] = {{0}};
+  for (int i = 0; i < blocks; i++) {
+    const int64_t first = (int64_t)i * RN_SHARD_BLOCK_TOKENS;
+    tokens[i] = (rn_block_tokens){w->pending + first,
+                                  rn_smaller(w->pending_count - first, RN_SHARD_BLOCK_TOKENS),
+                                  w->pending_text[i]};
+  }
+  rn_status status = rn_blocks_pack(err, format, tokens, blocks, packed);
+  for (int i = 0; status == RN_OK && i < blocks; i++) {
+    status = write_block(err, w, &tokens[i], &packed[i]);
+  }
+  for (int i = 0; i < blocks; i++) free(packed[i].stored);
+  w->pending_count = 0;
+  memset(w->pending_text, 0, sizeof w->pending_text);
+  return status;
 }
 
 rn_status rn_shard_append(rn_err *err, rn_shard_writer *w, const int32_t *tokens, int64_t count,
                           int64_t text_bytes) {
   int64_t text_left = text_bytes;
   for (int64_t at = 0; at < count;) {
-    int64_t capacity = RN_SHARD_BLOCK_TOKENS - w->pending_count;
-    int64_t piece = count - at < capacity ? count - at : capacity;
+    const int64_t block = w->pending_count / RN_SHARD_BLOCK_TOKENS;
+    const int64_t capacity = RN_SHARD_BLOCK_TOKENS - w->pending_count % RN_SHARD_BLOCK_TOKENS;
+    const int64_t piece = rn_smaller(count - at, capacity);
     memcpy(w->pending + w->pending_count, tokens + at, (size_t)piece * sizeof *tokens);
     w->pending_count += piece;
     at += piece;
     const int64_t text = at == count ? text_left : text_bytes * piece / count;
-    w->pending_text += text;
+    w->pending_text[block] += text;
     text_left -= text;
-    if (w->pending_count == RN_SHARD_BLOCK_TOKENS) RN_TRY(err, flush_block(err, w));
+    if (w->pending_count == w->blocks * RN_SHARD_BLOCK_TOKENS) RN_TRY(err, flush_blocks(err, w));
   }
   return RN_OK;
 }
@@ -225,7 +206,7 @@ done:
 
 rn_status rn_shard_finish(rn_err *err, rn_shard_writer **writer) {
   rn_shard_writer *w = *writer;
-  rn_status status = w->pending_count > 0 ? flush_block(err, w) : RN_OK;
+  rn_status status = w->pending_count > 0 ? flush_blocks(err, w) : RN_OK;
   if (status == RN_OK) status = write_tail(err, w);
   if (status == RN_OK) status = rn_file_publish(err, &w->file, w->path.text);
   rn_shard_abandon(writer);

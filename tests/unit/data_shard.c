@@ -2,6 +2,7 @@
  * flipped bit is detected. */
 #include "data/shard/shard.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,15 +189,30 @@ static void a_token_that_no_tokenizer_gives_is_refused(void) {
               rn_shard_verify(&err, "shard-strange.rtd"));
 }
 
-static void equal_input_gives_equal_bytes(void) {
+static bool equal_files(const char *path_a, const char *path_b) {
   unsigned char *a = NULL, *b = NULL;
   size_t count_a = 0, count_b = 0;
-  write_shard("shard-again.rtd", TOKENS);
-  CHECK_OK(&err, rn_file_load(&err, "shard-test/train/0.rtd", 1 << 24, (void **)&a, &count_a));
-  CHECK_OK(&err, rn_file_load(&err, "shard-again.rtd", 1 << 24, (void **)&b, &count_b));
-  CHECK(count_a == count_b && memcmp(a, b, count_a) == 0);
+  CHECK_OK(&err, rn_file_load(&err, path_a, 1 << 24, (void **)&a, &count_a));
+  CHECK_OK(&err, rn_file_load(&err, path_b, 1 << 24, (void **)&b, &count_b));
+  const bool equal = count_a == count_b && memcmp(a, b, count_a) == 0;
   free(a);
   free(b);
+  return equal;
+}
+
+/* With one thread the blocks of this shard are packed in two batches, with three threads in one. */
+static void equal_input_gives_equal_bytes(void) {
+  enum { MORE_TOKENS = 4 * RN_SHARD_BLOCK_TOKENS + TOKENS };
+  const int threads = omp_get_max_threads();
+  write_shard("shard-again.rtd", TOKENS);
+  CHECK(equal_files("shard-test/train/0.rtd", "shard-again.rtd"));
+  omp_set_num_threads(1);
+  write_shard("shard-serial.rtd", MORE_TOKENS);
+  CHECK_OK(&err, rn_shard_verify(&err, "shard-serial.rtd"));
+  omp_set_num_threads(3);
+  write_shard("shard-parallel.rtd", MORE_TOKENS);
+  CHECK(equal_files("shard-serial.rtd", "shard-parallel.rtd"));
+  omp_set_num_threads(threads);
 }
 
 static void the_order_of_an_epoch_is_a_permutation(void) {
