@@ -243,7 +243,9 @@ static rn_status load_requests(rn_err *err, const options *o, const rn_checkpoin
                                rn_requests *out) {
   rn_tokenizer *tokenizer = NULL;
   RN_TRY(err, rn_checkpoint_tokenizer(err, o->checkpoint, model, &tokenizer));
-  const rn_status status = rn_requests_load(err, o->requests, tokenizer, out);
+  const rn_status status = rn_requests_load(
+      err, o->requests, tokenizer,
+      rn_checkpoint_begin_token(model->manifest->vocabulary, tokenizer->document), out);
   rn_tokenizer_destroy(&tokenizer);
   return status;
 }

@@ -56,7 +56,7 @@ case $case in
   attention) # a transformer as LlamaForCausalLM, a hybrid as RetNetForCausalLM
     loss() { "$bin/retnet-eval" --checkpoint "$1" --data data --json 2>/dev/null; }
     hybrid=(-s 'model.attention_layers=[1]' -s model.attention_heads=4 -s model.attention_window=9)
-    few=(-s train.steps=1 -s checkpoint.every=0)
+    few=(-s train.steps=1 -s checkpoint.every=0 -s optimizer.lr=0.05 -s optimizer.warmup_steps=0)
     "$bin/retnet-train" run.yaml -s run.dir=llama "${llama[@]}" "${few[@]}" >llama.log 2>&1 ||
       fail "$(tail -n 3 llama.log)"
     "$bin/retnet-train" run.yaml -s run.dir=hybrid "${hybrid[@]}" "${few[@]}" >hybrid.log 2>&1 ||
@@ -74,11 +74,32 @@ case $case in
       ! grep -q 'trained with' $model.log || fail "$(grep 'trained with' $model.log)"
     done
     grep -q '"LlamaForCausalLM"' llama.hf/config.json || fail "$(cat llama.hf/config.json)"
-    # Texts begin with the document token, which may not be the model's first token.
+    # Texts of a model with another bos_token_id, here the letter a, begin with that token: in
+    # evaluation, where data whose document token it is give the same losses; in generation, which
+    # draws the tokens that evaluation finds most likely; and after another export.
     cp -r llama.hf bos
-    sed -i 's/"bos_token_id": 256/"bos_token_id": 255/' bos/config.json
+    sed -i 's/"bos_token_id": 256/"bos_token_id": 97/' bos/config.json
     "$ckpt" import --out bos.back bos >/dev/null 2>bos.log
-    grep -q 'bos_token_id is 255, .* document token 256' bos.log || fail "bos_token_id: $(cat bos.log)"
+    grep -q 'begin with bos_token_id 97;.* document token 256' bos.log || fail "$(cat bos.log)"
+    "$ckpt" export --format hf --out bos.again bos.back
+    diff -r bos bos.again || fail 'bos_token_id: other bytes'
+    seq 20 | sed 's/$/ line/' >digits
+    printf '%b' "$(printf '\\0%o\\0' 97 $(od -An -v -tu1 digits))" >digits.bin
+    "$bin/retnet-data" build --out with_256 --val-fraction 0 digits >/dev/null
+    "$bin/retnet-data" build --out with_97 --val-fraction 0 --format nanogpt --vocab-size 257 \
+      --separator 97 digits.bin >/dev/null
+    likelihoods() {
+      "$bin/retnet-eval" --checkpoint "$1" --data "$2/train" --sequence-length 200 \
+        --token-file "$1.$2" >/dev/null 2>&1 || fail "$1 cannot be evaluated"
+      sed 's/.*"log_likelihoods": \[\([^]]*\).*/\1/; s/, /\n/g' "$1.$2" | head -n -1
+    }
+    likelihoods bos.back with_256 >got
+    likelihoods llama.back with_97 | cmp - got || fail 'evaluation begins with another token'
+    ! likelihoods llama.back with_256 | cmp -s - got || fail 'the token at the beginning is unused'
+    "$bin/retnet-generate" --checkpoint bos.back --tokens 6 --temperature 0 >drawn
+    printf '{"continuation": "%s"}\n' "$(cat drawn)" >drawn.jsonl
+    "$bin/retnet-eval" --checkpoint bos.back --requests drawn.jsonl 2>/dev/null |
+      grep -q '"is_greedy": true' || fail "generation begins with another token: $(cat drawn)"
     # An export that fails over an older one leaves the older one.
     cp -r llama.hf older
     refuse 1 'No space' env RETNET_FAULT=file.write:9- "$ckpt" export --format hf --out llama.hf llama

@@ -23,7 +23,7 @@ bool target_run(const uint8_t *data, size_t bytes) {
   rn_requests requests = {.count = 0};
   const char *path = target_file(data, bytes);
   target_require(rn_tokenizer_bytes(&err, &tokenizer) == RN_OK, "memory suffices");
-  const bool accepted = target_is_ok(rn_requests_load(&err, path, tokenizer, &requests), &err);
+  const bool accepted = target_is_ok(rn_requests_load(&err, path, tokenizer, 97, &requests), &err);
   target_require(accepted || strstr(err.text, path) != NULL, "a message names the file");
   if (accepted) check_ranges(&requests);
   rn_requests_free(&requests);

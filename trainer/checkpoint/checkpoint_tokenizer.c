@@ -44,3 +44,7 @@ rn_status rn_checkpoint_tokenizer(rn_err *err, const char *checkpoint,
                  "%s: the model has a vocabulary of %d, less than the %d of its tokenizer %s",
                  checkpoint, model->spec.vocab, (*out)->vocabulary, (*out)->name);
 }
+
+int32_t rn_checkpoint_begin_token(const Retnet__Vocabulary *vocabulary, int32_t document) {
+  return vocabulary->has_begin_token ? vocabulary->begin_token : document;
+}

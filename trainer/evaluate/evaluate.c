@@ -6,6 +6,7 @@
 
 #include "data/text/tokenizer.h"
 #include "proto/base/arena.h"
+#include "trainer/checkpoint/checkpoint_tokenizer.h"
 
 /* Sums that rank 0 collects during an evaluation. */
 typedef struct tally {
@@ -124,7 +125,9 @@ static rn_status evaluate_windows(rn_err *err, rn_world *world, const rn_checkpo
                               .form = o->form,
                               .parallel = o->parallel};
   const bool resets = rn_ckpt_config(model->manifest)->data->reset_at_documents;
-  const rn_window_source source = {split, split_read, resets ? t->document_token : -1};
+  const int32_t document = t->document_token;
+  const int32_t begin = rn_checkpoint_begin_token(model->manifest->vocabulary, document);
+  const rn_window_source source = {split, split_read, document, begin, resets};
   RN_TRY(err, rn_score_windows(err, world, model, &scoring, source,
                                (rn_score_visitor){t, count_window}));
   if (rn_world_rank(world) == 0) finish(t, split);

@@ -15,7 +15,7 @@ typedef struct line_reader {
   const char *path;
   int64_t line;
   rn_encoder *encoder;
-  int32_t document;
+  int32_t begin;
   rn_requests *out;
 } line_reader;
 
@@ -61,7 +61,7 @@ static rn_status add_request(rn_err *err, line_reader *r, const rn_text *text,
   RN_TRY(err, new_request(err, r->out, &request));
   RN_TRY(err,
          count_context(err, r, text->bytes, without_space(text->bytes, context_bytes), &context));
-  RN_TRY(err, rn_tokens_add(err, tokens, r->document, 0));
+  RN_TRY(err, rn_tokens_add(err, tokens, r->begin, 0));
   RN_TRY(err, rn_encoder_encode(err, r->encoder, text->bytes, text->count, tokens));
   const int64_t all = (int64_t)tokens->count - request->first - 1;
   request->tokens = all;
@@ -123,9 +123,9 @@ static rn_status read_lines(rn_err *err, line_reader *r, const char *file, size_
 }
 
 rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
-                           rn_requests *out) {
+                           int32_t begin, rn_requests *out) {
   static const size_t max_bytes = (size_t)1 << 30;
-  line_reader r = {.path = path, .document = tokenizer->document, .out = out};
+  line_reader r = {.path = path, .begin = begin, .out = out};
   void *file = NULL;
   size_t bytes = 0;
   rn_status status = rn_stream_load(err, path, max_bytes, &file, &bytes);
@@ -203,9 +203,9 @@ rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_mo
                                 .form = options->form,
                                 .largest = true,
                                 .parallel = options->parallel};
-    status =
-        rn_score_windows(err, world, model, &scoring, (rn_window_source){requests, read_tokens, -1},
-                         (rn_score_visitor){&s, add_scores});
+    status = rn_score_windows(err, world, model, &scoring,
+                              (rn_window_source){requests, read_tokens, -1, -1, false},
+                              (rn_score_visitor){&s, add_scores});
   }
   free(s.window);
   free(s.request);

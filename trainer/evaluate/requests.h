@@ -31,12 +31,13 @@ typedef struct rn_requests {
 } rn_requests;
 
 /**
- * Reads requests, one JSON object per line, from a file or a pipe.
+ * Reads requests, one JSON object per line, from a file or a pipe. Each text begins with the token
+ * `begin`.
  * Errors: those of rn_stream_load with a limit of 1 GiB; RN_ERR_FORMAT naming file and line;
  * RN_ERR_MEMORY.
  */
 rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
-                           rn_requests *out);
+                           int32_t begin, rn_requests *out);
 void rn_requests_free(rn_requests *requests);
 
 typedef struct rn_requests_options {

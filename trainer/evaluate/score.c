@@ -156,9 +156,10 @@ static rn_status read_window(rn_err *err, scorer *s, const rn_window *w, int64_t
   RN_TRY(err, s->source.read(s->source.self, err, w->first, end - at + 1, s->whole));
   for (int64_t t = 0; t < end - at; t++, doc_position++) {
     const int64_t row = at + t - piece.begin;
-    if (s->whole[t] == s->source.document) doc_position = 0;
+    const bool is_document = s->whole[t] == s->source.document;
+    if (is_document && s->source.resets) doc_position = 0;
     if (row < 0) continue;
-    s->input[row] = s->whole[t];
+    s->input[row] = is_document ? s->source.begin : s->whole[t];
     s->target[row] = s->whole[t + 1];
     s->doc_position[row] = doc_position;
     s->counted[row] = t >= w->tokens - w->counted;

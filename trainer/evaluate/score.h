@@ -26,7 +26,9 @@ typedef struct rn_window {
 typedef struct rn_window_source {
   void *self;
   rn_status (*read)(void *self, rn_err *err, int64_t first, int64_t count, int32_t *tokens);
-  int32_t document; /* document token, which resets the state inside a window; -1: none */
+  int32_t document; /* document token; -1: none */
+  int32_t begin;    /* the model reads this token in place of the document token */
+  bool resets;      /* the document token resets the state inside a window */
 } rn_window_source;
 
 /** The score of one target. */

@@ -246,9 +246,9 @@ static rn_status export_to(rn_err *err, exporter *e, const char *path) {
   const Retnet__Manifest *manifest = rn_ckpt_manifest(e->ckpt);
   RN_TRY(err, rn_ckpt_tool_spec(err, e->ckpt, &e->model.spec));
   RN_TRY(err, choose_format(err, e));
-  if (manifest->vocabulary->has_document_token) {
-    e->model.document_token = manifest->vocabulary->document_token;
-  }
+  const Retnet__Vocabulary *v = manifest->vocabulary;
+  if (v->has_document_token) e->model.document_token = v->document_token;
+  e->model.begin_token = v->has_begin_token ? v->begin_token : e->model.document_token;
   e->model.sequence_length = rn_ckpt_config(manifest)->data->sequence_length;
   RN_TRY(err, rn_param_table_create(err, &e->model.spec, 0, e->model.spec.layers, &e->table));
   RN_TRY(err, take_memory(err, e));
@@ -259,7 +259,7 @@ static rn_status export_to(rn_err *err, exporter *e, const char *path) {
 
 rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options) {
-  exporter e = {.options = options, .model = {.document_token = -1}};
+  exporter e = {.options = options, .model = {.document_token = -1, .begin_token = -1}};
   if (options->format == RN_EXPORT_HF && ends_with(path, ".safetensors")) {
     return rn_fail(err, RN_ERR_USAGE, "--out %s: hf writes several files, so it needs a folder",
                    path);

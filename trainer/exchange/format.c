@@ -27,14 +27,15 @@ rn_status rn_format_check_config(rn_err *err, const rn_json_fields *c, const rn_
   return RN_OK;
 }
 
-json_t *rn_format_give_document(json_t *config, int document_token) {
-  const char *const keys[] = {"bos_token_id", "eos_token_id"};
-  int failed = 0;
-  for (int i = 0; i < 2; i++) {
-    failed |= json_object_set_new(config, keys[i],
-                                  document_token < 0 ? json_null() : json_integer(document_token));
-  }
-  if (failed == 0) return config;
+static json_t *token_or_null(int token) {
+  return token < 0 ? json_null() : json_integer(token);
+}
+
+json_t *rn_format_give_document(json_t *config, const rn_exchange_model *model) {
+  const int begun = json_object_set_new(config, "bos_token_id", token_or_null(model->begin_token));
+  const int ended =
+      json_object_set_new(config, "eos_token_id", token_or_null(model->document_token));
+  if (begun == 0 && ended == 0) return config;
   json_decref(config);
   return NULL;
 }

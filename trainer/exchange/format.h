@@ -36,6 +36,7 @@ typedef struct rn_exchange_model {
   rn_spec spec;
   int sequence_length;
   int document_token; /* id of the token between documents; -1: unknown */
+  int begin_token;    /* id of the token with which texts begin; -1: unknown */
 } rn_exchange_model;
 
 typedef struct rn_exchange_format {
@@ -74,9 +75,10 @@ rn_status rn_format_check(rn_err *err, const char *program, const rn_format_limi
 rn_status rn_format_check_config(rn_err *err, const rn_json_fields *config,
                                  const rn_format_limit *limit, int count);
 
-/** Sets bos_token_id and eos_token_id of a configuration to the document token; null if it is
- * negative. Returns the configuration, or NULL if out of memory, after a json_decref. */
-json_t *rn_format_give_document(json_t *config, int document_token);
+/** Sets bos_token_id and eos_token_id of a configuration to the begin token and the document token
+ * of the model; null if it is negative. Returns the configuration, or NULL if out of memory, after
+ * a json_decref. */
+json_t *rn_format_give_document(json_t *config, const rn_exchange_model *model);
 
 /** Writes the other program's name of a tensor to `name`; returns false if there is none. `older`
  * selects the older name. */

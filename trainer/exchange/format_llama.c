@@ -62,7 +62,7 @@ static json_t *describe(const rn_exchange_model *model, const char *dtype) {
     config = NULL;
   }
   json_decref(rest);
-  return config != NULL ? rn_format_give_document(config, model->document_token) : NULL;
+  return config != NULL ? rn_format_give_document(config, model) : NULL;
 }
 
 /* ---- import ---- */

@@ -203,16 +203,28 @@ static void describe_vocabulary(const importer *im, Retnet__Vocabulary *out) {
   out->document_token = out->has_document_token ? (int32_t)token : 0;
 }
 
-/* Texts begin with the document token here. Warns if they began with another token in the training
- * of the model. */
-static void warn_of_first_token(const importer *im, const Retnet__Vocabulary *vocabulary) {
+/* Stores the configuration's bos_token_id as the begin token, unless it is the document token, with
+ * which texts begin otherwise. */
+static void describe_begin(const importer *im, Retnet__Vocabulary *out) {
   const json_t *begin = json_object_get(im->config_json, "bos_token_id");
-  if (!vocabulary->has_document_token || !json_is_integer(begin)) return;
-  if (json_integer_value(begin) == vocabulary->document_token) return;
-  rn_log_warn(
-      "%s: bos_token_id is %lld, but here texts begin with the document token %d: texts of "
-      "this model begin with another token than in its training",
-      im->config_file.text, (long long)json_integer_value(begin), vocabulary->document_token);
+  const json_int_t token = json_is_integer(begin) ? json_integer_value(begin) : -1;
+  if (token < 0 || token >= out->size) return;
+  if (out->has_document_token && token == out->document_token) return;
+  out->has_begin_token = true;
+  out->begin_token = (int32_t)token;
+}
+
+/* Tells how texts of a model with a begin token begin here. Standard output has the configuration.
+ */
+static void report_begin(const importer *im, const Retnet__Vocabulary *v) {
+  if (!v->has_begin_token || !v->has_document_token) return;
+  fprintf(
+      stderr,
+      "note: %s: texts of this model begin with bos_token_id %d; retnet-generate and retnet-eval "
+      "put it "
+      "before them. Training reads the document token %d there, so a model that is trained further "
+      "uses that token\n",
+      im->config_file.text, v->begin_token, v->document_token);
 }
 
 static rn_status commit(rn_err *err, importer *im, const char *folder, const char *ckpt_path) {
@@ -229,9 +241,10 @@ static rn_status commit(rn_err *err, importer *im, const char *folder, const cha
   head.has_saved_unix_s = 1;
   head.saved_unix_s = (int64_t)time(NULL);
   RN_TRY(err, rn_exchange_read_tokenizer(err, folder, &vocabulary));
+  describe_begin(im, &vocabulary);
   const rn_status status =
       rn_ckpt_commit_folder(err, im->staged.text, ckpt_path, &head, im->reports, im->report_count);
-  if (status == RN_OK) warn_of_first_token(im, &vocabulary);
+  if (status == RN_OK) report_begin(im, &vocabulary);
   rn_exchange_free_tokenizer(&vocabulary);
   return status;
 }

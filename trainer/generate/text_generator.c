@@ -38,6 +38,7 @@ rn_status rn_text_generator_open(rn_err *err, const char *path, const rn_checkpo
                                  rn_text_generator *out) {
   *out = (rn_text_generator){.options = *options, .texts = texts};
   RN_TRY(err, rn_checkpoint_tokenizer(err, path, model, &out->tokenizer));
+  out->begin = rn_checkpoint_begin_token(model->manifest->vocabulary, out->tokenizer->document);
   RN_TRY(err, open_encoder(err, options->special_tokens, out));
   RN_TRY(err, list_gaps(err, out));
   if (options->keeps_states) RN_TRY(err, know_owner(err, model, out));
@@ -65,7 +66,7 @@ rn_status rn_text_generator_give(rn_err *err, rn_text_generator *t, int text,
   rn_sequence *sequence = rn_generator_sequence(t->generator, text);
   rn_tokens tokens = {0};
   rn_status status = RN_OK;
-  if (sequence->count == 0) status = rn_tokens_add(err, &tokens, t->tokenizer->document, 0);
+  if (sequence->count == 0) status = rn_tokens_add(err, &tokens, t->begin, 0);
   if (status == RN_OK) {
     const char *from = bytes->count > 0 ? bytes->bytes : "";
     status = rn_encoder_encode(err, t->encoder, from, bytes->count, &tokens);

@@ -21,6 +21,7 @@ typedef struct rn_text_options {
 /** Zero-initialise; free with rn_text_generator_close. */
 typedef struct rn_text_generator {
   rn_text_options options;
+  int32_t begin; /* token with which every text begins */
   rn_tokenizer *tokenizer;
   rn_encoder *encoder;
   rn_generator *generator;

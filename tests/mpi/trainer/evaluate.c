@@ -233,19 +233,21 @@ static void packs_of_short_windows_stay_short(rn_world *part, const rn_checkpoin
   for (int i = 0; i < WINDOWS; i++) window[i] = (rn_window){(int64_t)i * WINDOW, WINDOW, WINDOW};
   const rn_scoring scoring = {
       .window = window, .windows = WINDOWS, .capacity = 131072, .parallel = parallel};
-  CHECK_OK(&err,
-           rn_score_windows(&err, part, model, &scoring, (rn_window_source){&ahead, count_read, -1},
-                            (rn_score_visitor){&ahead, end_read}));
+  CHECK_OK(&err, rn_score_windows(&err, part, model, &scoring,
+                                  (rn_window_source){&ahead, count_read, -1, -1, false},
+                                  (rn_score_visitor){&ahead, end_read}));
   if (rn_world_rank(part) == 0) CHECK_EQUAL(ahead.most, FIT * (WINDOW + 1));
 }
 
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
   Retnet__Config *config = NULL;
   Retnet__Manifest manifest = RETNET__MANIFEST__INIT;
+  Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
   rn_checkpoint_model model = {.manifest = &manifest};
   rn_split split;
   if (!CHECK_OK(&err, load(g, &config))) return;
   manifest.config = config;
+  manifest.vocabulary = &vocabulary;
   CHECK_OK(&err, rn_spec_from_config(&err, config, VOCAB, &model.spec));
   CHECK_OK(&err, rn_param_table_create(&err, &model.spec, 0, 2, &model.table));
   CHECK_OK(&err, rn_split_open(&err, rn_path_join(folder.text, "data").text, "val", &split));
