@@ -71,8 +71,6 @@ static bool is_equal(const attention *a, const attention *b) {
          a->theta == b->theta;
 }
 
-#define GIVE(key, value) (model->has_##key = true, model->key = (value))
-
 rn_status rn_fla_attention_read(rn_err *err, const rn_json_fields *c, Retnet__Config *out) {
   Retnet__Model *model = out->model;
   json_t *attn = json_object_get(c->object, "attn");
@@ -95,9 +93,9 @@ rn_status rn_fla_attention_read(rn_err *err, const rn_json_fields *c, Retnet__Co
                                    "a list of objects that are equal in all but layers"};
     RN_TRY(err, rn_format_check_config(err, c, &limit, 1));
   }
-  GIVE(attention_heads, first.heads);
-  GIVE(kv_heads, first.kv_heads);
-  GIVE(attention_window, first.window);
-  GIVE(rope_theta, first.theta);
+  RN_FORMAT_SET(model, attention_heads, first.heads);
+  RN_FORMAT_SET(model, kv_heads, first.kv_heads);
+  RN_FORMAT_SET(model, attention_window, first.window);
+  RN_FORMAT_SET(model, rope_theta, first.theta);
   return RN_OK;
 }

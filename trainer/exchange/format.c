@@ -27,6 +27,33 @@ rn_status rn_format_check_config(rn_err *err, const rn_json_fields *c, const rn_
   return RN_OK;
 }
 
+rn_status rn_format_read_hf(rn_err *err, const rn_json_fields *c, const rn_format_hf_keys *keys,
+                            Retnet__Config *out) {
+  enum { MAX_WIDTH = 1 << 20, MAX_LAYERS = 65536, MAX_VOCAB = 1 << 24, MAX_LENGTH = 1 << 30 };
+  Retnet__Model *model = out->model;
+  int dim, layers, heads, vocab;
+  bool tied;
+  double eps;
+  RN_TRY(err, rn_json_int(err, c, "hidden_size", MAX_WIDTH, keys->dim_default, &dim));
+  RN_TRY(err, rn_json_int(err, c, "num_hidden_layers", MAX_LAYERS, keys->layers_default, &layers));
+  RN_TRY(err, rn_json_int(err, c, keys->heads, MAX_LAYERS, keys->heads_default, &heads));
+  RN_TRY(err, rn_json_int(err, c, "vocab_size", MAX_VOCAB, 32000, &vocab));
+  RN_TRY(err, rn_json_bool(err, c, "tie_word_embeddings", false, &tied));
+  RN_TRY(err, rn_json_real(err, c, keys->norm_eps, 0.5, 1e-6, &eps));
+  RN_TRY(err, rn_json_int(err, c, "max_position_embeddings", MAX_LENGTH, 2048,
+                          &out->data->sequence_length));
+  RN_TRY(err, rn_json_refuse(err, c, "quantization_config", "a quantized model"));
+  out->data->has_sequence_length = true;
+  RN_FORMAT_SET(model, dim, dim);
+  RN_FORMAT_SET(model, layers, layers);
+  RN_FORMAT_SET(model, heads, heads);
+  RN_FORMAT_SET(model, vocab, vocab);
+  RN_FORMAT_SET(model, tie_embeddings, tied);
+  RN_FORMAT_SET(model, norm_eps, eps);
+  RN_FORMAT_SET(model, init, RETNET__INIT__INIT_NORMAL002);
+  return RN_OK;
+}
+
 static json_t *token_or_null(int token) {
   return token < 0 ? json_null() : json_integer(token);
 }

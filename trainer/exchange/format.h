@@ -75,6 +75,25 @@ rn_status rn_format_check(rn_err *err, const char *program, const rn_format_limi
 rn_status rn_format_check_config(rn_err *err, const rn_json_fields *config,
                                  const rn_format_limit *limit, int count);
 
+/** Sets a key of our model section. */
+#define RN_FORMAT_SET(model, key, value) ((model)->has_##key = true, (model)->key = (value))
+
+/** Limit of the width of the feed-forward block. */
+enum { RN_FORMAT_MAX_FFN_DIM = 1 << 22 };
+
+/** Where the configurations of Hugging Face's models differ: names of keys, and the values of
+ * absent keys. */
+typedef struct rn_format_hf_keys {
+  const char *heads, *norm_eps;
+  int dim_default, layers_default, heads_default;
+} rn_format_hf_keys;
+
+/** Reads the keys that the configurations of Hugging Face's models share: width, layers, heads,
+ * vocabulary, tied embeddings, epsilon of the norms, and the sequence length. Refuses quantized
+ * models. Errors: RN_ERR_FORMAT, RN_ERR_MISMATCH, naming file and key. */
+rn_status rn_format_read_hf(rn_err *err, const rn_json_fields *config,
+                            const rn_format_hf_keys *keys, Retnet__Config *out);
+
 /** Sets bos_token_id and eos_token_id of a configuration to the begin token and the document token
  * of the model; null if it is negative. Returns the configuration, or NULL if out of memory, after
  * a json_decref. */

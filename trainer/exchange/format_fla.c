@@ -106,7 +106,6 @@ static rn_status refuse_others(rn_err *err, const rn_json_fields *c, int heads) 
   RN_TRY(err, rn_json_real(err, c, "expand_k", 1e6, 1, &expand_k));
   RN_TRY(err, rn_json_refuse(err, c, "feature_map", "a feature map of queries and keys"));
   RN_TRY(err, rn_json_refuse(err, c, "attnres_block_size", "attention over residuals"));
-  RN_TRY(err, rn_json_refuse(err, c, "quantization_config", "a quantized model"));
   const rn_format_limit limits[] = {{strcmp(act, "swish") == 0, "hidden_act", "swish"},
                                     {kv_heads == heads, "num_kv_heads", "the value of num_heads"},
                                     {expand_k == 1, "expand_k", "1"}};
@@ -115,7 +114,7 @@ static rn_status refuse_others(rn_err *err, const rn_json_fields *c, int heads) 
 
 /* Reads the width of the feed-forward block, or derives it as fla's GatedMLP does. */
 static rn_status read_ffn_dim(rn_err *err, const rn_json_fields *c, int dim, int *out) {
-  enum { MAX_FFN_DIM = 1 << 22, MULTIPLE = 256 };
+  enum { MULTIPLE = 256 };
   double ratio;
   RN_TRY(err,
          rn_json_real(err, c, "hidden_ratio", 1024,
@@ -123,57 +122,47 @@ static rn_status read_ffn_dim(rn_err *err, const rn_json_fields *c, int dim, int
   const double width = floor(dim * ratio * 2 / 3);
   const double derived = ceil(width / MULTIPLE) * MULTIPLE;
   const bool given = rn_json_has(c, "intermediate_size");
-  if (!given && derived > MAX_FFN_DIM) {
+  if (!given && derived > RN_FORMAT_MAX_FFN_DIM) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: hidden_ratio: %g is too large", c->file, ratio);
   }
-  return rn_json_int(err, c, "intermediate_size", MAX_FFN_DIM, given ? 1 : (int)derived, out);
+  return rn_json_int(err, c, "intermediate_size", RN_FORMAT_MAX_FFN_DIM, given ? 1 : (int)derived,
+                     out);
 }
 
-#define GIVE(key, value) (model->has_##key = true, model->key = (value))
-
 static rn_status read_sizes(rn_err *err, const rn_json_fields *c, Retnet__Model *model) {
-  enum { MAX_WIDTH = 1 << 20, MAX_LAYERS = 65536, MAX_VOCAB = 1 << 24 };
-  int dim, layers, heads, vocab, ffn_dim;
+  enum { MAX_WIDTH = 1 << 20 };
+  const int dim = model->dim;
+  int ffn_dim;
   double factor;
-  RN_TRY(err, rn_json_int(err, c, "hidden_size", MAX_WIDTH, 2048, &dim));
-  RN_TRY(err, rn_json_int(err, c, "num_hidden_layers", MAX_LAYERS, 24, &layers));
-  RN_TRY(err, rn_json_int(err, c, "num_heads", MAX_LAYERS, 8, &heads));
-  RN_TRY(err, rn_json_int(err, c, "vocab_size", MAX_VOCAB, 32000, &vocab));
   RN_TRY(err, rn_json_real(err, c, "expand_v", (double)MAX_WIDTH / dim, 2, &factor));
   RN_TRY(err, read_ffn_dim(err, c, dim, &ffn_dim));
-  RN_TRY(err, refuse_others(err, c, heads));
-  GIVE(dim, dim);
-  GIVE(layers, layers);
-  GIVE(heads, heads);
-  GIVE(vocab, vocab);
-  GIVE(value_dim, (int)(dim * factor));
-  GIVE(ffn_dim, ffn_dim);
+  RN_TRY(err, refuse_others(err, c, model->heads));
+  RN_FORMAT_SET(model, value_dim, (int)(dim * factor));
+  RN_FORMAT_SET(model, ffn_dim, ffn_dim);
   return RN_OK;
 }
 
 static rn_status read_config(rn_err *err, const rn_json_fields *c, Retnet__Config *out) {
+  static const rn_format_hf_keys keys = {.heads = "num_heads",
+                                         .norm_eps = "norm_eps",
+                                         .dim_default = 2048,
+                                         .layers_default = 24,
+                                         .heads_default = 8};
   Retnet__Model *model = out->model;
-  bool gate, affine, tied;
-  double eps;
+  bool gate, affine;
+  RN_TRY(err, rn_format_read_hf(err, c, &keys, out));
   RN_TRY(err, read_sizes(err, c, model));
   RN_TRY(err, rn_fla_attention_read(err, c, out));
   RN_TRY(err, rn_json_bool(err, c, "use_output_gate", true, &gate));
   RN_TRY(err,
          rn_json_bool(err, c, "elementwise_affine",
                       !json_is_null(json_object_get(c->object, "elementwise_affine")), &affine));
-  RN_TRY(err, rn_json_bool(err, c, "tie_word_embeddings", false, &tied));
-  RN_TRY(err, rn_json_real(err, c, "norm_eps", 0.5, 1e-6, &eps));
-  RN_TRY(err, rn_json_int(err, c, "max_position_embeddings", 1 << 30, 2048,
-                          &out->data->sequence_length));
-  out->data->has_sequence_length = true;
-  GIVE(gate, gate);
-  GIVE(head_norm,
-       affine ? RETNET__HEAD_NORM__HEAD_NORM_RMS_AFFINE : RETNET__HEAD_NORM__HEAD_NORM_RMS);
-  GIVE(tie_embeddings, tied);
-  GIVE(norm_eps, eps);
-  GIVE(rotary, RETNET__ROTARY__ROTARY_ROPE_HALF);
-  GIVE(retention_scale, RETNET__RETENTION_SCALE__RETENTION_SCALE_RAW);
-  GIVE(init, RETNET__INIT__INIT_NORMAL002);
+  RN_FORMAT_SET(model, gate, gate);
+  RN_FORMAT_SET(
+      model, head_norm,
+      affine ? RETNET__HEAD_NORM__HEAD_NORM_RMS_AFFINE : RETNET__HEAD_NORM__HEAD_NORM_RMS);
+  RN_FORMAT_SET(model, rotary, RETNET__ROTARY__ROTARY_ROPE_HALF);
+  RN_FORMAT_SET(model, retention_scale, RETNET__RETENTION_SCALE__RETENTION_SCALE_RAW);
   return RN_OK;
 }
 

@@ -67,8 +67,6 @@ static json_t *describe(const rn_exchange_model *model, const char *dtype) {
 
 /* ---- import ---- */
 
-#define GIVE(key, value) (model->has_##key = true, model->key = (value))
-
 /* Reads the base of the rotation, which version 5 of transformers writes into rope_parameters, and
  * refuses every other kind of rotation. */
 static rn_status read_rope(rn_err *err, const rn_json_fields *c, double *theta) {
@@ -104,7 +102,6 @@ static rn_status refuse_others(rn_err *err, const rn_json_fields *c, int head_di
   RN_TRY(err, rn_json_bool(err, c, "mlp_bias", false, &mlp_bias));
   RN_TRY(err, rn_json_real(err, c, "partial_rotary_factor", 1, 1, &part));
   RN_TRY(err, rn_json_int(err, c, "head_dim", 1 << 20, head_dim, &given));
-  RN_TRY(err, rn_json_refuse(err, c, "quantization_config", "a quantized model"));
   const rn_format_limit limits[] = {
       {!attention_bias, "attention_bias", "false"},
       {!mlp_bias, "mlp_bias", "false"},
@@ -119,47 +116,36 @@ static rn_status read_activation(rn_err *err, const rn_json_fields *c, Retnet__M
   const bool swish = strcmp(name, "silu") == 0 || strcmp(name, "swish") == 0;
   const rn_format_limit limit = {swish || strcmp(name, "gelu") == 0, "hidden_act", "silu or gelu"};
   RN_TRY(err, rn_format_check_config(err, c, &limit, 1));
-  GIVE(activation,
-       swish ? RETNET__ACTIVATION__ACTIVATION_SWISH : RETNET__ACTIVATION__ACTIVATION_GELU);
+  RN_FORMAT_SET(model, activation,
+                swish ? RETNET__ACTIVATION__ACTIVATION_SWISH : RETNET__ACTIVATION__ACTIVATION_GELU);
   return RN_OK;
 }
 
 static rn_status read_sizes(rn_err *err, const rn_json_fields *c, Retnet__Model *model) {
-  enum { MAX_WIDTH = 1 << 20, MAX_FFN_DIM = 1 << 22, MAX_LAYERS = 65536, MAX_VOCAB = 1 << 24 };
-  int dim, layers, heads, kv_heads, vocab, ffn_dim;
-  RN_TRY(err, rn_json_int(err, c, "hidden_size", MAX_WIDTH, 4096, &dim));
-  RN_TRY(err, rn_json_int(err, c, "intermediate_size", MAX_FFN_DIM, 11008, &ffn_dim));
-  RN_TRY(err, rn_json_int(err, c, "num_hidden_layers", MAX_LAYERS, 32, &layers));
-  RN_TRY(err, rn_json_int(err, c, "num_attention_heads", MAX_LAYERS, 32, &heads));
-  RN_TRY(err, rn_json_int(err, c, "num_key_value_heads", MAX_LAYERS, heads, &kv_heads));
-  RN_TRY(err, rn_json_int(err, c, "vocab_size", MAX_VOCAB, 32000, &vocab));
-  RN_TRY(err, refuse_others(err, c, dim / heads));
-  GIVE(arch, RETNET__ARCH__ARCH_TRANSFORMER);
-  GIVE(dim, dim);
-  GIVE(ffn_dim, ffn_dim);
-  GIVE(layers, layers);
-  GIVE(heads, heads);
-  GIVE(kv_heads, kv_heads);
-  GIVE(vocab, vocab);
+  enum { MAX_HEADS = 65536 };
+  int kv_heads, ffn_dim;
+  RN_TRY(err, rn_json_int(err, c, "intermediate_size", RN_FORMAT_MAX_FFN_DIM, 11008, &ffn_dim));
+  RN_TRY(err, rn_json_int(err, c, "num_key_value_heads", MAX_HEADS, model->heads, &kv_heads));
+  RN_TRY(err, refuse_others(err, c, model->dim / model->heads));
+  RN_FORMAT_SET(model, ffn_dim, ffn_dim);
+  RN_FORMAT_SET(model, kv_heads, kv_heads);
   return RN_OK;
 }
 
 static rn_status read_config(rn_err *err, const rn_json_fields *c, Retnet__Config *out) {
+  static const rn_format_hf_keys keys = {.heads = "num_attention_heads",
+                                         .norm_eps = "rms_norm_eps",
+                                         .dim_default = 4096,
+                                         .layers_default = 32,
+                                         .heads_default = 32};
   Retnet__Model *model = out->model;
-  bool tied;
-  double eps, theta;
+  double theta;
+  RN_TRY(err, rn_format_read_hf(err, c, &keys, out));
   RN_TRY(err, read_sizes(err, c, model));
   RN_TRY(err, read_activation(err, c, model));
   RN_TRY(err, read_rope(err, c, &theta));
-  RN_TRY(err, rn_json_bool(err, c, "tie_word_embeddings", false, &tied));
-  RN_TRY(err, rn_json_real(err, c, "rms_norm_eps", 0.5, 1e-6, &eps));
-  RN_TRY(err, rn_json_int(err, c, "max_position_embeddings", 1 << 30, 2048,
-                          &out->data->sequence_length));
-  out->data->has_sequence_length = true;
-  GIVE(tie_embeddings, tied);
-  GIVE(norm_eps, eps);
-  GIVE(rope_theta, theta);
-  GIVE(init, RETNET__INIT__INIT_NORMAL002);
+  RN_FORMAT_SET(model, arch, RETNET__ARCH__ARCH_TRANSFORMER);
+  RN_FORMAT_SET(model, rope_theta, theta);
   return RN_OK;
 }
 

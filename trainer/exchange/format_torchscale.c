@@ -41,8 +41,6 @@ static json_t *describe(const rn_exchange_model *model, const char *dtype) {
 
 /* ---- import ---- */
 
-#define GIVE(key, value) (model->has_##key = true, model->key = (value))
-
 static rn_status read_sizes(rn_err *err, const rn_json_fields *c, Retnet__Model *model) {
   enum { MAX_WIDTH = 1 << 20, MAX_FFN_DIM = 1 << 22, MAX_LAYERS = 65536, MAX_VOCAB = 1 << 24 };
   int dim, value_dim, ffn_dim, layers, heads, vocab;
@@ -52,12 +50,12 @@ static rn_status read_sizes(rn_err *err, const rn_json_fields *c, Retnet__Model 
   RN_TRY(err, rn_json_int(err, c, "decoder_layers", MAX_LAYERS, 12, &layers));
   RN_TRY(err, rn_json_int(err, c, "decoder_retention_heads", MAX_LAYERS, 3, &heads));
   RN_TRY(err, rn_json_int(err, c, "vocab_size", MAX_VOCAB, RN_JSON_REQUIRED, &vocab));
-  GIVE(dim, dim);
-  GIVE(value_dim, value_dim);
-  GIVE(ffn_dim, ffn_dim);
-  GIVE(layers, layers);
-  GIVE(heads, heads);
-  GIVE(vocab, vocab);
+  RN_FORMAT_SET(model, dim, dim);
+  RN_FORMAT_SET(model, value_dim, value_dim);
+  RN_FORMAT_SET(model, ffn_dim, ffn_dim);
+  RN_FORMAT_SET(model, layers, layers);
+  RN_FORMAT_SET(model, heads, heads);
+  RN_FORMAT_SET(model, vocab, vocab);
   return RN_OK;
 }
 
@@ -67,8 +65,9 @@ static rn_status read_activation(rn_err *err, const rn_json_fields *c, Retnet__M
   const bool known = strcmp(name, "swish") == 0 || strcmp(name, "gelu") == 0;
   const rn_format_limit limit = {known, "activation_fn", "swish or gelu"};
   RN_TRY(err, rn_format_check_config(err, c, &limit, 1));
-  GIVE(activation,
-       name[0] == 's' ? RETNET__ACTIVATION__ACTIVATION_SWISH : RETNET__ACTIVATION__ACTIVATION_GELU);
+  RN_FORMAT_SET(
+      model, activation,
+      name[0] == 's' ? RETNET__ACTIVATION__ACTIVATION_SWISH : RETNET__ACTIVATION__ACTIVATION_GELU);
   return RN_OK;
 }
 
@@ -90,12 +89,12 @@ static rn_status read_config(rn_err *err, const rn_json_fields *c, Retnet__Confi
   out->data->has_sequence_length = true;
   RN_TRY(err,
          rn_format_check_config(err, c, &(rn_format_limit){!multiway, "multiway", "false"}, 1));
-  GIVE(norm_eps, eps);
-  GIVE(scale_embedding, !unscaled);
-  GIVE(pre_norm, pre_norm);
-  GIVE(deepnorm, deepnorm);
-  GIVE(embedding_norm, embedding_norm);
-  GIVE(tie_embeddings, tied);
+  RN_FORMAT_SET(model, norm_eps, eps);
+  RN_FORMAT_SET(model, scale_embedding, !unscaled);
+  RN_FORMAT_SET(model, pre_norm, pre_norm);
+  RN_FORMAT_SET(model, deepnorm, deepnorm);
+  RN_FORMAT_SET(model, embedding_norm, embedding_norm);
+  RN_FORMAT_SET(model, tie_embeddings, tied);
   return RN_OK;
 }
 
