@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/arena.h"
+
 /* State of one listing. */
 typedef struct walk {
   rn_listing *files;
@@ -21,13 +23,8 @@ typedef struct walk {
 } walk;
 
 static rn_status push(rn_err *err, rn_listing *list, const char *path) {
-  if (list->count == list->capacity) {
-    const size_t capacity = list->capacity > 0 ? 2 * list->capacity : 256;
-    char **grown = realloc(list->path, capacity * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing files");
-    list->path = grown;
-    list->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "list of files", list->count + 1, sizeof *list->path, &list->path,
+                      &list->capacity));
   list->path[list->count] = strdup(path);
   if (list->path[list->count] == NULL)
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing %s", path);

@@ -28,7 +28,7 @@ struct rn_shard_writer {
   Retnet__ShardHeader header;
   Retnet__ShardFooter footer;
   Retnet__BlockExtent *extent;
-  int64_t extent_capacity;
+  size_t extent_capacity;
 };
 
 static rn_status write_header(rn_err *err, rn_shard_writer *w) {
@@ -86,15 +86,11 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
 }
 
 static rn_status reserve_extent(rn_err *err, rn_shard_writer *w) {
-  if ((int64_t)w->footer.n_block < w->extent_capacity) return RN_OK;
-  const int64_t capacity = w->extent_capacity > 0 ? 2 * w->extent_capacity : 64;
-  Retnet__BlockExtent *grown = realloc(w->extent, (size_t)capacity * sizeof *grown);
-  if (capacity > MAX_BLOCKS || grown == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "%s: too many blocks", w->path.text);
+  if (w->footer.n_block == MAX_BLOCKS) {
+    return rn_fail(err, RN_ERR_USAGE, "%s: too many blocks", w->path.text);
   }
-  w->extent = grown;
-  w->extent_capacity = capacity;
-  return RN_OK;
+  return rn_grow(err, "blocks", w->footer.n_block + 1, sizeof *w->extent, &w->extent,
+                 &w->extent_capacity);
 }
 
 static rn_status write_block(rn_err *err, rn_shard_writer *w, const rn_block_tokens *tokens,

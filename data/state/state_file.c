@@ -9,6 +9,7 @@
 #include "data/file/little_endian.h"
 #include "data/file/message.h"
 #include "data/file/temporary_name.h"
+#include "proto/base/arena.h"
 
 enum {
   FORMAT = 1,
@@ -39,19 +40,10 @@ rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *o
   return rn_file_create(err, rn_temporary_name(begin.text, ".tmp").text, &out->file);
 }
 
-static rn_status grow(rn_err *err, rn_state_writer *w) {
-  if (w->frames < w->capacity) return RN_OK;
-  const size_t capacity = w->capacity > 0 ? 2 * w->capacity : 64;
-  Retnet__StateFrame *grown = realloc(w->frame, capacity * sizeof *grown);
-  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while saving a state");
-  w->frame = grown;
-  w->capacity = capacity;
-  return RN_OK;
-}
-
 rn_status rn_state_writer_add(rn_err *err, rn_state_writer *w, const void *data, size_t bytes) {
   rn_blob_extent extent;
-  RN_TRY(err, grow(err, w));
+  RN_TRY(err, rn_grow(err, "parts of a state", w->frames + 1, sizeof *w->frame, &w->frame,
+                      &w->capacity));
   RN_TRY(err, rn_blob_write(err, &w->file, w->bytes, (rn_bytes){data, bytes}, LEVEL, &extent));
   Retnet__StateFrame *frame = &w->frame[w->frames++];
   *frame = (Retnet__StateFrame)RETNET__STATE_FRAME__INIT;

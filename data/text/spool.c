@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/arena.h"
 #include "proto/base/log.h"
 
 enum { LEVEL = 1, TOKEN_BYTES = sizeof(int32_t) + sizeof(uint32_t) };
@@ -27,20 +28,11 @@ static rn_status out_of_memory(rn_err *err) {
   return rn_fail(err, RN_ERR_MEMORY, "out of memory while keeping the first documents");
 }
 
-static rn_status reserve(rn_err *err, rn_spool *spool) {
-  if (spool->count < spool->capacity) return RN_OK;
-  const int capacity = spool->capacity > 0 ? 2 * spool->capacity : 64;
-  rn_blob_extent *grown = realloc(spool->extent, (size_t)capacity * sizeof *grown);
-  if (grown == NULL) return out_of_memory(err);
-  spool->extent = grown;
-  spool->capacity = capacity;
-  return RN_OK;
-}
-
 /* An entry holds the ids of the tokens, then the number of text bytes of each token. */
 rn_status rn_spool_add(rn_err *err, rn_spool *spool, const rn_tokens *tokens) {
   const size_t half = tokens->count * sizeof(int32_t);
-  RN_TRY(err, reserve(err, spool));
+  RN_TRY(err, rn_grow(err, "documents", (size_t)spool->count + 1, sizeof *spool->extent,
+                      &spool->extent, &spool->capacity));
   char *raw = malloc(2 * half + 1);
   if (raw == NULL) return out_of_memory(err);
   if (half > 0) {

@@ -10,7 +10,8 @@ typedef struct rn_spool {
   rn_file file;
   rn_path path;
   rn_blob_extent *extent; /* [count] */
-  int count, capacity;
+  int count;
+  size_t capacity;
   int64_t end;
 } rn_spool;
 

@@ -131,13 +131,8 @@ void rn_pretokenizer_work_destroy(rn_pretokenizer_work **work) {
 }
 
 static rn_status add_bad(rn_err *err, rn_pretokenizer_work *w) {
-  if (w->bad_count == w->bad_capacity) {
-    const size_t capacity = w->bad_capacity > 0 ? 2 * w->bad_capacity : 64;
-    size_t *grown = realloc(w->bad, capacity * sizeof *grown);
-    if (grown == NULL) return out_of_memory(err);
-    w->bad = grown;
-    w->bad_capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "pre-tokenizer", w->bad_count + 1, sizeof *w->bad, &w->bad,
+                      &w->bad_capacity));
   w->bad[w->bad_count++] = w->repaired.count;
   return rn_text_add(err, &w->repaired, "\xef\xbf\xbd", 3);
 }

@@ -43,15 +43,10 @@ void rn_tokens_free(rn_tokens *tokens) {
 }
 
 rn_status rn_text_add(rn_err *err, rn_text *text, const void *bytes, size_t count) {
-  if (count > text->capacity - text->count) {
-    size_t capacity = text->capacity > 0 ? text->capacity : 4096;
-    while (capacity - text->count < count) capacity *= 2;
-    char *grown = realloc(text->bytes, capacity);
-    if (grown == NULL)
-      return rn_fail(err, RN_ERR_MEMORY, "out of memory for %zu bytes of text", capacity);
-    text->bytes = grown;
-    text->capacity = capacity;
+  if (count > SIZE_MAX - text->count) {
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory for %zu bytes of text", count);
   }
+  RN_TRY(err, rn_grow(err, "text", text->count + count, 1, &text->bytes, &text->capacity));
   if (count > 0) memcpy(text->bytes + text->count, bytes, count);
   text->count += count;
   return RN_OK;

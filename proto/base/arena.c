@@ -78,3 +78,23 @@ rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_eac
   return rn_fail(err, RN_ERR_MEMORY, "out of memory: %s: cannot allocate %zu x %zu bytes", what,
                  count, bytes_each);
 }
+
+rn_status rn_grow(rn_err *err, const char *what, size_t count, size_t bytes_each, void *array,
+                  size_t *capacity) {
+  enum { FIRST = 64 };
+  void *memory;
+  size_t elements = *capacity, bytes = 0;
+  if (count <= elements) return RN_OK;
+  if (elements == 0) elements = FIRST;
+  while (elements < count && elements <= SIZE_MAX / 2) elements *= 2;
+  const bool fits = elements >= count && !__builtin_mul_overflow(elements, bytes_each, &bytes);
+  memcpy(&memory, array, sizeof memory);
+  memory = fits && !rn_fault_now("alloc") ? realloc(memory, bytes) : NULL;
+  if (memory == NULL) {
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory: %s: cannot allocate %zu x %zu bytes", what,
+                   elements, bytes_each);
+  }
+  memcpy(array, &memory, sizeof memory);
+  *capacity = elements;
+  return RN_OK;
+}

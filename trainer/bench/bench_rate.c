@@ -7,6 +7,7 @@
 #include "model/ops/matmul.h"
 #include "model/ops/pack_weights.h"
 #include "model/ops/tiling.h"
+#include "proto/base/arena.h"
 #include "proto/base/clock.h"
 #include "proto/base/range.h"
 
@@ -42,15 +43,8 @@ rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   assert(product.m * product.k <= RN_RATE_MAX_ELEMENTS / (product.way == RN_RATE_EACH ? 4 : 1));
   assert(product.n * product.k <= RN_RATE_MAX_ELEMENTS / (product.way == RN_RATE_EACH ? 4 : 1));
   assert(product.m * product.n <= RN_RATE_MAX_ELEMENTS / (product.way == RN_RATE_EACH ? 4 : 1));
-  if (rate->count == rate->capacity) {
-    const int capacity = rate->capacity > 0 ? 2 * rate->capacity : 16;
-    rn_rate_gemm *grown = realloc(rate->product, (size_t)capacity * sizeof *grown);
-    if (grown == NULL)
-      return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing %d matrix products",
-                     capacity);
-    rate->product = grown;
-    rate->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "list of matrix products", (size_t)rate->count + 1,
+                      sizeof *rate->product, &rate->product, &rate->capacity));
   rate->product[rate->count++] = product;
   return RN_OK;
 }

@@ -37,7 +37,8 @@ typedef struct rn_rate {
   float *operands; /* operands of each thread's products, and of the products that threads share */
   void *packed;    /* a packed weight */
   rn_rate_gemm *product;
-  int count, capacity, samples;
+  int count, samples;
+  size_t capacity;
 } rn_rate;
 
 /** Creates an empty set for at most `threads` threads. Errors: RN_ERR_MEMORY. */

@@ -24,13 +24,8 @@ static rn_status refuse(rn_err *err, const line_reader *r, const char *what) {
 }
 
 static rn_status new_request(rn_err *err, rn_requests *list, rn_request **out) {
-  if (list->count == list->capacity) {
-    const int64_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
-    rn_request *grown = realloc(list->request, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for requests");
-    list->request = grown;
-    list->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "requests", (size_t)list->count + 1, sizeof *list->request,
+                      &list->request, &list->capacity));
   *out = &list->request[list->count++];
   **out = (rn_request){.first = (int64_t)list->tokens.count, .is_greedy = true};
   return RN_OK;

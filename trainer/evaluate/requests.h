@@ -27,7 +27,8 @@ typedef struct rn_request {
 typedef struct rn_requests {
   rn_tokens tokens;
   rn_request *request; /* [count] */
-  int64_t count, capacity;
+  int64_t count;
+  size_t capacity;
 } rn_requests;
 
 /**

@@ -6,19 +6,15 @@
 #include <string.h>
 
 #include "data/file/stream.h"
+#include "proto/base/arena.h"
 #include "proto/base/utf8.h"
 
 /* ---- prompts ---- */
 
 rn_status rn_completions_add(rn_err *err, rn_completions *completions, const void *prompt,
                              size_t bytes) {
-  if (completions->count == completions->capacity) {
-    const int capacity = completions->capacity > 0 ? 2 * completions->capacity : 4;
-    rn_completion *grown = realloc(completions->text, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading prompts");
-    completions->text = grown;
-    completions->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "prompts", (size_t)completions->count + 1, sizeof *completions->text,
+                      &completions->text, &completions->capacity));
   rn_completion *added = &completions->text[completions->count++];
   *added = (rn_completion){.tokens = 0};
   return rn_text_add(err, &added->prompt, prompt, bytes);

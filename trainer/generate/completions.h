@@ -40,7 +40,8 @@ typedef struct rn_completion {
 /** Zero-initialize; free with rn_completions_destroy. */
 typedef struct rn_completions {
   rn_completion *text; /* [count] */
-  int count, capacity;
+  int count;
+  size_t capacity;
 } rn_completions;
 
 /** Adds a prompt with a copy of the bytes. Errors: RN_ERR_MEMORY. */

@@ -3,15 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/arena.h"
+
 static rn_status append(rn_err *err, rn_sequence *s, const int32_t *token, int64_t count) {
-  if (count > s->capacity - s->count) {
-    int64_t capacity = s->capacity > 0 ? s->capacity : 256;
-    while (capacity - s->count < count) capacity *= 2;
-    int32_t *grown = realloc(s->token, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while generating text");
-    s->token = grown;
-    s->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "tokens of a text", (size_t)(s->count + count), sizeof *s->token,
+                      &s->token, &s->capacity));
   if (count > 0) memcpy(s->token + s->count, token, (size_t)count * sizeof *token);
   s->count += count;
   return RN_OK;

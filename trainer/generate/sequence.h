@@ -3,6 +3,7 @@
 #define RN_TRAINER_GENERATE_SEQUENCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/base/status.h"
@@ -10,7 +11,8 @@
 /** Zero-initialise; free with rn_sequence_free. */
 typedef struct rn_sequence {
   int32_t *token; /* [count], given and drawn */
-  int64_t count, capacity;
+  int64_t count;
+  size_t capacity;
   int64_t read;  /* number of tokens at the front that the model has read into its state */
   int64_t draws; /* number of tokens that were drawn; selects the random number of the next one */
   bool drawn;    /* the last token was drawn, not given */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "proto/base/arena.h"
 #include "proto/base/quantile.h"
 
 void rn_series_cut(rn_series *series, int64_t step) {
@@ -11,13 +12,8 @@ void rn_series_cut(rn_series *series, int64_t step) {
 
 rn_status rn_series_add(rn_err *err, rn_series *series, rn_point point) {
   rn_series_cut(series, point.step);
-  if (series->count == series->capacity) {
-    const size_t capacity = series->capacity > 0 ? 2 * series->capacity : 64;
-    rn_point *grown = realloc(series->point, capacity * sizeof *grown);
-    if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading metrics");
-    series->point = grown;
-    series->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "metrics", series->count + 1, sizeof *series->point, &series->point,
+                      &series->capacity));
   series->point[series->count++] = point;
   return RN_OK;
 }
