@@ -52,7 +52,8 @@ static rn_status read_size(rn_err *err, const char *text, int64_t *bytes) {
   } units[] = {{"", 1},      {"B", 1},         {"KB", 1e3},      {"MB", 1e6},     {"GB", 1e9},
                {"TB", 1e12}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
   char *end;
-  const double number = strtod(text, &end);
+  double number = strtod(text, &end);
+  if (strspn(text, "0123456789.") != (size_t)(end - text)) number = 0; /* as in 0x5GB and 5e3B */
   for (int i = 0; i < COUNT(units); i++) {
     const double size = number * units[i].bytes;
     if (strcasecmp(end, units[i].name) != 0 || end == text || !(size >= 1 && size < 1e18)) continue;

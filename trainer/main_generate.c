@@ -41,8 +41,10 @@ static const char about[] =
     "The next token is drawn as Hugging Face's generate() does: --repetition-penalty changes the "
     "logits, then --temperature divides them; --top-k, --top-p and --min-p follow in this order, "
     "each applied to the tokens that the previous filter kept.\n"
-    "A long text is read once with --save-state. After --load-state, with equal options, the "
-    "completion has the bits of one without the file; --prompt adds to the text.";
+    "--save-state stores the state after a text, so that a long text is read only once. With equal "
+    "options, the completion after --load-state is bitwise the same as after reading the text "
+    "again; "
+    "--prompt adds to the text.";
 
 /* The command line, with the defaults of the options. */
 static options given = {.precision = "fp32",
@@ -98,9 +100,9 @@ static const rn_arg table[] = {
      "continue the text of a state file, every prompt by itself; the file's text is not printed",
      RN_ARG_PATH, &given.load_state, 0, 0},
     {0, "save-state", "FILE",
-     "write the state after the text, or after what SIGINT, SIGTERM or SIGHUP left of it, to a "
-     "file; "
-     "to read only the prompt, also set --tokens 0",
+     "write the state after the last token to FILE, also if SIGINT, SIGTERM or SIGHUP ends the "
+     "text "
+     "early; with --tokens 0, the state after the prompt",
      RN_ARG_PATH, &given.save_state, 0, 0},
     {0, "precision", "fp32|bf16",
      "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,

@@ -59,6 +59,7 @@ static void move_back(const moved_file *file) {
   }
 }
 
+/* Moves all files, durably; on failure, moves them back. */
 static rn_status move_all(rn_err *err, const rn_staged_folder *s, const rn_listing *files) {
   rn_status status = RN_OK;
   size_t tried = 0;
@@ -66,6 +67,7 @@ static rn_status move_all(rn_err *err, const rn_staged_folder *s, const rn_listi
     const moved_file file = file_of(s, files->path[tried++]);
     status = move_in(err, &file);
   }
+  if (status == RN_OK) status = rn_file_sync_folder(err, s->folder.text);
   while (status != RN_OK && tried > 0) {
     const moved_file file = file_of(s, files->path[--tried]);
     move_back(&file);
@@ -80,7 +82,6 @@ rn_status rn_staged_folder_publish(rn_err *err, rn_staged_folder *s) {
   if (status == RN_OK) {
     s->is_new = false; /* rn_staged_folder_abandon must not remove the folder */
     rn_staged_folder_abandon(s);
-    status = rn_file_sync_folder(err, s->folder.text);
   }
   rn_listing_free(&files);
   return status;

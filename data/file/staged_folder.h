@@ -19,8 +19,9 @@ rn_status rn_staged_folder_create(rn_err *err, const char *folder, rn_staged_fol
 
 /**
  * Moves the staged files into the folder, in the order of their names, and removes the staged
- * folder. If a file cannot be moved, the files that were replaced are restored. If the process is
- * killed meanwhile, each file is either the old or the new one, never incomplete.
+ * folder. If a file cannot be moved, or the folder cannot be synced, the files that were replaced
+ * are restored. If the process is killed meanwhile, each file is either the old or the new one,
+ * never incomplete.
  *
  * Errors: RN_ERR_IO; the staged folder then still exists; call rn_staged_folder_abandon.
  */

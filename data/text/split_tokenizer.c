@@ -35,8 +35,10 @@ rn_status rn_split_tokenizer(rn_err *err, const rn_split *split, rn_tokenizer **
   const char *name = rn_split_header(split)->tokenizer;
   RN_TRY(err, rn_split_tokenizer_file(err, split, &file));
   if (file == NULL && strcmp(name, RN_BYTES_NAME) != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: tokenizer %s is not stored with the tokens",
-                   split->shard[0].file.path, name);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "%s: the data folder does not contain its tokenizer %s, so its tokens have no text",
+        split->shard[0].file.path, name);
   }
   const rn_status status = rn_tokenizer_create(err, file, out);
   rn_tokenizer_file_free(file);

@@ -27,9 +27,11 @@ static bool is(const json_t *object, const char *type) {
 
 static rn_status not_understood(rn_err *err, const reading *r, const char *component,
                                 const char *value) {
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: %s \"%s\" is not supported; only byte-level BPE as in GPT-2 and Llama 3 is",
-                 r->where, component, value);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: %s \"%s\" is not supported; the tokenizer must be byte-level BPE, as those of GPT-2 and "
+      "Llama 3 are",
+      r->where, component, value);
 }
 
 /* ---- pattern ---- */

@@ -160,8 +160,9 @@ rn_status rn_tokenizer_file_unpack(rn_err *err, const char *where, const void *p
   if (rn_tokenizer_file_hash(*out) == hash) return RN_OK;
   rn_tokenizer_file_free(*out);
   *out = NULL;
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: not the tokenizer that the tokens were made with: its content does not have "
-                 "the recorded hash",
-                 where);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: the hash of this tokenizer is not the recorded one, so it is damaged, or it is "
+      "not the tokenizer that made the tokens",
+      where);
 }

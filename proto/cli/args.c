@@ -139,8 +139,9 @@ static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, co
   if (arg->kind == RN_ARG_LIST) return add_word(err, arg->out, text);
   if (arg->kind == RN_ARG_INTEGER) return take_integer(err, arg, name, text);
   const double number = strtod(text, &end);
-  if (end == text || *end != '\0' || !isfinite(number)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s %s: not a finite number", name, text);
+  if (end == text || *end != '\0' || !isfinite(number) || !rn_is_decimal(text)) {
+    return rn_fail(err, RN_ERR_USAGE, "%s %s: not a finite number in plain decimal digits", name,
+                   text);
   }
   if (rn_rounds_to_zero(text, number)) {
     return rn_fail(err, RN_ERR_USAGE, "%s %s: so small that it would be rounded to 0", name, text);

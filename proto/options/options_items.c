@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/arena.h"
+#include "proto/base/rounding.h"
 #include "proto/options/options_guard.h"
 #include "proto/options/options_key.h"
 #include "proto/options/options_yaml_items.h"
@@ -41,9 +42,10 @@ static rn_status set_weight(rn_err *err, const reader *r, const char *value,
                             rn_options_item *item) {
   char *end;
   item->weight = strtod(value, &end);
-  if (end != value && *end == '\0' && isfinite(item->weight) && item->weight > 0) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "%s: item %d: weight: \"%s\" is not a number above 0", r->where,
-                 r->out->count, value);
+  const bool is_number = end != value && *end == '\0' && rn_is_decimal(value);
+  if (is_number && isfinite(item->weight) && item->weight > 0) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "%s: item %d: weight: \"%s\" is not a decimal number above 0",
+                 r->where, r->out->count, value);
 }
 
 static rn_status set_text(rn_err *err, const reader *r, const char *value, char **member) {

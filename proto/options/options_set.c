@@ -34,19 +34,11 @@ static rn_status check_range(rn_err *err, const setting *s, double number) {
                  schema->range);
 }
 
-/* Returns false for spaces, octal and hexadecimal numbers, which YAML implementations read
- * differently. */
-static bool is_decimal(const char *value) {
-  const char *digits = value + (*value == '+' || *value == '-');
-  if (digits[0] == '0' && isdigit((unsigned char)digits[1])) return false;
-  return digits[0] != '\0' && digits[strspn(digits, "0123456789.eE+-")] == '\0';
-}
-
 static rn_status parse_integer(rn_err *err, const setting *s, int64_t limit, int64_t *out) {
   char *end;
   errno = 0;
   long long number = strtoll(s->value, &end, 10);
-  if (end == s->value || *end != '\0' || !is_decimal(s->value)) {
+  if (end == s->value || *end != '\0' || !rn_is_decimal(s->value)) {
     return wrong(err, s, "an integer in plain decimal digits");
   }
   if (errno == ERANGE || number > limit || number < -limit) {
@@ -59,7 +51,7 @@ static rn_status parse_integer(rn_err *err, const setting *s, int64_t limit, int
 static rn_status parse_number(rn_err *err, const setting *s, double *out) {
   char *end;
   double number = strtod(s->value, &end);
-  if (end == s->value || *end != '\0' || !isfinite(number) || !is_decimal(s->value)) {
+  if (end == s->value || *end != '\0' || !isfinite(number) || !rn_is_decimal(s->value)) {
     return wrong(err, s, "a finite number in plain decimal digits");
   }
   if (rn_rounds_to_zero(s->value, number)) {

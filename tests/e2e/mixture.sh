@@ -61,6 +61,7 @@ refuse_mix 'data.dir was [{dir: "a", weight: 5}' '[{dir: a, weight: 4}, {dir: b,
 refuse_mix 'data.dir was' '[{dir: b, weight: 5}, {dir: a, weight: 3}, {dir: d, weight: 2}]'
 refuse_mix 'data.dir was' a
 refuse_mix 'item 1: weight: "0"' '[{dir: a, weight: 0}]'
+refuse_mix 'item 1: weight: "0x1"' '[{dir: a, weight: 0x1}]'
 refuse_mix 'item 2: unknown field "wieght"' '[{dir: a}, {dir: b, wieght: 1}]'
 refuse_mix 'item 1: has no dir' '[{weight: 1}]'
 refuse_mix 'item 2: dir is given twice' '[{dir: a}, {dir: b, dir: d}]'

@@ -71,6 +71,14 @@ static void no_rename_that_fails_leaves_a_mixture(void) {
     CHECK(!rn_file_exists(staged.staged.text));
   }
   stage(folder, &staged);
+  setenv("RETNET_FAULT", "file.sync_folder:1:EIO", 1);
+  CHECK_FAILS(err, RN_ERR_IO, "fsync", rn_staged_folder_publish(err, &staged));
+  unsetenv("RETNET_FAULT");
+  CHECK(rn_file_exists(staged.staged.text));
+  rn_staged_folder_abandon(&staged);
+  check_text(folder, "a", "old a");
+  check_text(folder, "b", NULL);
+  stage(folder, &staged);
   CHECK_OK(err, rn_staged_folder_publish(err, &staged));
   check_text(folder, "b", "new b");
   check_text(folder, "c", "new c");

@@ -30,7 +30,7 @@ static void only_threads_with_cores_of_their_own_are_bound(void) {
   CHECK(find(8, 1, 8) && find(8, 1, 2));
   CHECK(find(8, 1, 16) && find(8, 2, 4) && find(8, 2, 8)); /* 2 ranks: half of the mask each */
   CHECK(!find(8, 2, 9) && strstr(text, "2 ranks share 8 cores"));
-  CHECK(!find(1, 2, 2) && strstr(text, "2 ranks share 1 cores"));
+  CHECK(!find(1, 2, 2) && strstr(text, "2 ranks share 1 core"));
   CHECK(!find(4, 1, 9) && strstr(text, "9 threads on 4 cores"));
   CHECK(!find(4, 1, 1) && strstr(text, "only one thread"));
   static const char *const said[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY",

@@ -23,9 +23,11 @@ bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes) {
   }
   const int own = rn_mask_count(&cores.own);
   if (cores.sharing > 1 && threads > own) {
-    snprintf(why, bytes, "not bound: %d ranks share %d cores", cores.sharing, cores.cores);
+    snprintf(why, bytes, "not bound: %d ranks share %d core%s", cores.sharing, cores.cores,
+             cores.cores == 1 ? "" : "s");
   } else if (threads > own) {
-    snprintf(why, bytes, "not bound: %d threads on %d cores", threads, cores.cores);
+    snprintf(why, bytes, "not bound: %d threads on %d core%s", threads, cores.cores,
+             cores.cores == 1 ? "" : "s");
   } else if (threads < 2) {
     snprintf(why, bytes, "not bound: only one thread");
   } else {

@@ -110,7 +110,7 @@ static void put_step_rows(FILE *file, const rn_run_record *runs, int count) {
   }
   fputs("</tr>\n<tr><th scope=\"row\">skipped steps</th>", file);
   for (int i = 0; i < count; i++) {
-    fprintf(file, "<td data-run=\"%d\">%lld</td>", i, (long long)runs[i].skipped);
+    fprintf(file, "<td data-run=\"%d\">%zu</td>", i, runs[i].skipped.count);
   }
   fputs("</tr>\n", file);
 }

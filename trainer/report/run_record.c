@@ -45,10 +45,13 @@ static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line
   json_t *value;
   if (step <= record->steps) {
     for (int i = 0; i < record->series_count; i++) rn_series_cut(&record->series[i], step);
+    rn_series_cut(&record->skipped, step);
   }
   record->steps = step;
   record->lines++;
-  if (json_is_true(json_object_get(line, "skipped"))) record->skipped++;
+  if (json_is_true(json_object_get(line, "skipped"))) {
+    RN_TRY(err, rn_series_add(err, &record->skipped, (rn_point){step, 1}));
+  }
   json_object_foreach((json_t *)line, name, value) {
     rn_series *series;
     if (!json_is_number(value) || strcmp(name, "step") == 0) continue;
@@ -92,7 +95,7 @@ static rn_status read_metrics(rn_err *err, rn_run_record *record) {
 static rn_status read_summary(rn_err *err, rn_run_record *record) {
   const rn_path path = rn_path_join(record->path, "summary.json");
   rn_err fault = {0};
-  json_error_t error = {.text = "no JSON object"};
+  json_error_t error;
   void *text = NULL;
   size_t bytes = 0;
   if (!rn_file_exists(path.text)) return RN_OK;
@@ -103,9 +106,10 @@ static rn_status read_summary(rn_err *err, rn_run_record *record) {
   record->summary = json_loadb(text, bytes, 0, &error);
   free(text);
   if (json_is_object(record->summary)) return RN_OK;
+  const char *why = record->summary != NULL ? "it is not a JSON object" : error.text;
+  const int made = asprintf(&record->summary_fault, "%s: %s", path.text, why);
   json_decref(record->summary);
   record->summary = NULL;
-  const int made = asprintf(&record->summary_fault, "%s: %s", path.text, error.text);
   if (made >= 0) return RN_OK;
   record->summary_fault = NULL;
   return no_memory(err);
@@ -149,6 +153,7 @@ const rn_series *rn_run_record_series(const rn_run_record *record, const char *n
 
 void rn_run_record_free(rn_run_record *record) {
   for (int i = 0; i < record->series_count; i++) rn_series_free(&record->series[i]);
+  rn_series_free(&record->skipped);
   json_decref(record->summary);
   free(record->summary_fault);
   rn_config_record_free(&record->config);
