@@ -18,6 +18,7 @@
 #include "trainer/evaluate/print.h"
 #include "trainer/launch/blas_check.h"
 #include "trainer/launch/gemm_agree.h"
+#include "trainer/launch/host_check.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
 #include "trainer/machine/core_check.h"
@@ -314,6 +315,7 @@ static rn_status run(rn_err *err, rn_world *world, const options *o) {
   Retnet__Config *config = NULL;
   rn_watchdog *watchdog = NULL;
   rn_status status = rn_agree(err, world, read_keys(err, o, &config));
+  if (status == RN_OK) status = rn_host_check(err, world, false);
   if (status == RN_OK) status = start_threads(err, world, config->parallel->threads);
   if (status == RN_OK) {
     status = rn_watchdog_start(err, world, config->run->watchdog_s, &watchdog);

@@ -18,6 +18,7 @@
 #include "trainer/config/preset_check.h"
 #include "trainer/estimate/plan_show.h"
 #include "trainer/launch/blas_check.h"
+#include "trainer/launch/host_check.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/program_version.h"
 #include "trainer/train/train.h"
@@ -111,7 +112,8 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
   RN_TRY(err, rn_config_text_broadcast(err, *world, &o->text));
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
   RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
-  return check_same(err, *world, *config);
+  RN_TRY(err, check_same(err, *world, *config));
+  return o->plan ? RN_OK : rn_host_check(err, *world, (*config)->run->reproducible);
 }
 
 int main(int argc, char **argv) {

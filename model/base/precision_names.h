@@ -5,6 +5,10 @@
 
 #include "proto/base/real.h"
 
+#define rn_kernels_index RN_NAME(rn_kernels_index)
+#define rn_kernels_supported RN_NAME(rn_kernels_supported)
+#define rn_gemm_vector_level RN_NAME(rn_gemm_vector_level)
+#define rn_gemm_limit_vectors RN_NAME(rn_gemm_limit_vectors)
 #define rn_param_init_values RN_NAME(rn_param_init_values)
 #define rn_local_state_create RN_NAME(rn_local_state_create)
 #define rn_local_state_destroy RN_NAME(rn_local_state_destroy)

@@ -149,6 +149,22 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
 #endif
 }
 
+int rn_gemm_vector_level(void) {
+#ifdef RN_HAVE_ONEDNN_GEMM
+  return rn_gemm_onednn_level();
+#else
+  return 0;
+#endif
+}
+
+bool rn_gemm_limit_vectors(int level) {
+#ifdef RN_HAVE_ONEDNN_GEMM
+  return rn_gemm_onednn_limit(level);
+#else
+  return level == 0;
+#endif
+}
+
 bool rn_gemm_backend_use_named(const char *name) {
   for (size_t i = 0; i < sizeof fp32_backends / sizeof fp32_backends[0]; i++) {
     if (strcmp(fp32_backends[i]->name, name) != 0) continue;

@@ -95,6 +95,19 @@ void rn_gemm_by(const rn_gemm_backend *table, rn_gemm_kind kind, int m, int n, i
 rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Precision precision,
                               const char **lack);
 
+/**
+ * Returns a number that grows with the width of the vectors that oneDNN uses on this CPU in fp32,
+ * on which results depend; 0 if this build has no oneDNN.
+ */
+int rn_gemm_vector_level(void);
+
+/**
+ * Limits oneDNN to the vectors of a CPU with this level, which is at most the level of this CPU.
+ * Returns false if oneDNN refuses, because it has been used before. Call it before any other
+ * function of this file except rn_gemm_vector_level.
+ */
+bool rn_gemm_limit_vectors(int level);
+
 /** Uses the fp32 backend of the given name from now on; the name comes from a checkpoint, for
  * example "onednn+openblas". Returns false and changes nothing if this build has no such backend.
  * */

@@ -33,6 +33,10 @@ extern const rn_gemm_backend rn_gemm_onednn_nt;
 /** True if oneDNN uses AVX-512 in fp32 products on this CPU. */
 bool rn_gemm_onednn_has_avx512(void);
 
+/** Implement rn_gemm_vector_level and rn_gemm_limit_vectors for oneDNN. */
+int rn_gemm_onednn_level(void);
+bool rn_gemm_onednn_limit(int level);
+
 /** True if oneDNN multiplies bf16 operands on this CPU. */
 bool rn_gemm_bf16_supported(void);
 /** Adds oneDNN's bf16 products to a table. */

@@ -1,8 +1,10 @@
 /* Selects the set of kernels for this CPU. */
 #include <stddef.h>
+#include <string.h>
 #include <threads.h>
 
 #include "model/kernel/kernels.h"
+#include "proto/base/fault.h"
 
 #define rn_kernels_ref RN_NAME(rn_kernels_ref)
 void rn_kernels_ref(rn_kernels *table);
@@ -17,6 +19,8 @@ static bool has_avx2(void) {
 }
 
 static bool has_avx512(void) {
+  /* Tests simulate a CPU without AVX-512 by this fault. */
+  if (rn_fault_names("cpu.avx512")) return false;
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
@@ -31,23 +35,26 @@ static bool always(void) {
 }
 
 static const struct {
+  const char *name;
   bool (*serves)(void);
   void (*enter)(rn_kernels *table);
 } sets[] = {
-    {always, rn_kernels_ref},
+    {"ref", always, rn_kernels_ref},
 #ifdef RN_HAVE_X86_SETS
-    {has_avx2, rn_kernels_avx2_f32},
-    {has_avx512, rn_kernels_avx512_f32},
-    {has_avx512_bf16, rn_kernels_avx512_bf16_f32},
+    {"avx2", has_avx2, rn_kernels_avx2_f32},
+    {"avx512", has_avx512, rn_kernels_avx512_f32},
+    {"avx512_bf16", has_avx512_bf16, rn_kernels_avx512_bf16_f32},
 #endif
 };
 enum { SETS = sizeof sets / sizeof sets[0] };
 
 static rn_kernels in_use;
+static int index_in_use;
 
 static bool enter(int index) {
   if (index < 0 || index >= SETS || !sets[index].serves()) return false;
   sets[index].enter(&in_use);
+  index_in_use = index;
   return true;
 }
 
@@ -65,4 +72,16 @@ const rn_kernels *rn_kernels_table(void) {
 bool rn_kernels_use(int index) {
   rn_kernels_table();
   return enter(index);
+}
+
+bool rn_kernels_supported(const char *name) {
+  for (int i = 0; i < SETS; i++) {
+    if (strcmp(sets[i].name, name) == 0) return sets[i].serves();
+  }
+  return false;
+}
+
+int rn_kernels_index(void) {
+  rn_kernels_table();
+  return index_in_use;
 }

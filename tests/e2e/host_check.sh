@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Checks that a job whose hosts differ in CPU, libraries or clocks says so at its start, by rank and
+# host; that ranks with different vector instructions compute with the common ones, with the bits of a
+# run in which all ranks have these; and that reproducible mode refuses what would change bits.
+# usage: host_check.sh BIN
+set -euo pipefail
+bin=$1 case=
+# shellcheck source=tests/e2e/common.sh
+source "$(dirname "$(realpath "$0")")/common.sh"
+end_at_once
+
+seq -f 'line %g of some plain text for a tiny model' 1 900 >text.txt
+"$bin/retnet-data" build --out data --val-fraction 0.2 text.txt >/dev/null
+cat >run.yaml <<'YAML'
+run: {dir: RUN}
+model: {layers: 2, dim: 32, value_dim: 64, ffn_dim: 48, heads: 4}
+data: {dir: data, sequence_length: 96, batch_sequences: 6}
+optimizer: {lr: 2e-3, warmup_steps: 2}
+train: {steps: 3, eval_every: 0}
+checkpoint: {every: 0}
+YAML
+
+# Rank N has the environment of the array element ranks[N].
+declare -a ranks
+on_ranks() { # on_ranks NP DIR KEY=VALUE...
+  local np=$1 dir=$2 i keys code=0
+  shift 2
+  key_options "$@"
+  : >environments
+  for ((i = 0; i < np; i++)); do echo "${ranks[i]:-RANK=$i}" >>environments; done
+  # shellcheck disable=SC2016
+  timeout -k 5 60 mpirun -n "$np" --oversubscribe --bind-to none bash -c '
+    environment=$(sed -n "$((OMPI_COMM_WORLD_RANK + 1))p" environments)
+    exec env $environment "$@"' - "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" \
+    >"$dir.log" 2>&1 || code=$?
+  return "$code"
+}
+must_say() { # must_say DIR PATTERN
+  [ "$(grep -cE -- "$2" "$1.log")" = 1 ] || fail "$1: not once: $2: $(tail -n 6 "$1.log")"
+}
+
+ranks=('' RETNET_FAULT=host.clock:1 RETNET_FAULT=host.mpi:1 RETNET_FAULT=host.cpu:1)
+on_ranks 4 warned || fail "warned: $(tail -n 3 warned.log)"
+must_say warned 'warning: clocks differ: rank 1 on [^ ]+: its clock is (3599|3600) s ahead of'
+must_say warned 'warning: hosts differ in MPI library: .* \(from rank 0\).*; another one on [^ ]+ \(from rank 2\); install'
+must_say warned 'warning: hosts differ in CPU: .* cores on .*; another one on [^ ]+ \(from rank 3\); every step'
+[ "$(grep -c '^warning: \(hosts\|clocks\) differ' warned.log)" = 3 ] || fail "$(grep warning warned.log)"
+
+ranks=('' RETNET_FAULT=host.blas_core:1)
+on_ranks 2 core || fail "core: $(tail -n 3 core.log)"
+must_say core 'warning: hosts differ in core type of OpenBLAS: .*OPENBLAS_CORETYPE='
+code=0
+on_ranks 2 refused run.reproducible=true || code=$?
+[ "$code" = 1 ] || fail "another core type ended with $code, not 1: $(tail -n 3 refused.log)"
+must_say refused '^error: .*run.reproducible: hosts differ in core type of OpenBLAS: .*OPENBLAS_CORETYPE='
+
+grep -q avx512vl /proc/cpuinfo || skip 'this CPU has no AVX-512, so ranks cannot have different kernels'
+narrow='RETNET_FAULT=cpu.avx512:1 ONEDNN_MAX_CPU_ISA=AVX2'
+ranks=('' RETNET_FAULT=cpu.avx512:1)
+on_ranks 2 mixed run.reproducible=true || fail "mixed: $(tail -n 3 mixed.log)"
+must_say mixed 'warning: CPUs differ: rank 1 on [^ ]+: this CPU .* All ranks now use the avx2 kernels'
+grep -q 'kernels avx2' mixed.log || fail "not avx2: $(head -n 3 mixed.log)"
+ranks=("$narrow")
+on_ranks 1 narrow run.reproducible=true || fail "narrow: $(tail -n 3 narrow.log)"
+same_content mixed narrow
+"$bin/retnet-train" run.yaml -s run.dir=wide -s run.reproducible=true >wide.log 2>&1 || fail wide
+if "$bin/retnet-ckpt" diff wide narrow >/dev/null; then fail 'kernels do not change bits: no test'; fi
+finish
