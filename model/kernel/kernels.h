@@ -295,7 +295,7 @@ const rn_kernels *rn_kernels_table(void);
  */
 bool rn_kernels_use(int index);
 
-/** True if this build and CPU have the kernel set "ref", "avx2" or "avx512". */
+/** True if this build and CPU have the kernel set of this name, for example "avx2". */
 bool rn_kernels_supported(const char *name);
 
 /** Returns the number of the kernel set in use, as for rn_kernels_use. */
