@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "comm/world/backoff.h"
+#include "comm/world/last_wait.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
@@ -68,22 +69,8 @@ rn_status rn_row_messages_wait(rn_err *err, rn_row_messages *m) {
   return wait_for(err, &m->sends, m->send);
 }
 
-/* Waits up to LAST_WAIT_S; returns true if all messages complete. Unless a rank has failed, they
- * complete immediately. */
-static bool completes(int count, MPI_Request *request) {
-  enum { LAST_WAIT_S = 1 };
-  const double start = MPI_Wtime();
-  rn_backoff backoff = {0};
-  if (count == 0) return true;
-  for (int done = 0; MPI_Wtime() - start < LAST_WAIT_S; rn_backoff_wait(&backoff)) {
-    if (MPI_Testall(count, request, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return false;
-    if (done) return true;
-  }
-  return false;
-}
-
 void rn_row_messages_destroy(rn_row_messages *m, bool *ended) {
-  *ended = *ended && completes(m->sends, m->send) && completes(m->receives, m->receive);
+  *ended = *ended && rn_last_wait(m->sends, m->send) && rn_last_wait(m->receives, m->receive);
   if (!*ended) return;
   if (m->connected) {
     rn_mpi_free_comm(&m->comm);

@@ -4,10 +4,9 @@
 #include <stdlib.h>
 
 #include "comm/world/backoff.h"
+#include "comm/world/last_wait.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
-
-enum { LAST_WAIT_S = 1 };
 
 rn_scan_blocks rn_scan_blocks_make(int heads, int64_t matrix, int64_t block) {
   if (block > matrix) block = matrix;
@@ -49,23 +48,10 @@ rn_status rn_scan_channel_create(rn_err *err, const rn_scan_blocks *blocks,
   return rn_scan_delay_create(err, count, peer, comm, &out->delay);
 }
 
-/* Waits up to LAST_WAIT_S for all transfers; returns true if they complete. Unless a rank has
- * failed, they complete immediately. */
-static bool completes(rn_scan_channel *channel) {
-  const double start = MPI_Wtime();
-  rn_backoff backoff = {0};
-  for (int done = 0; MPI_Wtime() - start < LAST_WAIT_S; rn_backoff_wait(&backoff)) {
-    const int code = MPI_Testall(channel->blocks, channel->request, &done, MPI_STATUSES_IGNORE);
-    if (code != MPI_SUCCESS) return false;
-    if (done) return true;
-  }
-  return false;
-}
-
 void rn_scan_channel_destroy(rn_scan_channel *channel, bool *ended) {
-  *ended = *ended && completes(channel);
+  *ended = *ended && rn_last_wait(channel->blocks, channel->request);
+  rn_scan_delay_destroy(&channel->delay, ended);
   if (!*ended) return;
-  rn_scan_delay_destroy(&channel->delay);
   for (int b = 0; b < channel->blocks; b++) MPI_Request_free(&channel->request[b]);
   free(channel->request);
   free(channel->buffer);

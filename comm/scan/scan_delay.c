@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "comm/world/last_wait.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 #include "proto/base/clock.h"
@@ -44,13 +45,11 @@ rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,
   return RN_OK;
 }
 
-void rn_scan_delay_destroy(rn_scan_delay **delay) {
+void rn_scan_delay_destroy(rn_scan_delay **delay, bool *ended) {
   rn_scan_delay *d = *delay;
-  rn_err unused = {0};
   if (d == NULL) return;
-  if (d->request != NULL) {
-    (void)RN_MPI_WAIT_STATUS(&unused, MPI_Waitall(d->blocks, d->request, MPI_STATUSES_IGNORE));
-  }
+  if (d->request != NULL) *ended = *ended && rn_last_wait(d->blocks, d->request);
+  if (!*ended) return;
   free(d->sent_s);
   free(d->due_s);
   free(d->request);

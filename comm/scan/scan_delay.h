@@ -10,6 +10,7 @@
 #define RN_COMM_SCAN_SCAN_DELAY_H
 
 #include <mpi.h>
+#include <stdbool.h>
 
 #include "proto/base/status.h"
 
@@ -25,8 +26,8 @@ typedef struct rn_scan_delay rn_scan_delay;
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,
                                rn_scan_delay **out);
 /** Waits until the messages with send times are complete, then frees the object; accepts NULL.
- * Collective: with the peer. Errors: none. */
-void rn_scan_delay_destroy(rn_scan_delay **delay);
+ * Collective: with the peer. Errors: none; `ended` as in rn_scan_channel_destroy. */
+void rn_scan_delay_destroy(rn_scan_delay **delay, bool *ended);
 
 /** Sends the send time of a block; called before the block itself is sent. Not collective. Errors:
  * RN_ERR_MPI. */

@@ -16,6 +16,7 @@
 
 #include "comm/scan/scan_ops.h"
 #include "comm/world/backoff.h"
+#include "comm/world/last_wait.h"
 #include "comm/world/mpi_check.h"
 #include "proto/base/arena.h"
 
@@ -78,12 +79,13 @@ static rn_status ordered_create(rn_err *err, rn_scan *scan) {
 
 static void ordered_destroy(rn_scan *scan, bool *ended) {
   ordered *o = scan->impl;
-  rn_err unused = {0};
-  (void)ended;
-  for (int i = 0; o->sent != NULL && i < RN_SCAN_DIRECTIONS * scan->shape.layers * DEPTH; i++) {
-    (void)RN_MPI_WAIT_STATUS(&unused, MPI_Wait(&o->sent[i].request, MPI_STATUS_IGNORE));
-    free(o->sent[i].state);
+  const int count = RN_SCAN_DIRECTIONS * scan->shape.layers * DEPTH;
+  *ended = *ended && rn_last_wait(1, &o->receive_request);
+  for (int i = 0; o->sent != NULL && i < count; i++) {
+    *ended = *ended && rn_last_wait(1, &o->sent[i].request);
   }
+  if (!*ended) return;
+  for (int i = 0; o->sent != NULL && i < count; i++) free(o->sent[i].state);
   free(o->state);
   free(o->sent);
   free(o->next);
