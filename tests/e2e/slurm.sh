@@ -71,7 +71,11 @@ state() { squeue -h -t all -j "${job[$1]}" -o %T; } # state DIR
 log_end() { tail -n 15 "$1.log"; }                  # log_end DIR
 # starts DIR: prints how many times jobs have started in DIR.
 starts() { if [ -e "$1.log" ]; then grep -c 'cores per rank, from step' "$1.log" || true; else echo 0; fi; }
-last_step() { numbers step "$1/metrics.jsonl" | tail -n 1; } # last_step DIR
+last_step() { # last_step DIR: 0 if its time limit was too near for a step
+  local step=''
+  [ ! -e "$1/metrics.jsonl" ] || step=$(numbers step "$1/metrics.jsonl" | tail -n 1)
+  echo "${step:-0}"
+}
 # newest DIR: prints the step of the newest checkpoint.
 newest() { # newest DIR: prints the step of the newest checkpoint; 0 if there is none
   local folder
