@@ -2,6 +2,9 @@
 # Prints which share of lines and branches the tests of a build with RN_COVERAGE (preset debug) have
 # executed, by room (ARCHITECTURE.md). Exits with 1 if a room has less than 85 % of its lines.
 # usage: jobs/coverage.sh [BUILD]    (default: build-debug)
+# The preset debug runs no end-to-end tests, so that the rooms of programs (trainer/bench, trainer/train
+# and others) have little coverage. To add the tests that run all programs:
+#   ctest --test-dir build-debug -L programs && jobs/coverage.sh
 # Needs gcovr. Processes that were killed do not count. Branches of assertions are left out, because one
 # of the two is a bug of the program.
 set -euo pipefail
