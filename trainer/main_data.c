@@ -134,7 +134,9 @@ static rn_status each_split(rn_err *err, const char *dir,
                             rn_status (*each)(rn_err *err, const char *name, rn_split *split)) {
   static const char *const names[] = {"train", "val"};
   for (int i = 0; i < 2; i++) {
-    if (i == 1 && !rn_file_exists(rn_path_join(dir, names[i]).text)) continue;
+    bool exists = true;
+    if (i == 1) RN_TRY(err, rn_file_find(err, rn_path_join(dir, names[i]).text, &exists));
+    if (!exists) continue;
     rn_split split;
     RN_TRY(err, rn_split_open(err, dir, names[i], &split));
     rn_status status = each(err, names[i], &split);

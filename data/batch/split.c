@@ -55,7 +55,9 @@ static rn_status open_shards(rn_err *err, const char *folder, struct dirent **na
 static rn_status load_tokenizer(rn_err *err, const char *folder, rn_split *split) {
   const size_t max_bytes = (size_t)1 << 29;
   const rn_path path = rn_path_join(folder, RN_SPLIT_TOKENIZER_FILE);
-  if (!rn_file_exists(path.text)) return RN_OK;
+  bool exists;
+  RN_TRY(err, rn_file_find(err, path.text, &exists));
+  if (!exists) return RN_OK;
   return rn_file_load(err, path.text, max_bytes, &split->tokenizer_file,
                       &split->tokenizer_file_bytes);
 }

@@ -48,8 +48,10 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   if (folder == NULL) return rn_file_fail(err, "open directory", path.text, errno);
   while (status == RN_OK && (errno = 0, item = readdir(folder)) != NULL) {
     if (!rn_ckpt_name_parse(item->d_name, &entry.step, &entry.state)) continue;
+    bool exists;
     entry.path = rn_path_join(path.text, item->d_name);
-    if (is_folder(entry.path.text)) status = add_entry(err, &entry, out, count);
+    status = rn_file_find(err, entry.path.text, &exists);
+    if (status == RN_OK && is_folder(entry.path.text)) status = add_entry(err, &entry, out, count);
   }
   if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
   closedir(folder);

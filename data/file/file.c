@@ -227,6 +227,13 @@ bool rn_file_exists(const char *path) {
   return lstat(path, &info) == 0;
 }
 
+rn_status rn_file_find(rn_err *err, const char *path, bool *exists) {
+  struct stat info;
+  *exists = lstat(path, &info) == 0;
+  if (*exists || errno == ENOENT || errno == ENOTDIR) return RN_OK;
+  return rn_file_fail(err, "look up", path, errno);
+}
+
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes) {
   rn_file file = {0};
   RN_TRY(err, rn_file_open(err, path, &file));

@@ -65,8 +65,12 @@ rn_status rn_file_make_folder(rn_err *err, const char *folder);
 /** Removes a file, or a folder with all its content (links are removed, not followed). */
 rn_status rn_file_remove_tree(rn_err *err, const char *path);
 
-/** True if `path` exists, even as a dangling link. */
+/** True if `path` exists, even as a dangling link; false if it cannot be looked up. */
 bool rn_file_exists(const char *path);
+
+/** Sets *exists like rn_file_exists. Use it where a file that seems to be missing changes a result.
+ * Errors: RN_ERR_IO if the file cannot be looked up. */
+rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
 
 /**
  * Reads a whole file.

@@ -88,7 +88,9 @@ static rn_status read_config(rn_err *err, const char *folder, Retnet__Tokenizer 
   void *bytes = NULL;
   size_t count = 0;
   json_t *config = NULL;
-  if (!rn_file_exists(path.text)) return RN_OK;
+  bool exists;
+  RN_TRY(err, rn_file_find(err, path.text, &exists));
+  if (!exists) return RN_OK;
   RN_TRY(err, rn_file_load(err, path.text, 1 << 26, &bytes, &count));
   rn_status status = rn_tokenizer_parse(err, path.text, bytes, count, &config);
   free(bytes);
@@ -110,10 +112,13 @@ static rn_status read_folder(rn_err *err, const char *folder, Retnet__Tokenizer 
   static const char *const pairs[][2] = {{"vocab.json", "merges.txt"},
                                          {"encoder.json", "vocab.bpe"}};
   const rn_path whole = rn_path_join(folder, "tokenizer.json");
-  if (rn_file_exists(whole.text)) return rn_tokenizer_load(err, whole.text, file);
+  bool exists;
+  RN_TRY(err, rn_file_find(err, whole.text, &exists));
+  if (exists) return rn_tokenizer_load(err, whole.text, file);
   for (int i = 0; i < 2; i++) {
     const rn_path vocab = rn_path_join(folder, pairs[i][0]);
-    if (!rn_file_exists(vocab.text)) continue;
+    RN_TRY(err, rn_file_find(err, vocab.text, &exists));
+    if (!exists) continue;
     return read_pair(err, vocab.text, rn_path_join(folder, pairs[i][1]).text, file);
   }
   return rn_fail(err, RN_ERR_NOT_FOUND,

@@ -105,7 +105,9 @@ static rn_path path_beside(const char *path) {
 static rn_status find_settings(rn_err *err, const char *path, const Retnet__Tokenizer *file,
                                json_t **out) {
   const rn_path beside = path_beside(path);
-  if (rn_file_exists(beside.text)) return read_beside(err, beside.text, out);
+  bool exists;
+  RN_TRY(err, rn_file_find(err, beside.text, &exists));
+  if (exists) return read_beside(err, beside.text, out);
   if (!known_settings(file, out)) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", path);
   if (*out != NULL) return RN_OK;
   return rn_fail(err, RN_ERR_NOT_FOUND,

@@ -20,14 +20,14 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 [ "$case" = slice ] || [ "$case" = sweep ] || { touch "$1" && set -- "$(realpath "$1")" "${@:2}"; }
 # shellcheck source=tests/e2e/common.sh
 source "$here/../e2e/common.sh"
-limit_s=${RN_FAULT_LIMIT_S:-30} # a run that takes longer counts as hanging
+limit_s=${RN_FAULT_LIMIT_S:-60} # a run that takes longer counts as hanging
 end_at_once
 
 # ---- what is disturbed ----
 
 # Each scenario starts from the folder from/SCENARIO, and is a command in its copy. The result that
 # is compared is the output of result_SCENARIO.
-scenarios=(build sequence data pipeline eval export show generate)
+scenarios=(build sequence data pipeline eval export show generate tokens hf import)
 launch=(mpirun -n 2 --oversubscribe --bind-to none)
 
 run_build() { "$1/retnet-data" build --out data --val-fraction 0.2 text.txt; }
@@ -43,8 +43,14 @@ run_eval() { "${launch[@]}" "$1/retnet-eval" --checkpoint RUN --data data --json
 run_export() { "$1/retnet-ckpt" export RUN --format torchscale --out exported; }
 run_show() { "$1/retnet-ckpt" verify RUN && "$1/retnet-ckpt" show RUN >shown; }
 run_generate() {
-  "$1/retnet-generate" --checkpoint RUN --prompt 'The quick' --tokens 8 --temperature 0 >generated
+  "$1/retnet-generate" --checkpoint RUN --prompt 'The quick' --tokens 8 --temperature 0 --json \
+    >generated
 }
+run_tokens() {
+  "$1/retnet-data" build --out data --tokenizer tiktoken:synthetic.tiktoken text.txt
+}
+run_hf() { "$1/retnet-ckpt" export RUN --format hf --shard-size 8KB --out exported; }
+run_import() { "$1/retnet-ckpt" import --out imported exported >model.yaml; }
 
 trained() {
   told RUN/metrics.jsonl
@@ -64,6 +70,13 @@ result_eval() { cat eval.json; }
 result_export() { cksum exported/*; }
 result_show() { cat shown; }
 result_generate() { cksum generated; }
+result_tokens() { result_build; }
+result_hf() { result_export; }
+result_import() {
+  cat model.yaml
+  "$bin/retnet-ckpt" verify imported &&
+    "$bin/retnet-ckpt" export imported --format hf --out again && cksum again/*
+}
 result() { { "result_$1" && files; } 2>&1; }
 
 # ---- preparation ----
@@ -77,7 +90,7 @@ prepare() { # prepare SCENARIO...
     echo "line $s of a short text: the quick brown fox $((s * s)) jumps over the lazy dog"
   done >from/build/text.txt
   cat >from/build/run.yaml <<'YAML'
-run: {dir: RUN, watchdog_s: 10}
+run: {dir: RUN, watchdog_s: 300}
 model: {layers: 2, dim: 16, value_dim: 32, ffn_dim: 24, heads: 2}
 data: {dir: data, sequence_length: 64, batch_sequences: 4}
 optimizer: {lr: 2e-3, warmup_steps: 2}
@@ -91,6 +104,12 @@ YAML
     case $s in
       build | sequence) continue ;;
       pipeline) cp -r reference/build "from/$s" ;;
+      tokens)
+        cp -r from/build from/tokens
+        cp "$here"/../golden/tokenizer/synthetic.{tiktoken,json} from/tokens
+        ;;
+      hf) cp -r reference/tokens from/hf && train_hybrid ;;
+      import) cp -r reference/hf from/import ;;
       *) cp -r reference/sequence "from/$s" ;;
     esac
     count_passes "$s"
@@ -102,12 +121,19 @@ YAML
   done | sort >places
 }
 
+# Trains a model in from/hf that has retention and attention, and that hf can compute.
+train_hybrid() {
+  (cd from/hf && "$bin/retnet-train" run.yaml -s train.eval_every=0 -s model.rotary=rope_half \
+    -s model.retention_scale=raw -s 'model.attention_layers=[1]' -s model.attention_heads=2) \
+    >hybrid.log 2>&1 || fail "hybrid: $(tail -n 3 hybrid.log)"
+}
+
 # Runs a scenario undisturbed; its result is the reference, and its passes are counted.
 count_passes() {
   cp -r "from/$1" "reference/$1"
   (cd "reference/$1" && RETNET_PASSES="$work/passes/$1" "run_$1" "$faulty") >"$1.log" 2>&1 ||
     fail "$1: $(tail -n 3 "$1.log")"
-  (cd "reference/$1" && result "$1" >"$work/$1.result")
+  (cd "reference/$1" && result "$1" >"$work/$1.result") || fail "$(tail -n 3 "$1.result")"
 }
 
 # ---- one fault ----
@@ -204,8 +230,12 @@ repeat() {
     [ -d "$whole" ] || continue
     "$bin/retnet-ckpt" verify "$whole" >../verify.log 2>&1 || outcome=$outcome,damaged
   done
-  # A folder that was published is not built again.
-  if [ "$scenario" = build ] && [ -e data ]; then
+  # An output folder that was published before the failure must be whole.
+  if [ -e imported ]; then
+    "$bin/retnet-ckpt" verify imported >../verify.log 2>&1 || outcome=$outcome,damaged
+    rm -r imported
+  fi
+  if { [ "$scenario" = build ] || [ "$scenario" = tokens ]; } && [ -e data ]; then
     touch ../repeat.log
   elif ! "run_$scenario" "$bin" >../repeat.log 2>&1; then
     outcome=$outcome,blocked
@@ -221,9 +251,9 @@ is_good() { [ "$1" = survived ] || [ "$1" = named ] || [ "$1" = unreached ]; }
 caller() {
   local program=retnet-train
   case $scenario in
-    build) program=retnet-data ;;
+    build | tokens) program=retnet-data ;;
     eval | generate) program=retnet-$scenario ;;
-    export | show) program=retnet-ckpt ;;
+    export | show | hf | import) program=retnet-ckpt ;;
   esac
   addr2line -f -e "$faulty/$program" "$(printf '0x%x' $((0x${place#*@} - 1)))" | head -n 1
 }

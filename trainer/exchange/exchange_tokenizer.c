@@ -1,5 +1,6 @@
 #include "trainer/exchange/exchange_tokenizer.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,10 +100,12 @@ static rn_status read_kind(rn_err *err, const char *text, Retnet__Vocabulary *ou
   return status;
 }
 
-/* True for a regular file. Opening a pipe would block the import. */
-static bool is_file(const char *path) {
+/* Sets *found to true for a regular file. Opening a pipe would block the import. */
+static rn_status find_file(rn_err *err, const char *path, bool *found) {
   struct stat info;
-  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+  const bool exists = stat(path, &info) == 0;
+  *found = exists && S_ISREG(info.st_mode);
+  return exists || errno == ENOENT ? RN_OK : rn_file_fail(err, "look up", path, errno);
 }
 
 rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder, Retnet__Vocabulary *out) {
@@ -110,11 +113,13 @@ rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder, Retnet__Vo
     rn_err why = {0};
     char text[RN_PATH_BYTES + 16];
     const rn_path path = rn_path_join(folder, kinds[i].file);
-    if (!is_file(path.text)) continue;
+    bool found;
+    RN_TRY(err, find_file(err, path.text, &found));
+    if (!found) continue;
     snprintf(text, sizeof text, "%s:%s", kinds[i].kind, path.text);
     const rn_status status = read_kind(&why, text, out);
     if (status == RN_OK) return RN_OK;
-    if (status == RN_ERR_MEMORY) return rn_fail(err, status, "%s", why.text);
+    if (status == RN_ERR_MEMORY || status == RN_ERR_IO) return rn_fail(err, status, "%s", why.text);
     fprintf(stderr, "warning: %s cannot be imported: %s\n", path.text, why.text);
   }
   return RN_OK;
