@@ -10,11 +10,13 @@
 #include "proto/base/log.h"
 #include "proto/base/progress.h"
 #include "proto/options/options_items.h"
+#include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/binding.h"
 #include "trainer/machine/gemm_sample.h"
 #include "trainer/train/run_config.h"
 #include "trainer/train/run_owner.h"
+#include "trainer/train/run_visible.h"
 
 /* Checks that run.dir can hold the checkpoints, and writes config.yaml with the values that the
  * planner and the run have chosen. */
@@ -148,6 +150,7 @@ rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool 
   if (status == RN_ERR_MPI) return status;
   RN_TRY(err, rn_agree(err, world, status));
   if (atomic_load(&stop->given)) return RN_OK;
+  RN_TRY(err, rn_run_visible_check(err, world, run->settings.config->run->dir, RN_FIND_TIMEOUT_S));
   RN_TRY(err, rn_agree(err, world, root ? check_gemm_choice(err, run->settings.config) : RN_OK));
   if (root) print_start(run);
   return RN_OK;
