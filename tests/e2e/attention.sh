@@ -17,7 +17,7 @@ for i in $(seq 400); do echo "line $i of a text to learn"; done >text
 "$bin/retnet-data" build --out data text >/dev/null 2>&1
 
 loss() { # loss RANKS DIR OPTION...: writes the loss that retnet-eval prints to loss.RANKS
-  mpirun -n "$1" --oversubscribe --bind-to none "$bin/retnet-eval" --checkpoint "$2" --data data \
+  run_on "$1" "$bin/retnet-eval" --checkpoint "$2" --data data \
     --json "${@:3}" 2>/dev/null | grep -oE '"loss": [^,}]*' >"loss.$1"
 }
 

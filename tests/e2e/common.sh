@@ -40,6 +40,13 @@ key_options() {
   for key in "$@"; do keys+=(-s "$key"); done
 }
 
+# run_on NP COMMAND...: runs the command on NP ranks; on one rank without mpirun, which takes longer.
+run_on() {
+  local launch=()
+  if [ "$1" -gt 1 ]; then launch=(mpirun -n "$1" --oversubscribe --bind-to none); fi
+  "${launch[@]}" "${@:2}"
+}
+
 train() { # train NP DIR KEY=VALUE...: trains run.yaml on NP ranks; output in DIR.log
   local np=$1 dir=$2 keys
   shift 2

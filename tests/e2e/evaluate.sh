@@ -22,7 +22,7 @@ done >text.jsonl
 evaluate() { # evaluate NP WORD...
   local np=$1
   shift
-  mpirun -n "$np" --oversubscribe --bind-to none "$bin/retnet-eval" --checkpoint run "$@" 2>err.log
+  run_on "$np" "$bin/retnet-eval" --checkpoint run "$@" 2>err.log
 }
 mean() { grep -o "\"$1\": [0-9.]*" "$2" | head -n 1 | grep -o '[0-9.]*$'; }
 
