@@ -121,7 +121,9 @@ static rn_status roll_back(rn_err *err, launch *l, int64_t *to) {
 static rn_status save_last(rn_err *err, launch *l) {
   rn_run *run = &l->run;
   RN_TRY(err, rn_weights_finish_fetch(err, &run->model.weights));
+  rn_span_begin("last check");
   RN_TRY(err, rn_replica_check_verify(err, &run->replicas, rn_run_checked_state(run)));
+  rn_span_end();
   return rn_saving_last(err, &l->saving);
 }
 
