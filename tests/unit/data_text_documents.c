@@ -56,8 +56,8 @@ static const char *const good[] = {
     "{\"id\": 12345678901234567890123, \"text\": \"last\", \"n\": [1.5e3, -0, true, null]} ",
     "{\"meta\": {\"text\": \"inner\", \"x\": [\"text\", {\"text\": 1}]}, \"text\": \"outer\"}",
     "{\"te\\u0078t\": \"key with an escape\"}",
-    "{\"text\": \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\u20ac\\ud83d\\ude00 "
-    "\xc3\xa9\xe2\x82\xac\"}",
+    "{\"text\": \"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00e9\\u20ac\\ud83d\\ude00\"}",
+    "{\"text\": \"\xc3\xa9\xe2\x82\xac\"}",
     "{\"texts\": \"a\", \"tex\": \"b\", \"text\": \"c\", \"v\": \"\\u0000\"}",
     "{\"text\": 5, \"text\": \"the last one counts\"}",
 };
