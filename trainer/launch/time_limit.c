@@ -6,6 +6,9 @@
 
 #include "proto/base/clock.h"
 
+/* A job may run this long after its end time (OverTimeLimit of SLURM). */
+enum { GRACE_S = 600 };
+
 /* Returns the seconds until the end of this SLURM job; INFINITY if it is not known. */
 static double job_left_s(void) {
   const char *text = getenv("SLURM_JOB_END_TIME");
@@ -13,7 +16,7 @@ static double job_left_s(void) {
   if (text == NULL) return INFINITY;
   const long long end_time = strtoll(text, &end, 10);
   const double left_s = difftime((time_t)end_time, time(NULL));
-  return end != text && *end == '\0' && left_s > 0 ? left_s : INFINITY;
+  return end != text && *end == '\0' && left_s > -GRACE_S ? left_s : INFINITY;
 }
 
 rn_time_limit rn_time_limit_read(double max_hours, double since_s) {

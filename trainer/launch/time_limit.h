@@ -12,8 +12,8 @@ typedef struct rn_time_limit {
 
 /**
  * Returns the limits of a launch that started at `since_s` of rn_clock_s. max_hours 0 is no limit.
- * SLURM_JOB_END_TIME is in seconds since 1970; a time that has passed is ignored, because it must
- * be that of another job, as is text that is not a number.
+ * SLURM_JOB_END_TIME is in seconds since 1970; a time that passed more than ten minutes ago is
+ * ignored, because it must be that of another job, as is text that is not a number.
  */
 rn_time_limit rn_time_limit_read(double max_hours, double since_s);
 
