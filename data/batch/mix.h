@@ -46,9 +46,10 @@ typedef struct rn_mix_sample {
 rn_status rn_mix_create(rn_err *err, const double *weight, int sources, rn_mix *out);
 void rn_mix_destroy(rn_mix *mix);
 
-/** Returns sample g. Calls may request samples in any order; the time grows with the distance from
- * the sample before or, if that is later, from the begin of the period (about 5 ns for each sample
- * of three sources). */
+/** Returns sample g. Calls may request samples in any order; the time grows with the number of
+ * samples between the previously requested sample and g or, if g is earlier or at least a period
+ * later, with the number of samples from the beginning of g's period to g (about 5 ns for each
+ * sample of three sources). */
 rn_mix_sample rn_mix_sample_at(rn_mix *mix, int64_t g);
 
 #endif

@@ -10,8 +10,8 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
-/* Maximum number of listings of a run. A run is listed again if its owner removed a checkpoint
- * after the previous listing. */
+/* Maximum number of times that one search lists the checkpoints of a run. It lists them again if
+ * the owner of the run has removed one since the previous time. */
 enum { MAX_LISTS = 16 };
 
 static int by_step(const void *a, const void *b) {
@@ -90,7 +90,7 @@ typedef struct search {
   int found;   /* index of the newest valid checkpoint; -1: none found yet */
   int damaged; /* number of damaged checkpoints that were skipped */
   bool *wrong; /* [count] true if the entry's content is wrong */
-  bool stale;  /* true if the owner of the run has removed a checkpoint since the listing */
+  bool stale;  /* true if the owner of the run has removed a listed checkpoint */
 } search;
 
 static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
@@ -178,8 +178,8 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
                  path);
 }
 
-/* Searches one listing. Renames damaged checkpoints only if a valid one is found; otherwise the
- * next start would find no checkpoint at all. */
+/* Lists the checkpoints once and searches the list. Renames damaged checkpoints only if a valid one
+ * is found; otherwise the next start would find no checkpoint at all. */
 static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
                               const rn_ckpt_notes *notes, bool *stale, rn_ckpt **out) {
   search s = {.notes = notes, .found = -1};

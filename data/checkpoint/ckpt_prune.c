@@ -33,8 +33,8 @@ static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_en
   return rn_file_remove_tree(err, staged.text);
 }
 
-/* Which checkpoints to keep. `damaged` receives the error of the newest one that `check` rejects.
- */
+/* The rule that selects the checkpoints to keep. `damaged` receives the error of the newest
+ * checkpoint that `check` rejects. */
 typedef struct keep_rule {
   int last;
   int64_t every;

@@ -81,8 +81,9 @@ rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /** Returns the path of the file that a symbolic link leads to; returns `path` itself if it is
- * not a link or is a dangling link. An output file that the user names is written to the returned
- * path; otherwise the rename would replace the link. */
+ * not a link or is a dangling link. An output file that the user names is written under a temporary
+ * name, which is then renamed to the returned path; renaming it to `path` would replace the link.
+ */
 rn_path rn_file_resolve_symlink(const char *path);
 
 /** Checks that a new file may be created at `path` or may replace an existing file there. Errors:

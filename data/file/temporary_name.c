@@ -12,7 +12,8 @@
 
 enum { PLACE_BYTES = 9 };
 
-/* Unlike rn_process.kernel, a place stays the same after a reboot, which also ends processes. */
+/* Writes <place> (temporary_name.h). It does not depend on the boot, as rn_process.kernel does, so
+ * that files of processes that a reboot ended are found and removed. */
 static void name_place(const rn_process *self, char place[PLACE_BYTES]) {
   const char *space = strchr(self->kernel, '/');
   XXH64_hash_t hash = XXH3_64bits(self->host, strlen(self->host));

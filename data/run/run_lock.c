@@ -227,8 +227,8 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
 /*
  * True if the file belongs to a process that ended before it got the lock. Whether a process of
  * another host has ended is unknown, and likewise for a process that was killed before it had
- * written its record; then the file counts as left if it is much older than such a process waits.
- * The file system's clock gave both times.
+ * written its record; then the file counts as left if the lock file was written much later than it:
+ * no process waits that long. Both times are from the clock of the file system.
  */
 static bool is_left(const rn_run_lock *l, const char *path) {
   enum { WAITS = 10 };

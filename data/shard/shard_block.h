@@ -28,7 +28,8 @@ typedef struct rn_block_packed {
  * Packs `count` blocks with all threads. The bytes do not depend on the number of threads.
  *
  * Ownership: the caller frees `stored` of every block, also after a failure; `packed` must be
- * zeroed. Errors:    RN_ERR_MEMORY, RN_ERR_LIBRARY: those of the first block that fails.
+ *            zeroed.
+ * Errors:    RN_ERR_MEMORY, RN_ERR_LIBRARY: the error of the first block that fails.
  */
 rn_status rn_blocks_pack(rn_err *err, rn_block_format format, const rn_block_tokens *block,
                          int count, rn_block_packed *packed);

@@ -23,8 +23,9 @@ typedef struct rn_build_report {
 typedef struct rn_build_options {
   const char *out;        /* output folder; must be empty or not exist */
   const char *include;    /* pattern of the file names to read inside folders; NULL: all */
-  const char *tokenizer;  /* "bytes", "tiktoken:FILE", "hf:FILE|DIR", "spm:FILE"; NULL: bytes, or
-                             none if there are only token files whose ids are known */
+  const char *tokenizer;  /* "bytes", "tiktoken:FILE", "hf:FILE|DIR", "spm:FILE"; NULL: no
+                             tokenizer if vocab_size is set or an input is a file of llm.c, else
+                             bytes */
   rn_token_format format; /* format of the inputs */
   int vocab_size;         /* number of ids in token files without a tokenizer; 0: not given */
   int separator; /* id between documents in token files; -1: the tokenizer's document token */

@@ -72,7 +72,7 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
            target->exists ? "/" : "", work_name);
   rn_temporary_remove_left(begin.text, "");
   if (target->exists) RN_TRY(err, check_empty(err, target->out.text));
-  /* The name contains the process, because a build must not remove the files of a running one. */
+  /* The name contains the process id, so that no other build removes the folder meanwhile. */
   target->work = rn_temporary_name(begin.text, "");
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
   exclude(target, target->work.text);

@@ -18,8 +18,8 @@ typedef struct rn_build_target {
 /**
  * Creates the work folder next to `out` or, if `out` exists, inside it. An existing `out` is not
  * replaced, because it may be a mount point, a link or the working directory. Removes work folders
- * of builds for the same `out` on this host that were killed. Errors: RN_ERR_USAGE naming `out` and
- * an entry if it is not an empty folder; RN_ERR_IO.
+ * that killed builds for the same `out` on this host have left. Errors: RN_ERR_USAGE naming `out`
+ * and an entry if it is not an empty folder; RN_ERR_IO.
  */
 rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *target);
 

@@ -104,7 +104,7 @@ static rn_status take_long_text(void *self, rn_err *err, const char *bytes, size
   return d->visit(d->self, err, &(rn_document_piece){d->name, bytes, count, begins, false, NULL});
 }
 
-/* Goes on reading the line in pieces, from its bytes so far. */
+/* Starts to read the current line in pieces, beginning with its bytes that are in memory. */
 static rn_status begin_long_line(rn_err *err, documents *d) {
   const size_t mark = mark_bytes(d, d->line.bytes, d->line.count);
   set_name(d);

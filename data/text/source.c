@@ -119,8 +119,8 @@ static rn_token_format format_of(const walk *w, const char *path, bool named) {
   return rn_token_inputs_format(w->options->tokens, path);
 }
 
-/* Visits the documents of a file. A file without documents is an error if the user named it; it is
- * only counted if it was found in a folder or by a pattern. */
+/* Visits the documents of a file. A file without documents is an error if the user named it. If the
+ * file was found in a folder or by a pattern, it is counted as empty, without an error. */
 static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool named) {
   rn_document_counts *found = &w->counts->current;
   if (!named && w->options->tokens != NULL && rn_token_inputs_skips(w->options->tokens, path)) {

@@ -9,8 +9,8 @@
 
 struct rn_bpe_tokenizer {
   rn_pretokenizer *pretokenizer;
-  /* rn_bpe_tokenizer_finish moves `table` to the rn_tokenizer. From then on `tokens` is a view of
-   * the moved table, for `bpe`. */
+  /* rn_bpe_tokenizer_finish moves `table` to the rn_tokenizer. From then on `tokens` points to
+   * the arrays of the moved table, and `bpe` reads them through `tokens`. */
   rn_token_table table;
   rn_token_table tokens;
   rn_bpe bpe;

@@ -13,9 +13,9 @@ typedef struct rn_bpe_tokenizer rn_bpe_tokenizer;
 rn_status rn_bpe_tokenizer_create(rn_err *err, const char *pattern, rn_bpe_tokenizer **out);
 void rn_bpe_tokenizer_destroy(rn_bpe_tokenizer **bpe);
 
-/** Returns the merges, for the caller to fill in. */
+/** Returns the merge table, which the caller fills in. */
 rn_bpe *rn_bpe_tokenizer_merges(rn_bpe_tokenizer *bpe);
-/** Returns the tokens, for the caller to fill in. */
+/** Returns the token table, which the caller fills in. */
 rn_token_table *rn_bpe_tokenizer_table(rn_bpe_tokenizer *bpe);
 
 /** Makes the tokenizer. Ownership: takes *bpe, on failure too. */

@@ -184,7 +184,8 @@ static rn_status add_vocab(rn_err *err, const reading *r) {
 
 /* ---- merges ---- */
 
-/* Returns the id of a token in the byte-level alphabet, or -1; appends its bytes to `joined`. */
+/* Converts a token from the byte-level alphabet (hf_alphabet.h) to bytes and appends them to
+ * `joined`. Returns the id of the token, or -1 if there is none. */
 static int32_t id_of(const reading *r, const char *text, size_t length, unsigned char *joined,
                      size_t *count) {
   size_t bytes = 0;

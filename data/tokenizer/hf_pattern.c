@@ -1,4 +1,4 @@
-/* Translates patterns for Oniguruma. Only anchors and possessive intervals are written differently.
+/* Translates patterns of tiktoken for Oniguruma. Only anchors and possessive intervals are changed.
  */
 #include <string.h>
 

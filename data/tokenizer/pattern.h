@@ -4,7 +4,8 @@
 
 #include "data/tokenizer/tokenizer.h"
 
-/** The patterns of GPT-2, cl100k_base and o200k_base, as tiktoken passes them to its core. */
+/** The patterns of GPT-2, cl100k_base and o200k_base. tiktoken 0.14 writes the first two in a
+ * different form (pattern.c). */
 extern const char rn_pattern_gpt2[], rn_pattern_cl100k[], rn_pattern_o200k[];
 
 /**

@@ -3,8 +3,8 @@
  * with the best GEMM rate.
  *
  * FLOP are counted as for FlashAttention-2 (arXiv 2307.08691): for each visible pair of query and
- * key, 2 products in forward, and 5 in backward, which recomputes the scores. A second rate is
- * based on the FLOP of the model, which count only 4 products in backward.
+ * key, 2 products in forward, and 5 in backward, which recomputes the scores. A second rate
+ * counts the FLOP of the model, with only 4 products in backward: without the recomputation.
  */
 #include <math.h>
 #include <stdio.h>

@@ -5,7 +5,8 @@
 #include "trainer/cost/step_cost.h"
 #include "trainer/run/run.h"
 
-/** Returns the cost of this rank's part of a step, from the tasks of its loops. */
+/** Returns the modelled cost of this rank's part of a training step, computed from the tasks into
+ * which the loops of the step are divided (trainer/cost/step_cost.h). */
 rn_step_cost rn_bench_cost(const rn_run *run);
 
 #endif

@@ -25,7 +25,7 @@
 enum {
   ROUNDS = 11,
   TOKENS = RN_BENCH_GENERATOR_TOKENS,
-  SWEEPS = 7,  /* sweeps per sample */
+  SWEEPS = 7,  /* read-only sweeps over memory per sample */
   LONG = 128,  /* samples of the long run, taken consecutively */
   BATCHES = 3, /* batches of 1, 4 and 16 sequences */
   MAX_SLOTS = 16,
@@ -66,8 +66,8 @@ static double sweep_bytes(int arrays) {
   return (double)arrays * SWEEP_ELEMENTS * sizeof(float);
 }
 
-/* Returns the median time of SWEEPS sweeps, to be compared with the median time of decoding steps.
- */
+/* Returns the median time of SWEEPS read-only sweeps over memory, to be compared with the median
+ * time of decoding steps. */
 static double time_read(bench *b) {
   float sum[RN_SWEEP_LANES];
   double sweep_s[SWEEPS];

@@ -76,7 +76,8 @@ static rn_chunk_grads grads_of(const rn_kernel_bench *b, const rn_kernel_buffers
   return (rn_chunk_grads){d, d + b->key_width, d + 2 * b->key_width, b->pair, b->pair};
 }
 
-/* q and k share area 0, v is in area 1; their rows have the stride `pair`, as in the model. */
+/* A row of area 0 holds a row of q followed by a row of k; area 1 holds v. The rows of both areas
+ * have the stride `pair`, as in the model. */
 #define Q(p) rn_reals((p)->area[0])
 #define K(b, p) rn_reals((p)->area[0] + (b)->key_width)
 #define V(p) rn_reals((p)->area[1])

@@ -28,7 +28,7 @@ typedef struct bench {
   rn_gemm_replay products;
   int64_t calls; /* number of matrix products per step on this rank; `flops` is their total FLOP */
   double flops;
-  double peak_bytes;  /* peak memory of the steps only, maximum over the ranks */
+  double peak_bytes;  /* peak memory, read after the warm-up steps; maximum over the ranks */
   double *of_ranks;   /* [ranks] workspace */
   double cpu_s;       /* CPU time of this rank, sum over the timed steps */
   double cpu_all_s;   /* CPU time of all ranks, per step */
@@ -159,7 +159,7 @@ static rn_status gather_peak(rn_err *err, bench *b) {
   return RN_OK;
 }
 
-/* Runs the first steps and reads their peak memory, before the measurement allocates memory. */
+/* Runs the warm-up steps, and reads the peak memory before the measurement allocates memory. */
 static rn_status warm_up(rn_err *err, bench *b) {
   rn_run *run = &b->run;
   double unused;

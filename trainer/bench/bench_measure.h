@@ -17,8 +17,9 @@ typedef struct rn_measure_options {
 typedef struct rn_measured {
   int ranks, threads, steps;
   double step_s, tokens_per_s;
-  double cpu_s;      /* CPU time of all ranks together, per step */
-  double peak_bytes; /* peak memory of a process after the first steps; maximum over the ranks */
+  double cpu_s;           /* CPU time of all ranks together, per step */
+  double peak_bytes;      /* peak memory of a process, read after the warm-up steps and before the
+                             measurement allocates memory; maximum over the ranks */
   rn_phase_times phases;  /* phase times of the rank, mean per step; zero with pairs */
   rn_subphases subphases; /* subphases of the rank, summed over the steps; empty with pairs */
   rn_step_cost cost;      /* modelled cost of the rank's part of a step */

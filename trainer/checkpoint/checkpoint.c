@@ -98,7 +98,8 @@ static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const R
   return c.status;
 }
 
-/* The paths of the training data may change, but not their contents, weights and order. */
+/* Checks that the training data have the same contents, weights and order as before; their paths
+ * may differ. */
 static rn_status compare_data(rn_err *err, const rn_run *run, const Retnet__Manifest *m) {
   const Retnet__Config *old = m->effective != NULL ? m->effective : m->config;
   const char *is = run->settings.config->data->dir;

@@ -1,5 +1,5 @@
-/** Limits the output of a warning that may recur at every step: counts all of them, but prints few.
- */
+/** Limits the output of a warning that may recur at every step: counts every occurrence but prints
+ * only a few. */
 #ifndef RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 #define RN_TRAINER_CHECKPOINT_REPEATED_WARNING_H
 

@@ -54,8 +54,8 @@ static rn_status abandon_later(rn_err *err, const char *run_dir, rn_run_lock *lo
   return status;
 }
 
-/* Loads the newest checkpoint that can be read; each try is an older one. *out has step -1 if there
- * is no checkpoint at all. */
+/* Tries to load the checkpoints, from the newest to the oldest, until one can be read. *out has
+ * step -1 if there is no checkpoint at all. */
 static rn_status load_newest(rn_err *err, const rn_saving *saving, rn_run *run, target *out) {
   rn_world *world = run->parallel.world;
   const bool root = rn_world_rank(world) == 0;

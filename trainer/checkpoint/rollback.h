@@ -1,6 +1,6 @@
 /**
  * Returns a run to its last good checkpoint after a loss spike (train.spike_action: rollback) and
- * passes over the batches from there up to the spike.
+ * skips the batches from that checkpoint up to the spike.
  */
 #ifndef RN_TRAINER_CHECKPOINT_ROLLBACK_H
 #define RN_TRAINER_CHECKPOINT_ROLLBACK_H
@@ -14,8 +14,8 @@
  *
  * Loads the newest checkpoint in run.dir whose step is a multiple of checkpoint.every and whose
  * weights are proven good (rn_saving_is_proven); if there is none, the newest proven one. A
- * checkpoint that was saved at a stop is thus not preferred, so that a run goes on in the same way
- * whether it was stopped in between or not. If a checkpoint is damaged, the previous one is tried.
+ * checkpoint that was saved at a stop is thus not preferred, so that a run continues identically
+ * whether or not it was stopped in between. If a checkpoint is damaged, the previous one is tried.
  * Afterwards, later checkpoints, which belong to the abandoned steps or are damaged, are renamed to
  * step-N.bad.
  *

@@ -17,7 +17,7 @@ typedef struct rn_save_writer rn_save_writer;
  * total. If `copy_elements` is 0, the writer reads the slices in place, and the caller must not
  * change them until the save is finished.
  *
- * Ownership: `write_token` must outlive the writer, which uses it exclusively.
+ * Ownership: `write_token` must outlive the writer; no other object may use it.
  * Errors:    RN_ERR_MEMORY, on this rank only.
  */
 rn_status rn_save_writer_create(rn_err *err, rn_write_token *write_token, int64_t copy_elements,

@@ -115,7 +115,7 @@ const rn_save_costs *rn_saver_costs(const rn_saver *s) {
   return &s->costs;
 }
 
-/* Bytes per second that one rank compresses and writes at least. */
+/* Assumed minimum rate, in bytes per second, at which one rank compresses and writes. */
 enum { SLOW_WRITE_RATE = 50000000 };
 
 double rn_saver_expected_s(const rn_saver *s) {

@@ -31,8 +31,8 @@ typedef struct rn_save_costs {
 /**
  * Allocates the saver and the memory for the staged copy.
  *
- * Ownership: run, `lock` (of run.dir; NULL on all ranks but 0) and `write_token` must outlive the
- *            saver, which uses the token exclusively.
+ * Ownership: `run`, `lock` (of run.dir; NULL on all ranks but 0) and `write_token` must outlive the
+ *            saver; no other object may use `write_token`.
  * Errors:    RN_ERR_MEMORY, on this rank only.
  */
 rn_status rn_saver_create(rn_err *err, const rn_run *run, rn_run_lock *lock,

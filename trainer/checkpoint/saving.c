@@ -16,8 +16,8 @@ rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters 
                      .failures = {.what = "failed saves"}};
 }
 
-/* The weights are proven good if they gave a finite loss and gradient, and no spike, in the next
- * step. */
+/* The weights of a step are proven good if a later step computed a finite loss and gradient with
+ * them and was not a spike. */
 bool rn_saving_is_proven(const rn_saving *s, int64_t step) {
   const rn_step_counters *c = s->counters;
   return step <= s->rolled_back_to || step < c->step - c->bad_steps;
@@ -169,7 +169,7 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
 }
 
 /* Adds to *err the name of the last good checkpoint, and advice on what to do with later
- * checkpoints. `how` is how to start again. */
+ * checkpoints. `how` completes the advice "start again ...", for example "without that host". */
 static void advise(rn_err *err, const rn_saving *s, rn_status status, const char *how) {
   const rn_err why = *err;
   const char *dir = s->config->run->dir;

@@ -41,10 +41,10 @@ static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE
  */
 static const double MIN_SHARE = 0.3;
 
-/* Times of one step with one unit, for a given number of layers. */
+/* Times of one step, which has one unit (micro-batch x segment), for a given number of layers. */
 typedef struct sample {
   rn_task_times unit;
-  double zero_s, update_s; /* time to zero all gradients, and to update all weights */
+  double zero_s, update_s; /* time to zero all gradients; for gradient norm and update */
   double products_s;       /* time of the step's matrix products alone; 0: not measured */
   double parameters;
 } sample;

@@ -195,7 +195,8 @@ static void show_threads(const rn_plan_sample *sample) {
       idle->name, 100 * rn_phase_cost_efficiency(idle, cost->threads));
 }
 
-/* Measures small steps, estimates the time of a step of the plan, and shows both. */
+/* Measures steps of small models, estimates the time of a step of the plan from them, and shows the
+ * measurement and the estimate. */
 static rn_status show_estimate(rn_err *err, rn_world *world, const planned_run *p) {
   const Retnet__Config *config = p->effective.config;
   rn_plan_sample sample;

@@ -94,9 +94,9 @@ static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_tim
   out->sums_s = max * (replicas - 1) / replicas * p->update_s * 11 / 7;
 }
 
-/* Computes the time of the exchange of keys and values of the stage with the most bytes. An update
- * of a weight reads or writes seven values of four bytes, and a copy of a byte reads and writes it.
- */
+/* Computes the time that the exchange of keys and values takes on the stage that exchanges the most
+ * bytes. The time per byte of memory traffic is derived from the update, which reads or writes
+ * seven values of four bytes per weight; a copy of a byte reads it once and writes it once. */
 static rn_status add_rows(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
                           const rn_plan_sample *p, rn_plan_time *out) {
   enum { VALUES_OF_UPDATE = 7, PASSES_OF_COPY = 2 };

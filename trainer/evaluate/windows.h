@@ -23,8 +23,8 @@ typedef struct rn_windows_shape {
   int length, stride; /* 1 <= stride <= length */
 } rn_windows_shape;
 
-/** Adds a text with `targets` targets, at least 1, whose first input is token `first`.
- * Errors: RN_ERR_MEMORY. */
+/** Adds a text of `targets` targets (at least 1). Its first input is the token with index `first`
+ * in the stream of tokens. Errors: RN_ERR_MEMORY. */
 rn_status rn_windows_add(rn_err *err, rn_windows *windows, rn_windows_shape shape, int64_t first,
                          int64_t targets);
 

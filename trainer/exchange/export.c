@@ -98,7 +98,8 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
   return RN_OK;
 }
 
-/* Adds the tables of torchscale's state dict, and the second entry of a tied embedding. */
+/* Adds the tensors of torchscale's state dict that are not parameters: the tables of rotation
+ * angles and decays, and a copy of a tied embedding as output projection. */
 static rn_status plan_tables(rn_err *err, exporter *e) {
   const rn_spec *spec = &e->model.spec;
   const int key_width = rn_spec_key_width(spec);

@@ -42,7 +42,8 @@ typedef struct rn_exchange_model {
 typedef struct rn_exchange_format {
   const char *program;          /* for messages: "the <program> model" */
   const rn_tensor_names *names; /* NULL: the names are those of our checkpoints */
-  bool has_buffers;   /* the file also holds torchscale's tables, and a tied embedding twice */
+  bool has_buffers; /* the file also holds torchscale's tables of rotation angles and decays, and a
+                       second copy of a tied embedding */
   bool writes_config; /* write the configuration to config.json; false: into the metadata of the
                          tensors' file */
   bool fuses_gate;    /* some versions store fc1 and gate in one tensor, fc1 first */

@@ -203,8 +203,8 @@ static void describe_vocabulary(const importer *im, Retnet__Vocabulary *out) {
   out->document_token = out->has_document_token ? (int32_t)token : 0;
 }
 
-/* Stores the configuration's bos_token_id as the begin token, unless it is the document token, with
- * which texts begin otherwise. */
+/* Stores the configuration's bos_token_id as the begin token, unless it is the document token,
+ * which is the default begin token. */
 static void describe_begin(const importer *im, Retnet__Vocabulary *out) {
   const json_t *begin = json_object_get(im->config_json, "bos_token_id");
   const json_int_t token = json_is_integer(begin) ? json_integer_value(begin) : -1;
@@ -214,8 +214,8 @@ static void describe_begin(const importer *im, Retnet__Vocabulary *out) {
   out->begin_token = (int32_t)token;
 }
 
-/* Tells how texts of a model with a begin token begin here. Standard output has the configuration.
- */
+/* If the model has a begin token, reports which programs begin a text with it. Prints to stderr,
+ * because stdout receives the configuration. */
 static void report_begin(const importer *im, const Retnet__Vocabulary *v) {
   if (!v->has_begin_token || !v->has_document_token) return;
   fprintf(

@@ -14,12 +14,15 @@ typedef struct rn_tensor_source {
 } rn_tensor_source;
 
 /**
- * Finds every parameter of the table, checks its shape, and checks that the files hold no other
- * tensors.
+ * Finds every parameter of `table`, checks its shape, and checks that the files hold no tensors
+ * other than these and those listed below.
  *
  * Accepts the older layout of fla's gate_proj [2 F, D], and the prefix "decoder." that fairseq adds
- * to torchscale's names. Checks tables and the second entry of a tied embedding, which our
- * checkpoints do not store.
+ * to torchscale's names. Files may also hold tensors that our checkpoints do not store:
+ * torchscale's constant tables of rotation angles and decays, and a second copy of a tied embedding
+ * as output projection. If they are present, their values are checked. Tensors named *.inv_freq are
+ * ignored.
+ *
  * Shapes: source [table->count].
  * Errors: RN_ERR_FORMAT, RN_ERR_MISMATCH, naming file and tensor.
  */

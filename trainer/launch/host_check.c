@@ -24,7 +24,8 @@ static const double max_skew_s = 5;
 
 enum { CPU, MPI_LIBRARY, BLAS_LIBRARY, BLAS_CORE, PROPERTIES };
 
-/* What is compared. `site` is a fault that changes the value on one rank, for tests. */
+/* The properties that are compared. `site` is a fault that changes the value on one rank, for
+ * tests. */
 static const struct {
   const char *name, *site, *advice;
   bool changes_bits; /* true if a difference is an error in reproducible mode */

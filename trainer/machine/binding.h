@@ -1,6 +1,6 @@
 /**
  * Binds a rank's threads to cores, one thread per physical core if there are enough. The binding is
- * decided once and reported at start.
+ * decided once and reported when the program starts.
  */
 #ifndef RN_TRAINER_MACHINE_BINDING_H
 #define RN_TRAINER_MACHINE_BINDING_H
@@ -21,8 +21,8 @@
 bool rn_binding_find(rn_cores cores, int threads, char *why, size_t bytes);
 
 /**
- * Decides the binding for this process and the threads that it starts afterwards. Later calls do
- * nothing.
+ * Decides whether and to which cores this process binds its threads. The decision takes effect in
+ * the next rn_threads_start (model/base/threads.h). Later calls do nothing.
  */
 void rn_binding_decide(rn_cores cores, int threads);
 

@@ -20,7 +20,7 @@ typedef struct rn_weights_gather {
 } rn_weights_gather;
 
 /**
- * Starts an all-gather; every replica must have updated its shards in the array. Collective: over
+ * Starts an all-gather; every replica must have updated its shards in `weights`. Collective: over
  * the replicas. Errors: RN_ERR_MPI.
  */
 rn_status rn_weights_gather_start(rn_err *err, rn_weights_gather *gather);

@@ -62,8 +62,9 @@ static double rows_of(const rn_row_pieces *p, int rank,
   return sum;
 }
 
-/* Returns the number of rows of sums that a rank sends and receives if the sums pass from piece to
- * piece: from each piece to the one before it, the sums for all earlier positions in reach. */
+/* Returns the number of rows of gradient sums that a rank sends and receives if sums pass from
+ * piece to piece: each piece passes to the previous piece the sums for all earlier positions that
+ * its queries may see. */
 static double ordered_sums_of(const rn_row_pieces *p, int rank) {
   double sum = 0;
   for (int piece = 1; p->ranks > 1 && piece < p->segments * p->ranks; piece++) {

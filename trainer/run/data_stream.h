@@ -56,7 +56,7 @@ void rn_data_stream_destroy(rn_data_stream *stream);
 rn_status rn_data_stream_read(rn_err *err, rn_data_stream *stream,
                               const rn_step_counters *counters);
 
-/** Passes over the next `batches` batches; with data.carry_state, also sets the states to zero. */
+/** Skips the next `batches` batches; with data.carry_state, also sets the states to zero. */
 void rn_data_stream_skip(rn_data_stream *stream, int64_t batches);
 
 /**

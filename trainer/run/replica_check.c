@@ -123,7 +123,8 @@ static void flip(void *value) {
   *(unsigned char *)value ^= 1;
 }
 
-/* Flips a bit of a weight that a replica updates, in this rank's copy of the weights. */
+/* For tests: flips, in this rank's copy of the weights, a bit of a weight that replica `replica`
+ * updates. */
 static void flip_weight(const rn_weights *w, int replica) {
   const rn_optimizer_shards *shards = &w->shards.shards;
   int bucket = 0;

@@ -1,6 +1,6 @@
 /**
- * Finds silent bit flips (train.check_replicas_every): memory or messages that changed without an
- * error of the hardware being reported.
+ * Finds silent bit flips (train.check_replicas_every): changes of data in memory or in messages for
+ * which the hardware reports no error.
  *
  * After every n-th update, each rank stores the XXH3-64 sums of the weights that it has updated and
  * of their moments. Before the next update, when all weights have arrived everywhere and have been

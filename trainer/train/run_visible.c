@@ -13,8 +13,8 @@
 
 enum { OWNER_BYTES = 1024, FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 1000 };
 
-/* Reads who owns the lock: the text of the file without the heartbeat, a number at its end. Empty
- * if the file is not visible. */
+/* Reads the text that identifies the owner of the lock: the lock file without the heartbeat, which
+ * is the number at its end. Sets `owner` to "" if the file is not visible. */
 static void read_owner(const char *run_dir, char owner[OWNER_BYTES]) {
   const rn_path path = rn_path_join(run_dir, "lock");
   FILE *file = fopen(path.text, "r");

@@ -81,8 +81,8 @@ static rn_status agree_between_steps(rn_err *err, const launch *l, agreement *ou
 
 /* ---- the loop ---- */
 
-/* Writes the line of a step on the rank that owns run.dir. A failure is counted and does not end
- * the run. */
+/* Reports a step in metrics.jsonl, in the event file and on the console, on the rank that owns
+ * run.dir. A failure is counted and does not end the run. */
 static void report_step(launch *l, const rn_step_result *result, double step_s,
                         const rn_validation *val) {
   rn_err failure = {0};
