@@ -32,8 +32,9 @@ struct rn_row_exchange {
   /* the current call */
   rn_range reach;
   int layer, sequences;
-  int64_t origin, stride; /* position of a store's first row; number of rows per sequence */
-  bool held;              /* true if the rows of `layer` have been exchanged for the current unit */
+  /* position of the first row of a store (store_rows); number of rows per sequence */
+  int64_t origin, stride;
+  bool held;  /* true if the rows of `layer` have been exchanged for the current unit */
   bool known; /* true if forward of the unit has exchanged all its rows, which are kept */
 };
 
@@ -48,7 +49,8 @@ static int64_t rows_in_reach(const rn_row_exchange_shape *s) {
   return rn_smaller(s->tokens, s->own_tokens + before);
 }
 
-/* Returns the number of rows in a store, which holds one layer of one micro-batch. */
+/* Returns the capacity, in rows, of a store. A store is the part of `rows` or `sums` that holds the
+ * rows of one layer and, in `rows`, of one micro-batch. */
 static size_t store_rows(const rn_row_exchange_shape *s) {
   return (size_t)s->sequences * (size_t)rows_in_reach(s);
 }
@@ -91,7 +93,7 @@ static int ranks_of(const rn_row_exchange *x) {
   return x->pieces.ranks;
 }
 
-/* Returns the index of a row within its store. */
+/* Returns the index of a row within its store (store_rows). */
 static int64_t row_at(const rn_row_exchange *x, int sequence, int64_t position) {
   return sequence * x->stride + position - x->origin;
 }

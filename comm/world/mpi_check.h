@@ -36,7 +36,7 @@ void rn_mpi_version_line(char *line, size_t bytes);
 /**
  * These functions free a communicator or a window and set the handle to its null value; a null
  * handle is accepted. The call is marked as a wait for the watchdog. After a failure of MPI, they
- * free nothing: the other ranks do not call them, so that they would wait until the job is aborted.
+ * free nothing: the other ranks do not call them, so the calls would wait until the job is aborted.
  *
  * Collective: over the communicator, or over the window.
  * Errors:     none: an MPI error is ignored, because the caller no longer uses the object.

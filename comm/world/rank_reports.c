@@ -15,7 +15,8 @@
 
 enum { MAX_ADDRESSES = 16, HOST_BYTES = 64, TRUST_S = 10 };
 
-/* Where rank 0 receives, and the number that its datagrams carry. */
+/* The addresses at which rank 0 receives datagrams, and the token that all datagrams of the job
+ * carry. */
 typedef struct endpoint {
   uint64_t token;
   uint16_t port; /* 0: rank 0 has no socket */
@@ -219,7 +220,8 @@ static void send_to(const rn_rank_reports *r, const report_message *message, uin
                sizeof to);
 }
 
-/* Sends to the address from which rank 0 answers, or to all of its addresses if it does not. */
+/* Sends to the address from which rank 0 answers or, if rank 0 does not answer, to all of its
+ * addresses. */
 static void send_report(const rn_rank_reports *r, const report_message *message) {
   if (r->answer_ns != 0 && seconds_since(r->answer_ns) < TRUST_S) {
     send_to(r, message, r->answer_from.sin_addr.s_addr);

@@ -1,6 +1,6 @@
 /**
- * Sends what each rank does to rank 0, so that the watchdog can name a rank on another host that is
- * late, stopped or cut off.
+ * Sends what each rank does to rank 0, so that the watchdog can name a late, stopped or
+ * disconnected rank on another host.
  *
  * Each rank sends a UDP datagram of about 100 bytes to rank 0 at every call of
  * rn_rank_reports_exchange, and rank 0 answers with a shorter one. MPI is not used, because the
@@ -60,11 +60,12 @@ int rn_rank_reports_descriptor(const rn_rank_reports *reports);
  * grows if one of them makes progress. Not collective. Errors: none. */
 int64_t rn_rank_reports_units(const rn_rank_reports *reports);
 
-/** True if a rank has sent that its watchdog expired. For rank 0. Not collective. Errors: none. */
+/** True if a rank has reported that its watchdog expired. For rank 0. Not collective. Errors: none.
+ */
 bool rn_rank_reports_expired(const rn_rank_reports *reports);
 
-/** Answers every rank once more that the table is printed, so that no other rank prints one. For
- * rank 0. Not collective. Errors: none. */
+/** Sends every rank another answer, which says that rank 0 has printed the table, so that no other
+ * rank prints one. For rank 0. Not collective. Errors: none. */
 void rn_rank_reports_confirm_printed(rn_rank_reports *reports);
 
 /** True if rank 0 has printed the table. For the other ranks. Not collective. Errors: none. */

@@ -11,7 +11,7 @@
 
 enum { BOOT_ID_BYTES = 64 };
 
-/* Leaves `text` empty if the kernel does not tell. */
+/* Leaves `text` empty if the kernel provides no boot id. */
 static void read_boot_id(char text[BOOT_ID_BYTES]) {
   FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
   text[0] = '\0';

@@ -93,8 +93,8 @@ static int compare_ranks(const void *a, const void *b) {
   return ((const rn_rank_state *)a)->rank - ((const rn_rank_state *)b)->rank;
 }
 
-/* Lists all ranks of the job. On rank 0. Returns 0 if no rank of another node has ever reported:
- * then nothing is known about them. */
+/* Runs on rank 0. Lists all ranks of the job and returns their number; returns 0 if no rank of
+ * another node has ever reported. */
 static int list_job(const rn_watchdog *w) {
   int count = list_node(w), on_node = 0, heard = 0;
   for (int r = 0; r < count; r++) w->states[r].host = rn_world_host(w->world);
@@ -156,8 +156,8 @@ static int list_newly_silent(rn_watchdog *w, const char *host, char *text, size_
   return count;
 }
 
-/* Warns once about each host of which ranks no longer report, because the launcher may end the job
- * before the limit, without naming the host. On rank 0. */
+/* Runs on rank 0. Warns once about each host with ranks that no longer report, because the launcher
+ * may end the job before the limit, without naming the host. */
 static void warn_of_silence(rn_watchdog *w) {
   for (int rank = 1; rank < rn_world_size(w->world); rank++) {
     const rn_rank_report report = rn_rank_reports_get(w->reports, rank);

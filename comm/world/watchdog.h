@@ -29,7 +29,7 @@ typedef struct rn_watchdog rn_watchdog;
  * Starts the watchdog and moves the marks of proto/base/progress.h to memory shared by the node. If
  * no rank counts a unit for `limit_s` seconds, rank 0 prints the table to stderr, the late rank of
  * each node prints the stack of its main thread, and all ranks end with the exit code of
- * RN_ERR_WATCHDOG. Rank 0 also warns, earlier, of hosts of which ranks no longer report. Call it
+ * RN_ERR_WATCHDOG. Before that, rank 0 warns of each host with ranks that no longer report. Call it
  * from the main thread. Time in which the whole job is suspended does not count. If `limit_s` is 0,
  * starts nothing and sets *out to NULL.
  *

@@ -14,17 +14,16 @@ typedef struct rn_rank_state {
   char operation[RN_PROGRESS_NAME_BYTES]; /* empty: unknown */
   int64_t step;
   double idle_s;   /* time since the last progress */
-  double silent_s; /* > 0: the process has not been heard of for so long */
+  double silent_s; /* time since the process last reported, if it is silent; otherwise <= 0 */
   bool waits;      /* true if it waits for other ranks */
 } rn_rank_state;
 
 /**
  * Writes `title` and one line per rank to stderr, at most 64: if there are more, the lines of ranks
- * that wait for others are left out and counted. All silent ranks are marked as late; if there is
- * none, the rank that the others probably wait for: of those that do not wait themselves, the one
- * with the oldest progress. Uses write(), because the main thread may hang while it holds the lock
- * of stderr.
- * Not collective. Errors: none.
+ * that wait for others are left out and counted. Marks the silent ranks as late. If there are none,
+ * marks the rank that the others probably wait for: among the ranks that do not wait themselves,
+ * the one with the oldest progress. Uses write(), because the main thread may hang while it holds
+ * the lock of stderr. Not collective. Errors: none.
  */
 void rn_watchdog_table_print(const char *title, const rn_rank_state *ranks, int count);
 

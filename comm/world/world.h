@@ -91,8 +91,8 @@ MPI_Comm rn_world_node_comm(const rn_world *world);
 /**
  * Agrees on a status: all ranks return the largest status of any rank, with the text of the first
  * rank that has it. Call it after local work that may fail on some ranks only, before the next
- * communication. RN_ERR_MPI is not agreed on, but returned without communication: the rank that has
- * it ends the job (rn_world_finish), and other ranks may wait in other calls of MPI.
+ * communication. A rank that passes RN_ERR_MPI gets it back without communication, and must then
+ * end the job with rn_world_finish(); the other ranks may be waiting in other MPI calls.
  * Collective: over the world. Errors: the agreed status; RN_ERR_MPI.
  */
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);

@@ -39,7 +39,7 @@ typedef struct query_block {
 static void list_seen(const rn_attention_head *h, rn_range queries, rn_range keys,
                       rn_columns *seen_by) {
   const int count = (int)rn_range_count(queries);
-  int end = 0; /* queries 0 .. end-1 of the group have lo(n) <= m */
+  int end = 0; /* the first key that queries 0 .. end-1 of the group see is at most m */
   for (int64_t m = keys.begin; m < keys.end; m++) {
     while (end < count && rn_attention_first_key(h, queries.begin + end) <= m) end++;
     const int64_t causal = m > queries.begin ? m - queries.begin : 0;

@@ -82,9 +82,9 @@ static key_block key_block_of(const backward *x, int sequence, int kv_head, int 
   return b;
 }
 
-/* Computes dk and dv of one block of keys, and adds the block's contribution to dq. Because lo(n)
- * never decreases, the loop over blocks of queries ends at the first block whose first row sees
- * none of these keys. */
+/* Computes dk and dv of one block of keys, and adds the block's contribution to dq. The first key
+ * that query n sees (rn_attention_first_key) never decreases with n. The search for the last block
+ * of queries therefore ends at the first block whose first query sees none of these keys. */
 static void key_gradient(key_block *b) {
   const backward *x = b->x;
   const rn_range blocks = rn_attention_query_blocks(x->view);

@@ -5,7 +5,7 @@
 enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
 
 /* Scores are computed for GROUP queries at a time, so that they stay in the first-level cache. Near
- * the diagonal, products are divided into steps of STEP rows. */
+ * the diagonal, products are divided into steps of STEP queries or keys. */
 enum { GROUP = 16, STEP = 32 };
 
 /* Scratch memory for a block of keys and a block of queries. */
@@ -126,8 +126,8 @@ static void add_to_some_keys(const rn_key_block *b, rn_range queries, int64_t fi
   rn_kernels_table()->pair_product(&product);
 }
 
-/* The keys before the first query are added at once. Of the others, each step uses only the queries
- * that are not before its first key. */
+/* One step updates dk and dv of all keys that precede the first query. The other keys are processed
+ * in steps of STEP keys; each step skips the queries that precede its first key. */
 static void add_to_keys(const rn_key_block *b, rn_range queries, rn_range seen) {
   const int64_t diagonal = rn_smaller(queries.begin, seen.end);
   int64_t begin_key = seen.begin;

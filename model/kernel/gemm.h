@@ -96,8 +96,8 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
                               const char **lack);
 
 /**
- * Returns a number that grows with the width of the vectors that oneDNN uses on this CPU in fp32,
- * on which results depend; 0 if this build has no oneDNN.
+ * Returns a number that grows with the width of the vectors that oneDNN uses for fp32 on this CPU;
+ * 0 if this build has no oneDNN. Results depend on this width.
  */
 int rn_gemm_vector_level(void);
 

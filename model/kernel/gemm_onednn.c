@@ -67,7 +67,7 @@ static int level_of_cpu(void) {
   return __builtin_cpu_supports("avx") ? AVX : SSE41;
 }
 
-/* Does not ask oneDNN, which accepts no limit after it has told what it uses. */
+/* Does not query oneDNN: after such a query, oneDNN accepts no limit. */
 int rn_gemm_onednn_level(void) {
   const char *limit = getenv("ONEDNN_MAX_CPU_ISA");
   const int level = level_of_cpu();

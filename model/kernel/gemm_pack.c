@@ -7,8 +7,9 @@
 /* Number of elements of a sum that are packed in one piece; a multiple of RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
-/* Returns the row stride of a transposed weight. Rows are padded, because the elements of a column
- * would otherwise all be in the same cache set. */
+/* Returns the row stride of a transposed weight with rows of n elements. Rows whose size is a
+ * multiple of a page are padded; without padding, the elements of a column would be in only a few
+ * cache sets. */
 static int transposed_ld(int n) {
   return rn_row_distance(n, false);
 }

@@ -4,8 +4,8 @@
  *
  * A plan is made for one save policy, before any memory is allocated. First the blocks declare
  * their buffers with rn_buffer_take. Then rn_buffer_plan_place computes offsets and sizes. After
- * memory has been allocated, the same calls of rn_buffer_take return addresses. There are three
- * kinds of memory:
+ * memory has been allocated, the same calls of rn_buffer_take return addresses. A unit is one
+ * segment of one micro-batch (model/pass/unit.h). There are three kinds of memory:
  *
  *   RN_MEMORY_UNIT       one per unit, from its forward to the end of its backward
  *   RN_MEMORY_LAYER      one per unit and layer of the stage, for the same time
@@ -102,7 +102,7 @@ rn_buffer_plan rn_buffer_plan_make(rn_save_policy policy);
 /** Computes the offsets and sizes, after all buffers have been declared. */
 void rn_buffer_plan_place(rn_buffer_plan *plan);
 
-/** The memory that holds the buffers of one layer of one unit. */
+/** The memory that holds the buffers of one layer for one unit (model/pass/unit.h). */
 typedef struct rn_buffer_space {
   rn_buffer_plan *plan;    /* not owned */
   char *base[RN_MEMORIES]; /* not owned; unused before the plan is placed */

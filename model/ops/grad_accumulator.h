@@ -51,8 +51,8 @@ typedef struct rn_weight_product {
 } rn_weight_product;
 
 /** Adds the gradients of at most RN_TN_PRODUCTS_MAX matrices, summed over the same rows. The
- * threads share the tiles of all these products; a thread that finds no free tile runs tasks of
- * `queue`, which may be NULL. */
+ * threads share the tiles of all these products; a thread that finds no tile to which it can add a
+ * piece runs tasks of `queue`, which may be NULL. */
 void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
                                   rn_rows rows, const rn_weight_product *products, int count);
 

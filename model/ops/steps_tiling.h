@@ -45,14 +45,17 @@ typedef struct rn_step_tiling {
 typedef struct rn_steps_tiling {
   rn_rows rows;
   int block_rows, count;
-  int64_t part_blocks, blocks; /* number of blocks of one part (rn_rows_part), and of all parts */
+  /* number of blocks of one part of the rows (rn_rows_part), and of all parts */
+  int64_t part_blocks, blocks;
   rn_step_tiling step[RN_TILE_STEPS_MAX];
 } rn_steps_tiling;
 
 /** Returns the tiling of `count` steps. */
 rn_steps_tiling rn_steps_tiling_of(rn_rows rows, const rn_step_shape *steps, int count);
 
-/** Returns the rows of a block. The range is empty if the part is short and ends before the block.
+/** Returns the rows of a block. The range is empty if the block is beyond the end of its part of
+ * the rows (rn_rows_part): all parts have part_blocks blocks, even if a part has fewer rows than
+ * the longest part.
  */
 rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 

@@ -89,8 +89,8 @@ static void wait_for_tile(int *spins) {
   if (++*spins > SPINS) sched_yield();
 }
 
-/* Runs tasks on the calling thread until every task has begun. While no tile is free, runs tasks of
- * `filler`. */
+/* Runs tasks on the calling thread until every task has begun. While other threads are adding
+ * pieces to all remaining tiles, runs tasks of `filler`. */
 static void run_until_claimed(entry *all, int count, rn_weight_queue *filler) {
   for (int spins = 0; any_unclaimed(all, count);) {
     if (run_one(all, count) || (filler != NULL && rn_weight_queue_run_one(filler))) {
@@ -239,7 +239,8 @@ bool rn_weight_queue_run_one(rn_weight_queue *q) {
   return run_one(q->entry, q->count);
 }
 
-/* Runs tasks of the products in the queue; returns true if `until` was reached. */
+/* Runs tasks of the products in the queue until every task has begun or until.reached() returns
+ * true. Returns true in the second case. */
 static bool run_until(rn_weight_queue *q, rn_weight_queue_until until) {
   atomic_bool stop = until.reached(until.self);
   if (!stop && !rn_weight_queue_is_empty(q)) {

@@ -50,8 +50,8 @@ enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 1 << 15 };
 
 typedef struct rn_weight_queue rn_weight_queue;
 
-/** Computes `count` products now, with all threads, which share the tasks of all products. Threads
- * that find no free tile run tasks of `queue`, which may be NULL. */
+/** Computes `count` products now, with all threads, which share the tasks of all products. A thread
+ * that finds no tile to which it can add a piece runs tasks of `queue`, which may be NULL. */
 void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *queue);
 
 /** Creates an empty queue. Errors: RN_ERR_MEMORY. */
@@ -109,8 +109,8 @@ typedef struct rn_weight_queue_until {
 } rn_weight_queue_until;
 
 /**
- * Runs tasks with all threads until `until` is reached, or until neither the queue nor its source
- * has tasks left. On return, every task that has begun is complete.
+ * Runs tasks with all threads. Stops when until.reached() returns true, or when neither the queue
+ * nor its source has tasks left. On return, every task that has begun is complete.
  */
 void rn_weight_queue_run(rn_weight_queue *queue, rn_weight_queue_until until);
 

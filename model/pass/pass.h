@@ -25,7 +25,7 @@ typedef struct rn_pass {
   rn_form form;          /* form of the retention; used by forward only */
   bool train;            /* forward: enables dropout */
   bool weights;          /* backward_input: also accumulates the weight gradients */
-  struct rn_activations *activations;      /* of the unit on this stage; not owned */
+  struct rn_activations *activations;      /* activations of the unit on this stage; not owned */
   struct rn_grad_accumulator *accumulator; /* backward only; not owned */
   /* queue of deferred weight gradients; backward_input with `weights` adds gradients, and forward
    * and backward_input compute some of them while a state is in flight; not owned; if NULL, no

@@ -50,7 +50,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *block,
 
 /**
  * Computes the gradient of the input. With pass->weights, also accumulates the weight gradient of
- * the output projection, while `gated` is valid. The parallel form has no backward in bf16.
+ * the output projection. The parallel form has no backward in bf16.
  *
  * While the scan is in flight, computes all deferred weight gradients in pass->queue.
  *
@@ -63,7 +63,7 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *blo
                                             rn_block_retention_activations *activations);
 
 /** Returns the weight gradient of the output projection as a product. Call after backward_input
- * with the same dy, while `gated` is valid. */
+ * with the same dy, while activations->gated is valid. */
 rn_weight_product rn_block_retention_product_out(const rn_block_retention *block,
                                                  const rn_layer_params *at, rn_array dy,
                                                  const rn_block_retention_activations *activations);

@@ -38,8 +38,8 @@ void rn_eager_completion_start(rn_eager_completion *out, rn_scan_port *scan,
                                rn_scan_direction direction, const rn_retention *retention,
                                const rn_retention_view *view, rn_segment_states states);
 
-/** Computes deferred weight gradients of `queue` with all threads, until the state arrives or none
- * is left. Does nothing if `queue` is NULL. */
+/** Computes deferred weight gradients of `queue` with all threads, until the state arrives or no
+ * gradient is left. Does nothing if `queue` is NULL. */
 void rn_eager_completion_run_weights(rn_eager_completion *completion, rn_weight_queue *queue);
 
 /** Waits for the state and propagates it to the chunks; skips what polls have already done. Call

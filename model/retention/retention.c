@@ -1,4 +1,4 @@
-/* Defines the tables of the retention core, and functions that all forms share: decays of segments,
+/* Defines the decay tables of rn_retention, and functions that all forms share: decays of segments,
  * and row scales that do not depend on sums of |weights|. */
 #include "model/retention/retention.h"
 

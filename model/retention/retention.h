@@ -30,7 +30,7 @@
 enum { RN_SLAB_ELEMENTS = 1024 };
 
 /** The sizes, decay tables and work space of the threads, for segments of at most max_tokens
- * tokens. The pointers to tables are those of the first layer; rn_retention_of_layer returns a core
+ * tokens. The pointers to tables are those of the first layer; rn_retention_of_layer returns a copy
  * with the pointers of another layer. */
 typedef struct rn_retention {
   int heads, key_width, value_width, chunk, max_tokens;
@@ -40,14 +40,15 @@ typedef struct rn_retention {
   rn_real *power;    /* [tables, H, max_tokens + 1]: g^i */
   rn_real *decay;    /* [tables, H, C + 1]: each row from g^C down to g^0 */
   const rn_kernels *kernels;
-  int threads;       /* number of threads, set at creation; the core never uses more */
+  int threads;       /* maximum number of threads; set at creation */
   rn_real *work;     /* [threads, work_each] */
   int64_t work_each; /* a multiple of a cache line */
   bool bf16;         /* true if the operands of chunks are in bf16 */
 } rn_retention;
 
-/** The queries, keys and values of one unit: `tokens` tokens of each of `sequences` sequences; q,
- * k, v have the type of the core. */
+/** The queries, keys and values of one unit: `tokens` tokens of each of `sequences` sequences. In
+ * the chunkwise form, q, k and v are in bf16 if rn_retention.bf16 is true; otherwise, they are in
+ * rn_real. */
 typedef struct rn_retention_view {
   int sequences, tokens;
   const int32_t *doc_position; /* [B, T] */
@@ -87,15 +88,17 @@ typedef struct rn_retention_grads {
   int64_t lddq, lddkv; /* row strides of dq, and of dk and dv */
 } rn_retention_grads;
 
-/** Returns a core that has sizes, for rn_threads() threads, but no memory. */
+/** Returns an rn_retention that has sizes, for rn_threads() threads, but no memory. */
 rn_retention rn_retention_shape(const rn_spec *spec, int max_tokens);
-/** Returns the size in bytes of the memory that a core of this shape needs. */
+/** Returns the number of bytes that rn_retention_create allocates for this shape. */
 size_t rn_retention_bytes(const rn_retention *shape);
 
-/** Creates the core for a spec and segments of at most max_tokens tokens. Errors: RN_ERR_MEMORY. */
+/** Creates the tables and work space for a spec and segments of at most max_tokens tokens. Errors:
+ * RN_ERR_MEMORY. */
 rn_status rn_retention_create(rn_err *err, const rn_spec *spec, int max_tokens, rn_retention *out);
 
-/** Returns the core for a layer of the model. Ownership: it points into `r`. */
+/** Returns a copy of *r that uses the decays of a layer of the model. Ownership: the copy points
+ * into the memory of `r`. */
 rn_retention rn_retention_of_layer(const rn_retention *r, int layer);
 void rn_retention_destroy(rn_retention *r);
 
@@ -116,8 +119,8 @@ int rn_retention_chunks(const rn_retention *r, int tokens);
  * document begins in the segment. */
 void rn_retention_decays(const rn_retention *r, const rn_retention_view *u, double *log_decay);
 
-/** Returns scratch of the calling thread: four rows of one head, or one row of the block's input
- * in double. The next call of the core overwrites it. */
+/** Returns scratch of the calling thread: four rows of one head, or one row of the block's input in
+ * double. The next call of a function of this file overwrites it. */
 rn_real *rn_retention_scratch(const rn_retention *r);
 
 /** Computes the contributions [chunks, B, H, K, V] of the chunks to the state, and own [B, H, K,

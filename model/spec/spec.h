@@ -35,7 +35,7 @@ typedef enum {
 } rn_retention_scale;
 typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 
-/** The three equivalent forms of the retention core. */
+/** The three equivalent forms of retention (model/retention/retention.h). */
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
 /** Number of tokens in a block of queries and in a block of keys of attention

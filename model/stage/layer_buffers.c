@@ -40,8 +40,9 @@ static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, 
       rn_use_saved(RN_UNIT_PHASE_FFN_NORM, RN_UNIT_PHASE_RESIDUAL, RN_UNIT_PHASE_FFN_WEIGHT));
 }
 
-/* Returns the lifetime of the retention block's input. If the weight gradients of k, v, q and g are
- * deferred, the backward of the previous layer computes them while its scan is in flight. */
+/* Returns the lifetime of the retention block's input. If `waits`, the weight gradients of k, v, q
+ * and g of layer l are deferred: the backward of layer l - 1 computes them while its scan is in
+ * flight. */
 static rn_buffer_use use_of_retention_input(bool waits) {
   rn_buffer_use use = rn_use_recomputed(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_QG,
                                         RN_UNIT_PHASE_D_RETENTION_NORM, RN_UNIT_PHASE_QKVG_WEIGHT);
@@ -115,9 +116,9 @@ static void take_blocks(const rn_layer *layer, const rn_buffer_space *space,
 rn_layer_activations rn_layer_buffers(const rn_layer *layer, int64_t rows,
                                       const rn_buffer_space *space, rn_workspace *workspace) {
   const int64_t count = rows * layer->retention_norm.width;
-  /* With RN_SAVE_INPUTS, backward recomputes the forward of the previous layer in the same memory.
-   * Gradients with operands in this memory then cannot be deferred to the previous layer's
-   * backward. */
+  /* With RN_SAVE_INPUTS, all layers share these buffers: before the backward of layer l - 1, its
+   * forward is recomputed in them, which overwrites the operands of the weight gradients of layer
+   * l. These gradients therefore cannot be deferred to the backward of layer l - 1. */
   rn_layer_activations t = {.recompute_inputs = space->plan->policy != RN_SAVE_ALL,
                             .defers_inputs = space->plan->policy >= RN_SAVE_MOST,
                             .ffn = rn_ffn_buffers(&layer->ffn, rows, space),

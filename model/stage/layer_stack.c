@@ -94,7 +94,8 @@ static rn_status take_copy(rn_err *err, rn_layer_stack *stack) {
   return RN_OK;
 }
 
-/* Lets all norms share one buffer of sums, because only one norm runs at a time. */
+/* Lets all norms share one buffer for the sums of their backward, because only one norm runs at a
+ * time. */
 static void place_norm_sums(rn_layer_stack *stack, double *sums) {
   stack->embed.norm.sums = sums;
   stack->head.norm.sums = sums;
@@ -118,8 +119,9 @@ static rn_status place_decays(rn_err *err, rn_layer_stack *stack) {
   return RN_OK;
 }
 
-/* Allocates the memory of the blocks, the sums of the norms, the weight queue and the bf16 shadow.
- * Workspaces are allocated with the activations. */
+/* Allocates the memory of the retention and attention blocks, the scratch memory in which the norms
+ * sum the gradients of their weights, the weight queue, and the bf16 shadow. Workspaces are
+ * allocated with the activations. */
 static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   const rn_spec *spec = &stack->spec;
   if (retains(stack)) {

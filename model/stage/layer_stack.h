@@ -127,10 +127,10 @@ rn_status rn_layer_stack_backward_input(rn_err *err, rn_layer_stack *stack, cons
 void rn_layer_stack_backward_weight(rn_layer_stack *stack, const rn_pass *pass);
 
 /**
- * Computes deferred weight gradients, of units whose backward_weight has not been called yet, until
- * `until` is reached or none is left. Forward and backward_input do the same while they wait for a
- * state. The gradients do not depend on how many of them are computed early. Layer groups are
- * reported only in backward_weight.
+ * Computes deferred weight gradients of units whose backward_weight has not been called yet. Stops
+ * when until.reached() returns true or no deferred gradient is left. Forward and backward_input do
+ * the same while they wait for a state. The gradients do not depend on how many of them are
+ * computed early. Layer groups are reported only in backward_weight.
  */
 void rn_layer_stack_run_waiting_weights(rn_layer_stack *stack, rn_weight_queue_until until);
 

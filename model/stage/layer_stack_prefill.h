@@ -1,4 +1,4 @@
-/** Processes the prompt of a decoder's sequence by the layers of a stage that holds the whole
+/** Processes the prompt of a decoder's sequence with the layers of a stage that holds the whole
  * model. */
 #ifndef RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
 #define RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
@@ -13,7 +13,7 @@ typedef struct rn_layer_stack_prompt {
   int slot;              /* slot of the decoder */
   const int32_t *token;  /* [count] */
   int64_t count;         /* at least 1 */
-  rn_real *logits;       /* [N], output: logits that follow the last token */
+  rn_real *logits;       /* [N], output: logits of the token that follows the last one */
 } rn_layer_stack_prompt;
 
 /**

@@ -293,10 +293,11 @@ typedef struct rn_stage_until {
 } rn_stage_until;
 
 /**
- * Computes deferred weight gradients, of units whose backward_weight has not been called yet, until
- * `until` is reached or none is left. A caller that would otherwise wait can call this, so that
- * backward_weight has less to do. The gradients do not depend on how many of them are computed
- * early. Layer groups are reported only in backward_weight. A backend may return immediately.
+ * Computes deferred weight gradients of units whose backward_weight has not been called yet. Stops
+ * when until.reached() returns true or no deferred gradient is left. A caller that would otherwise
+ * wait can call this, so that backward_weight has less to do. The gradients do not depend on how
+ * many of them are computed early. Layer groups are reported only in backward_weight. A backend may
+ * return immediately.
  */
 rn_status rn_stage_run_waiting_weights(rn_err *err, rn_stage *stage, rn_stage_until until);
 
@@ -324,7 +325,7 @@ typedef struct rn_decoder_prompt {
   int sequence;         /* index of the sequence */
   const int32_t *token; /* [count] */
   int64_t count;        /* at least 1 */
-  float *logits;        /* [N], output: logits that follow the last token */
+  float *logits;        /* [N], output: logits of the token that follows the last one */
 } rn_decoder_prompt;
 
 /** Processes the tokens of a prompt, starting from the current state of the sequence, by forward
@@ -350,7 +351,7 @@ typedef struct rn_decoder_tokens {
   int count;
   const int *sequence;  /* indices of the sequences; distinct */
   const int32_t *token; /* next token of each sequence */
-  float *logits;        /* output: logits that follow the token */
+  float *logits;        /* output: logits of the token that follows `token` */
 } rn_decoder_tokens;
 
 /** Processes one token of each sequence in `tokens` and computes the logits. */

@@ -52,7 +52,7 @@ void rn_progress_poll(void);
 /** Copies the name of the current operation in *marks to `name`. */
 void rn_progress_name(rn_progress *marks, char name[RN_PROGRESS_NAME_BYTES]);
 
-/** True if the process that sets *marks is waiting for other ranks. */
+/** True if the process whose marks are in *marks is waiting for other ranks. */
 bool rn_progress_is_waiting(rn_progress *marks);
 
 /** Returns CLOCK_MONOTONIC in nanoseconds; all processes of a host read the same clock. */

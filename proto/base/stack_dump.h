@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 /**
- * Prepares the calling thread, which must be the main thread: gives its signal handlers a stack of
- * their own, and loads what backtrace() needs, so that printing allocates no memory. Calling it
- * again has no further effect.
+ * Prepares the calling thread, which must be the main thread: allocates a separate stack for its
+ * signal handlers, and loads the library that backtrace() needs, so that printing allocates no
+ * memory. Calling it again has no further effect.
  */
 void rn_stack_dump_prepare(void);
 

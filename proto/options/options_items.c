@@ -187,7 +187,7 @@ void rn_options_items_free(rn_options_items *items) {
 /* ---- text ---- */
 
 /* Appends `piece` to a text of `used` bytes in a buffer of `bytes` bytes. Returns the length of the
- * new text, which is truncated if that is `bytes` or more. */
+ * complete new text; if the length is `bytes` or more, the text in the buffer is truncated. */
 static size_t append(char *text, size_t used, size_t bytes, const char *piece) {
   if (used < bytes) snprintf(text + used, bytes - used, "%s", piece);
   return used + strlen(piece);

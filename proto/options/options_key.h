@@ -16,10 +16,11 @@ typedef struct rn_options_key {
   const rn_schema_key *schema;
 } rn_options_key;
 
-/** Finds the key by its full name ("model.dim"); false if there is none. */
+/** Sets *out to the key with this full name ("model.dim"); returns false if there is none. */
 bool rn_options_find(const char *name, rn_options_key *out);
 
-/** Finds the key of a row of the schema table, and writes its full name. */
+/** Sets *out to the key of a row of the schema table, and `name` to the full name of the key
+ * ("model.dim"). Returns false if the schema has no such key. */
 bool rn_options_find_row(const rn_schema_key *row, char name[RN_OPTIONS_NAME_BYTES],
                          rn_options_key *out);
 

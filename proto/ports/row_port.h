@@ -44,13 +44,13 @@ typedef struct rn_row_gradients {
 
 /**
  * Collective: over the ranks that share the sequence; all make the same calls in the same order.
- * Ownership:  the rows of the piece must not change until end() returns. The port owns views and
- *             sums, which are valid until the next begin().
+ * Ownership:  the rows that begin() receives must not change until end() returns. The port owns
+ *             views and sums, which are valid until the next begin().
  * Overlap:    work between begin() and end() hides the transfer; poll() progresses it.
  */
 typedef struct rn_row_port {
   void *self;
-  /** Starts the exchange of keys and values of a layer. */
+  /** Starts the exchange of a layer's keys and values. `piece` holds those of this rank. */
   rn_status (*begin)(void *self, rn_err *err, const rn_row_piece *piece);
   /** Progresses messages without waiting; cheap. */
   void (*poll)(void *self);

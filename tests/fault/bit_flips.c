@@ -255,7 +255,8 @@ static verdict read_state(const char *file) {
 }
 
 int main(int argc, char **argv) {
-  /* On a disk, changing a page waits whenever the page is being written. */
+  /* Uses memory instead of a disk, on which a write to a page waits while the kernel writes the
+   * page back. */
   if (access("/dev/shm", W_OK) == 0) CHECK_EQUAL(setenv("TMPDIR", "/dev/shm", 1), 0);
   const int64_t share = (argc > 1 ? atoll(argv[1]) : 12000) / 28;
   flip_data_folders(share);

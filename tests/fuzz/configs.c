@@ -28,7 +28,8 @@
 #include "trainer/estimate/plan_show.h"
 #include "trainer/run/step.h"
 
-/* Number of configurations. It is smaller in builds without sanitizers, which find fewer faults. */
+/* Number of configurations to test. Builds without sanitizers test fewer configurations, because
+ * such builds detect fewer faults. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { CONFIGS = 5000 };
 #else

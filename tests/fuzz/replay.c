@@ -27,7 +27,7 @@ static char word_memory[MAX_WORDS][128];
 static const char *words[MAX_WORDS];
 static mutate_dictionary dictionary = {words, 0};
 
-/* Copies a quoted word without the quotes and the backslashes before characters. */
+/* Copies a quoted word without the quotes and without the backslashes that escape characters. */
 static void add_word(const char *line) {
   char *to = word_memory[dictionary.count];
   for (const char *at = line + 1; *at != '\0' && *at != '"'; at++) {

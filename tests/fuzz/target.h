@@ -1,6 +1,6 @@
 /**
- * Fuzz targets. A target passes arbitrary bytes to a reader. The reader may refuse them with a
- * message, but must neither crash nor hang.
+ * Declares the interface of fuzz targets. A target passes arbitrary bytes to a reader. The reader
+ * may refuse them with a message, but must neither crash nor hang.
  *
  * Each target_*.c defines target_run. It is built twice: as a test with replay.c, which runs the
  * seed corpus and reproducible mutations of it; and, with clang and -DRN_LIBFUZZER=ON, as a

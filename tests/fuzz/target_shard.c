@@ -1,7 +1,8 @@
 /* Fuzzes the reader of shards. The input consists of the number of bytes of the footer's message
- * (u16), this message, and the content of the only block. The header is the one of the footer, and
- * the checksums are corrected; a block that claims to be stored in 0 bytes gets its size. What can
- * be recovered from an accepted or refused shard must be a valid shard. */
+ * (u16), this message, and the content of the only block. The header of the shard is copied from
+ * the footer. The checksums are corrected; a stored size of 0 bytes in the footer is replaced by
+ * the size of the block. What can be recovered from an accepted or refused shard must be a valid
+ * shard. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@ enum {
   MAX_BLOCKS = 4
 };
 
-/* Writes the header of the footer, or none, as a frame. */
+/* Writes a frame that contains `header`, which comes from the footer; a frame without a header if
+ * `header` is NULL or too long. */
 static void put_header(const Retnet__ShardHeader *header, unsigned char *frame) {
   memset(frame, 0, RN_SHARD_HEADER_BYTES);
   memcpy(frame + HEAD, "RTDHEAD1", 8);
@@ -29,7 +31,8 @@ static void put_header(const Retnet__ShardHeader *header, unsigned char *frame) 
   rn_frame_seal(frame, RN_SHARD_HEADER_BYTES);
 }
 
-/* Puts the real size into extents of 0 bytes, and the checksum into those that are in the block. */
+/* Replaces stored sizes of 0 bytes by the size of the block, and sets the checksums of all extents
+ * that are inside the block. */
 static void correct_extents(Retnet__ShardFooter *footer, target_bytes block) {
   for (size_t i = 0; i < footer->n_block; i++) {
     Retnet__BlockExtent *b = footer->block[i];

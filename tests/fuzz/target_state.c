@@ -1,7 +1,6 @@
 /* Fuzzes the reader of saved generation states. The input consists of the number of bytes of the
  * message (u16), the message, and the bytes of the state, which become one frame. The checksums are
- * corrected; a frame of the message that claims to be stored in 0 bytes gets the size of the
- * frame. */
+ * corrected; a stored size of 0 bytes in the message is replaced by the size of the frame. */
 #include <stdlib.h>
 #include <string.h>
 

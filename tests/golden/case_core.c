@@ -1,5 +1,5 @@
-/* Checks the retention core in all forms: outputs, states and adjoints at chunk boundaries, and
- * packed documents. */
+/* Checks retention (model/retention/retention.h) in all forms: outputs, states and adjoints at
+ * chunk boundaries, and packed documents. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,8 @@
 #include "model/retention/retention.h"
 #include "tests/golden/run.h"
 
-/** Inputs of the case in the layout of the core, and its outputs. Rows are [B, T, H, width]. */
+/** Inputs of the case in the layout that rn_retention reads, and the outputs. Rows are [B, T, H,
+ * width]. */
 typedef struct core {
   golden_case *c;
   int B, H, T, K, V, chunk;
@@ -182,8 +183,8 @@ static rn_status run_chunks(rn_err *err, core *x, const rn_retention *r, const r
   rn_retention_forward_chunks(r, &u, &no_port, RN_TERM_CROSS, states, &rows_out);
   memcpy(out->states + out->chunks * each, x->state, bytes);
 
-  /* behind_it[i] is the adjoint after chunk i; out->adjoints[0] is the adjoint before the first
-   * chunk */
+  /* rn_retention_propagate sets behind_it[i] to the adjoint after chunk i, and replaces `behind` in
+   * out->adjoints[0] by the adjoint before the first chunk */
   rn_real *behind_it = out->adjoints + each;
   memcpy(out->adjoints, behind, bytes);
   const rn_retention_grads grads = grads_of(x, dkv);

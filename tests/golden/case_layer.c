@@ -246,7 +246,7 @@ static rn_status check_backward(rn_err *err, layer_case *l, block_run *run, cons
   return RN_OK;
 }
 
-/** Settings that reproduce an official form: retention scale, form of the core, and chunk size. */
+/** Settings that reproduce an official form: retention scale, form of retention, and chunk size. */
 typedef struct layer_variant {
   const char *official;
   rn_retention_scale scale;

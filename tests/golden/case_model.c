@@ -38,7 +38,7 @@ static rn_status check_hidden(rn_err *err, const model_case *x, const golden_mod
   return RN_OK;
 }
 
-/* Computes the model with the form `form` of the core and checks it against the official form
+/* Computes the model with the form `form` of retention and checks it against the official form
  * `official`. The file's hidden rows are those of the parallel form. */
 static rn_status check_form(rn_err *err, const model_case *x, golden_model *m, rn_form form,
                             const char *official, const char *variant) {

@@ -1,5 +1,6 @@
 /**
- * A file of golden vectors: its arrays, its config, and which arrays have been compared.
+ * Reads a file of golden vectors (its arrays and its config), and records which arrays have been
+ * compared.
  *
  * This header does not depend on the precision under test. Quantities are passed as doubles. Names
  * are passed without their suffix, which is .f64, or .r32 if the reference was rounded to float
@@ -17,7 +18,7 @@
 #include "proto/base/status.h"
 
 typedef enum {
-  GOLDEN_CORE,     /* the retention core alone */
+  GOLDEN_CORE,     /* retention without projections, norm and gate */
   GOLDEN_ROTARY,   /* rotated rows */
   GOLDEN_LAYER,    /* one retention block */
   GOLDEN_MODEL,    /* a whole model */

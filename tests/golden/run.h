@@ -1,5 +1,6 @@
 /**
- * Functions for runs in one precision: load and compare arrays, and compute a model in one stage.
+ * Declares functions for runs in one precision: they load and compare arrays, and compute a model
+ * in one stage.
  *
  * The code is compiled twice. Each kind of case has one run per precision, golden_run_<kind>_f32
  * and golden_run_<kind>_f64.

@@ -23,7 +23,7 @@ rn_status golden_read_activation(rn_err *err, const golden_case *c, const char *
                                  rn_activation *out);
 
 /**
- * Sets the retention scale and the form of the core that reproduce an official form: "parallel",
+ * Sets the retention scale and the form of retention that reproduce an official form: "parallel",
  * "chunkwise" or "recurrent".
  */
 rn_status golden_scale_of(rn_err *err, const golden_case *c, const char *form, rn_spec *spec,

@@ -1,6 +1,7 @@
 /* Included before each file that jobs/analyze.sh --tidy checks. The analyzer sees one file at a
- * time; this tells it what two functions of other files return. Otherwise it follows paths on which
- * a failure is RN_OK. In status.c, their names are in parentheses, which keeps these macros away.
+ * time and does not know that rn_fail and rn_trace return `status`; without these macros, it
+ * follows paths on which a failure returns RN_OK. In status.c, the names of these functions are in
+ * parentheses, so that the macros are not expanded there.
  */
 #ifndef RN_TESTS_LINT_ANALYZER_H
 #define RN_TESTS_LINT_ANALYZER_H

@@ -1,5 +1,5 @@
 /**
- * Check macros for tests. They are active in release builds too, report every failure, and
+ * Defines check macros for tests. They are active in release builds too, report every failure, and
  * determine the exit code.
  *
  * A test is a program: its file opens with the claim, and its main() returns check_result(). An MPI

@@ -1,4 +1,4 @@
-/** Functions for tests of export and import of models. */
+/** Declares functions for tests of the export and import of models. */
 #ifndef RN_TESTS_SUPPORT_EXCHANGED_H
 #define RN_TESTS_SUPPORT_EXCHANGED_H
 

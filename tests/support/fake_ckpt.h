@@ -1,4 +1,5 @@
-/** A small synthetic model for checkpoint tests: a few tensors whose values depend on a seed. */
+/** Defines a small synthetic model for checkpoint tests: a few tensors whose values depend on a
+ * seed. */
 #ifndef RN_TESTS_SUPPORT_FAKE_CKPT_H
 #define RN_TESTS_SUPPORT_FAKE_CKPT_H
 

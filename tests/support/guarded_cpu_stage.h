@@ -1,5 +1,6 @@
 /**
- * Definitions shared by the source files of the guarded stage: the stage and its protected arrays.
+ * Defines the guarded stage and its protected arrays, for the source files that implement it
+ * (tests/support/guarded_stage.h).
  */
 #ifndef RN_TESTS_SUPPORT_GUARDED_CPU_STAGE_H
 #define RN_TESTS_SUPPORT_GUARDED_CPU_STAGE_H

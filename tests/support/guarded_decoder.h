@@ -1,6 +1,7 @@
 /**
- * The decoder of the guarded stage. Between two steps its states are in protected pages. The
- * functions implement those of rn_stage_ops.
+ * Implements the decoder calls of rn_stage_ops for the guarded stage
+ * (tests/support/guarded_stage.h). Between two steps, the states of the decoder are in protected
+ * pages.
  */
 #ifndef RN_TESTS_SUPPORT_GUARDED_DECODER_H
 #define RN_TESTS_SUPPORT_GUARDED_DECODER_H

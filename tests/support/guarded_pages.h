@@ -1,6 +1,6 @@
 /**
- * Arrays in separate pages, which are protected unless they have been opened. An access to a
- * protected page ends the process with a message that names the array and the element.
+ * Allocates arrays in separate pages, which are protected unless they have been opened. An access
+ * to a protected page ends the process with a message that names the array and the element.
  */
 #ifndef RN_TESTS_SUPPORT_GUARDED_PAGES_H
 #define RN_TESTS_SUPPORT_GUARDED_PAGES_H

@@ -1,4 +1,5 @@
-/** Ports of the guarded stage: they close the stage while code of the caller runs. */
+/** Wraps the ports that a caller passes to the guarded stage (tests/support/guarded_stage.h): while
+ * a port runs outside a parallel region, the pages of the stage are protected. */
 #ifndef RN_TESTS_SUPPORT_GUARDED_PORTS_H
 #define RN_TESTS_SUPPORT_GUARDED_PORTS_H
 

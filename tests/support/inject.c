@@ -141,7 +141,7 @@ static int error_of(const char *kind) {
 
 typedef enum { PASS, FAIL, SHORTEN } verdict;
 
-/* Counts a pass, and decides what happens to it. FAIL: errno is set. */
+/* Counts a pass and decides what happens to it. If the result is FAIL, errno is set. */
 static verdict decide(const char *site, const char *function, const void *caller) {
   const int kept = errno;
   /* Functions in .preinit_array run before the C library knows the environment. */

@@ -1,4 +1,5 @@
-/** Checkpoints of small models with any configuration, for tests of tools that read them. */
+/** Saves checkpoints of small models with any configuration, for tests of tools that read
+ * checkpoints. */
 #ifndef RN_TESTS_SUPPORT_MODEL_CKPT_H
 #define RN_TESTS_SUPPORT_MODEL_CKPT_H
 

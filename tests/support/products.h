@@ -1,4 +1,4 @@
-/** Operands, sizes and tolerances for tests that compare matrix products with a formula. */
+/** Defines operands, sizes and tolerances for tests that compare matrix products with a formula. */
 #ifndef RN_TESTS_SUPPORT_PRODUCTS_H
 #define RN_TESTS_SUPPORT_PRODUCTS_H
 

@@ -1,6 +1,6 @@
 /**
- * A small model with everything that one training step needs, over whole sequences or over segments
- * of them.
+ * Defines a small model with all memory and ports that a training step needs, over whole sequences
+ * or over segments of sequences.
  */
 #ifndef RN_TESTS_SUPPORT_STAGE_H
 #define RN_TESTS_SUPPORT_STAGE_H

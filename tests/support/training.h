@@ -1,4 +1,5 @@
-/** Functions shared by tests of training: load a configuration, write splits, save a run. */
+/** Defines functions for tests of training: they load a configuration, write splits, and save a
+ * run. */
 #ifndef RN_TESTS_SUPPORT_TRAINING_H
 #define RN_TESTS_SUPPORT_TRAINING_H
 

@@ -1,7 +1,7 @@
 /*
- * Whatever is damaged, pruning with verification keeps the newest good checkpoint: for every
- * combination of good and damaged checkpoints, and any keep_last, the checkpoints that are left
- * contain the newest keep_last good ones. A newest checkpoint with a flipped bit is reported.
+ * Checks that pruning with verification keeps exactly the newest keep_last good checkpoints, for
+ * every combination of good and damaged checkpoints and any keep_last. If the newest checkpoint has
+ * a flipped bit, this must be reported.
  */
 #include <stdio.h>
 #include <stdlib.h>

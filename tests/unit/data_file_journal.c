@@ -97,7 +97,8 @@ static void open_removes_what_follows(void) {
   CHECK_OK(err, rn_journal_close(err, &journal)); /* the second call does nothing */
 }
 
-/* A file that is removed or replaced while it is open is created again, or continued. */
+/* If the file is removed while the journal is open, it is created again. If it is replaced, lines
+ * are appended to the new file. */
 static void a_removed_file_is_created_again(void) {
   rn_journal journal;
   CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
@@ -112,7 +113,8 @@ static void a_removed_file_is_created_again(void) {
   CHECK(holds(FIRST THIRD));
 }
 
-/* While its folder is missing, lines wait. */
+/* Lines that are added while the journal's folder is missing are written once the folder exists
+ * again. */
 static void lines_wait_for_the_folder(void) {
   rn_journal journal;
   const char *folder = temp_path("folder"), *away = temp_path("away");

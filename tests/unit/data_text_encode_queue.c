@@ -1,5 +1,6 @@
-/* Checks that the encode queue gives the ids of whole documents, also with special tokens, cuts
- * long documents, and refuses a document that it cannot cut before it fills the memory. */
+/* Checks that the encode queue cuts a long document into segments and gives the same ids as
+ * encoding the whole document at once, also with special tokens. A document that cannot be cut must
+ * be refused before it fills the memory. */
 #include "data/text/encode_queue.h"
 
 #include <stdio.h>
@@ -26,7 +27,8 @@ static rn_tokenizer *open_tokenizer(void) {
   return tokenizer;
 }
 
-/* What the queue passed on. */
+/* The tokens that the queue has passed to its visitor, and the numbers of segments, of beginnings
+ * and of ends of documents. */
 typedef struct passed {
   rn_tokens tokens;
   int segments, begun, ended;
@@ -43,7 +45,7 @@ static rn_status take(void *self, rn_err *fault, const rn_tokens *tokens, bool b
   return RN_OK;
 }
 
-/* Encodes the text with the queue, added in uneven pieces. */
+/* Encodes `text` with the queue, to which the text is added in pieces of PIECE bytes. */
 static rn_status encode(const rn_tokenizer *tokenizer, const char *special, const char *text,
                         passed *p) {
   enum { PIECE = 10007 };

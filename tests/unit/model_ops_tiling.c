@@ -56,8 +56,9 @@ static double efficiency_of_weights(int64_t rows, const int (*shape)[2], int thr
 }
 
 static void threads_find_work(void) {
-  /* The two products of qkvg are (k, v) and (q, g); those of ffn are fc2 and (fc1, gate). The
-   * models have D = 512 and D = 2048, and V = F = 2 * D. */
+  /* Shapes [n, k] of weights whose gradients are computed together: in qkvg the projections of (k,
+   * v) and of (q, g), in ffn fc2 and (fc1, gate). The model width D is 512 (narrow) or 2048 (wide);
+   * value_dim = ffn_dim = 2 * D. */
   static const int narrow_qkvg[2][2] = {{1536, 512}, {1536, 512}},
                    narrow_ffn[2][2] = {{512, 1024}, {2048, 512}},
                    wide_qkvg[2][2] = {{6144, 2048}, {6144, 2048}},

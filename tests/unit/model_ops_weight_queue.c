@@ -198,7 +198,8 @@ static record ran;
 
 static void record_piece(const rn_weight_sum *sum, int64_t tile, int piece) {
   atomic_int *begun = &ran.begun[sum->offset][tile];
-  /* A task of the second product may begin only if no tile of the first one is free. */
+  /* With one thread, a task of the second product may begin only after all pieces of the first
+   * product have begun. */
   if (sum->offset == 1 && omp_get_num_threads() == 1) {
     for (int i = 0; i < TILES; i++) ran.mistakes += ran.begun[0][i] < PIECES;
   }

@@ -225,8 +225,8 @@ static void decays_and_angles_follow_their_formulas(void) {
   CHECK(theta[0] == 1);
 }
 
-/* Checks the number of FLOP per token, 3 * (8 layers + head), where the retention core of each
- * layer contributes 128 * (D + value_dim). */
+/* Checks the number of FLOP per token, 3 * (8 layers + head), where the retention of each layer,
+ * without projections, contributes 128 * (D + value_dim). */
 static void model_flops_are_the_formula(void) {
   rn_spec spec = preset("retnet_base", 256);
   spec.layers = 8, spec.dim = 512, spec.value_dim = 1024, spec.ffn_dim = 1024, spec.heads = 4;

@@ -1,6 +1,6 @@
-/* Checks which keys are named if a preset is set by option -s: the keys of the file whose values
- * differ from the preset. A preset in the file, keys set by -s, and keys of equal value are not
- * reported. */
+/* Checks which keys the preset check lists if a preset is set by option -s: the keys of the file
+ * whose values differ from those of the preset. It lists no keys if the preset is set in the file,
+ * no keys that are set by -s, and no keys whose value is that of the preset. */
 #include "trainer/config/preset_check.h"
 
 #include <string.h>
@@ -15,7 +15,8 @@ static rn_status load(const char *yaml, const char *const *keys, int count,
   return rn_options_load_text(&err, &input, locations, config);
 }
 
-/* Returns whether the keys named for this file and these -s options are `want`. */
+/* Returns whether the preset check lists exactly the keys in `want` for the file text `yaml` and
+ * the -s options `keys`. */
 static bool names(const char *yaml, const char *const *keys, int count, const char *want) {
   Retnet__Config *config = NULL;
   rn_options_locations locations;

@@ -1,6 +1,7 @@
 /* Checks that a transformer is exported as LlamaForCausalLM, and a hybrid as fla's
- * RetNetForCausalLM with `attn`; that both have the same bytes after an import; and that models
- * that one of the two programs cannot compute are refused with a message that names the key. */
+ * RetNetForCausalLM with `attn`; that both, imported and exported again, have the same bytes; and
+ * that models that one of the two programs cannot compute are refused with a message that names the
+ * key. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* Checks that a stop signal is blocked while threads compute, is detected between two steps
- * whichever thread receives it, and ends the wait for a reader of log lines that has stopped
- * reading. */
+/* Checks that a stop signal is blocked while threads compute, and is detected between two steps
+ * whichever thread receives it. If the program waits in a write because nobody reads its log any
+ * more, the signal must end this wait. */
 #include "trainer/launch/stop_request.h"
 
 #include <omp.h>
@@ -42,7 +42,8 @@ static void is_heard(int number, bool earlier) {
   all_threads_hold_back(number);
 }
 
-/* Threads of libraries may exist before the listener, and do not block the signal. */
+/* library_thread simulates a thread that a library has created before rn_stop_request_install, and
+ * that therefore does not block the signal. */
 static pthread_barrier_t listening;
 static int line_pipe[2];
 

@@ -236,8 +236,9 @@ static double rows_s(const char *window, const char *sequence, const char *segme
   return time_of(keys, 12, atoi(sequence + strlen("parallel.sequence="))).rows_s;
 }
 
-/* Copies of all bytes that the last rank receives and sends: keys and values once, or twice without
- * segments, and the sums of their gradients. A copied byte takes 2 UPDATE_S / 28. */
+/* The expected time is the time to copy all bytes that the last rank receives and sends: keys and
+ * values once, or twice without segments, and the sums of their gradients. Copying a byte takes 2
+ * UPDATE_S / 28. */
 static void keys_and_values_take_time(void) {
   const double row_s = 5 * 3 * 128 * 4 * 2 * UPDATE_S / 28;
   const char *const none = "model.attention_window=0", *const whole = "parallel.segments=1";

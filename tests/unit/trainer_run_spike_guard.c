@@ -1,8 +1,8 @@
 /*
- * A step is a spike exactly if its loss or its gradient norm is above the mean of the window by
- * more than sigma standard deviations. The window holds the last steps only, and a guard that was
- * stored in a manifest and loaded again, even with another window, decides as one that never
- * stopped.
+ * Checks that a step is a spike if and only if its loss or its gradient norm is above the mean of
+ * the window by more than sigma standard deviations. The window must hold only the last steps. A
+ * guard that is stored in a manifest and loaded again must decide like one that was not; with a
+ * shorter window, it must keep the newest steps.
  */
 #include "trainer/run/spike_guard.h"
 

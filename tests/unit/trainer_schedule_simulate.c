@@ -1,6 +1,7 @@
-/* Checks that every pipeline of up to 8 stages, 16 micro-batches, 16 segments and 8 ranks per
- * sequence finishes in order, within the documented memory, with one buffer at each end of a
- * message, and with the idle time of the formulas. Invalid task lists must be detected. */
+/* Simulates every pipeline of up to 8 stages, 16 micro-batches, 16 segments and 8 ranks per
+ * sequence. Checks that all tasks run in a valid order, that memory stays within the documented
+ * bounds, that one buffer at each end of a message suffices, and that the idle time equals the
+ * formulas. Invalid task lists must be detected. */
 #include <stdlib.h>
 
 #include "proto/base/range.h"

@@ -27,7 +27,8 @@ int main(int argc, char **argv) {
     an_mpi_failure_is_not_agreed(world);
     nothing_is_freed_after_a_failure(&comm);
   }
-  /* Would match what rank 1 must not call. */
+  /* If rn_agree had communicated on rank 1, its all-reduce would match this call on the other
+   * ranks. */
   int64_t failures = check_failures();
   CHECK_OK(&err, rn_world_max(&err, world, &failures, 1));
   const int result = check_result();
