@@ -254,7 +254,7 @@ static rn_status row_begin_sums(void *self, rn_err *err, int elements, rn_row_gr
   const bool last = x->segment == x->pieces.segments - 1;
   assert(elements == x->shape.elements && x->shape.backward);
   const bool released = rn_comm_thread_acquire(x->thread);
-  rn_span_begin("wait for sums of keys and values");
+  rn_span_begin("wait for gradients of keys and values");
   rn_status status = rn_row_messages_wait(err, sum_messages(x));
   if (status == RN_OK && last) clear_sums(x, kept_positions(x));
   if (status == RN_OK && x->shape.ordered && ranks_of(x) > 1) status = receive_sums(err, x);
@@ -312,7 +312,7 @@ static rn_status row_end_sums(void *self, rn_err *err) {
   rn_row_exchange *x = self;
   if (ranks_of(x) == 1) return RN_OK;
   const bool released = rn_comm_thread_acquire(x->thread);
-  rn_span_begin("wait for sums of keys and values");
+  rn_span_begin("wait for gradients of keys and values");
   rn_status status = x->shape.ordered ? send_sums(err, x) : exchange_sums(err, x);
   rn_span_end();
   if (released) rn_comm_thread_release(x->thread);

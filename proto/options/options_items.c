@@ -49,12 +49,14 @@ static rn_status set_weight(rn_err *err, const reader *r, const char *value,
 }
 
 static rn_status set_text(rn_err *err, const reader *r, const char *value, char **member) {
-  const bool home = value[0] == '~' && (value[1] == '\0' || value[1] == '/');
-  if (value[0] == '\0' || home || !rn_options_is_text(value)) {
+  if (value[0] == '~' && (value[1] == '\0' || value[1] == '/')) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s: item %d: the ~ in %s is not expanded: write the whole path", r->where,
+                   r->out->count, value);
+  }
+  if (value[0] == '\0' || !rn_options_is_text(value)) {
     return rn_fail(err, RN_ERR_USAGE, "%s: item %d: \"%s\" is %s", r->where, r->out->count, value,
-                   value[0] == '\0' ? "empty"
-                   : home           ? "not expanded: write the whole path"
-                                    : "no valid text");
+                   value[0] == '\0' ? "empty" : "not UTF-8 or too long");
   }
   free(*member);
   *member = strdup(value);
@@ -113,7 +115,7 @@ static rn_status add_item(rn_err *err, reader *r, const yaml_node_t *node) {
   }
   const bool unnamed = is_field(r->fields, "name") && item->name == NULL;
   if (item->dir != NULL && !unnamed) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "%s: item %d: has no %s", r->where, r->out->count,
+  return rn_fail(err, RN_ERR_USAGE, "%s: item %d has no %s", r->where, r->out->count,
                  unnamed ? "name" : "dir");
 }
 

@@ -63,13 +63,13 @@ refuse_mix 'data.dir was' a
 refuse_mix 'item 1: weight: "0"' '[{dir: a, weight: 0}]'
 refuse_mix 'item 1: weight: "0x1"' '[{dir: a, weight: 0x1}]'
 refuse_mix 'item 2: unknown field "wieght"' '[{dir: a}, {dir: b, wieght: 1}]'
-refuse_mix 'item 1: has no dir' '[{weight: 1}]'
+refuse_mix 'item 1 has no dir' '[{weight: 1}]'
 refuse_mix 'item 2: dir is given twice' '[{dir: a}, {dir: b, dir: d}]'
 refuse_mix 'data.dir: "{dir: a}" is not a path or a list of mappings' '{dir: a}'
 refuse 2 carry_state "$bin/retnet-train" run.yaml -s run.dir=new -s "$mix" -s data.carry_state=true
 refuse 2 'two validation sets' "$bin/retnet-train" run.yaml -s run.dir=new -s "$mix" \
   -s 'data.val=[{name: x, dir: a}, {name: x, dir: b}]'
-refuse 2 'item 1: has no name' "$bin/retnet-train" run.yaml -s run.dir=new -s "$mix" \
+refuse 2 'item 1 has no name' "$bin/retnet-train" run.yaml -s run.dir=new -s "$mix" \
   -s 'data.val=[{dir: a}]'
 # A folder may be listed again, with a warning.
 ln -s a again
