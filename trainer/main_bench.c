@@ -53,12 +53,12 @@ static const rn_arg decode_options[] = {
     JSON_OPTION,
     PRECISION_OPTION("number format of the weights (default fp32)"),
     {0, "positions", "LIST",
-     "measure at each of these positions, for example 1024,8192, and print only that (with "
-     "--sequences alone: 1000)",
+     "comma-separated positions at which to measure, for example 1024,8192; only these are "
+     "measured (default if --sequences is given without this option: 1000)",
      RN_ARG_TEXT, &given.positions, 0, 0},
     {0, "sequences", "LIST",
-     "measure each of these numbers of sequences, for example 1,4,16, at each position (with "
-     "--positions alone: 1)",
+     "comma-separated numbers of sequences to measure at each position, for example 1,4,16 "
+     "(default if --positions is given without this option: 1)",
      RN_ARG_TEXT, &given.sequences, 0, 0},
     ROUNDS_OPTION("samples of each measurement (default 11)"),
     KEY_OPTION("parallel.threads=2")};

@@ -290,8 +290,8 @@ static const rn_arg build_options[] = {
      "default for llm.c: that of GPT-2 or Llama 3)",
      RN_ARG_INTEGER, &given.vocab_size, 1, 1 << 30},
     {0, "separator", "ID",
-     "token id that separates documents in token files; in the shards the document token replaces "
-     "it (default: the document token of the tokenizer)",
+     "id of the token that separates documents in the input token files (default: the tokenizer's "
+     "document token); in the shards, the tokenizer's document token replaces it",
      RN_ARG_INTEGER, &given.separator, 0, 1 << 30},
     {0, "special-tokens", "LIST",
      "special tokens that are recognised in the text: names separated by commas, or all (default: "

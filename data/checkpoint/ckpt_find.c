@@ -96,7 +96,7 @@ typedef struct search {
 static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
   char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
   if (s->notes == NULL) return;
-  snprintf(line, sizeof line, "checkpoint %s is %s, trying the previous one: %s", entry->path.text,
+  snprintf(line, sizeof line, "checkpoint %s is %s; trying the previous one: %s", entry->path.text,
            rn_ckpt_fault(why->status), why->text);
   s->notes->report(s->notes->context, line);
 }

@@ -56,8 +56,9 @@ static rn_status invalid(rn_err *err, const rn_long_line *l, const char *what) {
 
 static rn_status add_to_outline(rn_err *err, rn_long_line *l, const char *bytes, size_t count) {
   if (l->outline.count + count > MAX_OUTLINE_BYTES) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: the line has more than %d bytes outside of strings",
-                   l->name, MAX_OUTLINE_BYTES);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: the line has more than %d bytes outside of JSON strings", l->name,
+                   MAX_OUTLINE_BYTES);
   }
   return rn_text_add(err, &l->outline, bytes, count);
 }
@@ -128,7 +129,7 @@ static rn_status end_digits(rn_err *err, rn_long_line *l) {
   l->has_nul = l->has_nul || code == 0;
   const bool is_high = code >= 0xd800 && code < 0xdc00, is_low = code >= 0xdc00 && code < 0xe000;
   l->place = STRING;
-  if ((high != 0) != is_low) return invalid(err, l, "a surrogate in a string has no partner");
+  if ((high != 0) != is_low) return invalid(err, l, "unpaired UTF-16 surrogate in a string");
   l->high = is_high ? code : 0;
   if (is_high) return RN_OK;
   return put_code(err, l, is_low ? 0x10000 + ((high - 0xd800) << 10) + (code - 0xdc00) : code);
@@ -166,7 +167,7 @@ static rn_status take_string(rn_err *err, rn_long_line *l, const char *bytes, si
   }
   *used = plain;
   if (l->high != 0 && (plain > 0 || bytes[0] != '\\')) {
-    return invalid(err, l, "a surrogate in a string has no partner");
+    return invalid(err, l, "unpaired UTF-16 surrogate in a string");
   }
   RN_TRY(err, put(err, l, bytes, plain));
   if (plain == count) return RN_OK;

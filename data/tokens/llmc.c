@@ -18,13 +18,13 @@ enum {
 static const char *kind_of(int32_t magic) {
   switch (magic) {
     case 20240522:
-      return "an evaluation file (multiple choice), not a stream of tokens";
+      return "an evaluation file (multiple choice)";
     case 20240328:
-      return "a tokenizer file; give the tokenizer with --tokenizer";
+      return "a tokenizer (to be given with --tokenizer)";
     case 20240326:
       return "a model checkpoint";
     default:
-      return "unknown";
+      return "an unknown kind of file";
   }
 }
 
@@ -62,11 +62,11 @@ rn_status rn_llmc_check(rn_err *err, const rn_file *file, rn_token_type *type, i
   RN_TRY(err, rn_file_read(err, file, 0, header, sizeof header));
   const int32_t magic = (int32_t)rn_get_u32(header), version = (int32_t)rn_get_u32(header + 4);
   if (magic != MAGIC_U16 && magic != MAGIC_U32) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: begins like a file of llm.c, but its magic number %d is not 20240520 (u16 "
-                   "tokens) or 20240801 (u32 tokens): %s; if the file has no header, give --format "
-                   "nanogpt, or --format text to pack its bytes",
-                   file->path, magic, kind_of(magic));
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: the llm.c magic number %d is that of %s, not of u16 or u32 tokens; if the file "
+        "has no header, give --format nanogpt or --format text",
+        file->path, magic, kind_of(magic));
   }
   const int wanted = magic == MAGIC_U16 ? 1 : 7;
   if (version != wanted) {

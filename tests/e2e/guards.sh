@@ -114,7 +114,7 @@ case $case in
     printf x | dd of=damaged/checkpoints/step-00000008/part-00000.zst bs=1 seek=99 conv=notrunc \
       status=none
     ends 0 step.spike:2 damaged "${keys[@]}"
-    says damaged 'step-00000008 is damaged, trying the previous one' \
+    says damaged 'step-00000008 is damaged; trying the previous one' \
       'rolled back from step 11 to checkpoint damaged/checkpoints/step-00000004'
     # Without a checkpoint the step is skipped. A run that spikes for ever ends.
     ends 0 step.spike:4 early "${keys[@]}" train.steps=6

@@ -86,7 +86,7 @@ case $case in
     has stopped '8 9'
     ends 4 step.loss:1- stopped "${every2[@]}"
     says stopped 'the last good checkpoint is stopped/checkpoints/step-00000008' \
-      'remove those after it (up to stopped/checkpoints/step-00000009)'
+      'remove the later checkpoints (up to stopped/checkpoints/step-00000009)'
     rm -r stopped/checkpoints/step-00000009
     ends 0 none stopped "${every2[@]}" train.steps=12
     ends 4 step.loss:1- none "${every2[@]}"

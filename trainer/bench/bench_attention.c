@@ -180,10 +180,11 @@ static void print_table(const bench *b, const line *lines, const char *precision
       b->attention.window, precision);
   printf("%d threads; medians of %d samples; best GEMM %.1f GFLOP/s\n", b->attention.threads,
          b->rounds, 1e-9 * b->gemm_flops_per_s);
-  printf("%-10s %10s %12s %10s %22s\n", "", "ms", "GFLOP/s", "% of GEMM", "% of GEMM, model FLOP");
+  printf("%-10s %10s %12s %14s %30s\n", "", "ms", "GFLOP/s", "% of GEMM rate",
+         "% of GEMM rate (by model FLOP)");
   for (int i = 0; i < 3; i++) {
     const line *l = &lines[i];
-    printf("%-10s %10.3f %12.1f %10.1f %22.1f\n", l->name, 1e3 * l->time_s,
+    printf("%-10s %10.3f %12.1f %14.1f %30.1f\n", l->name, 1e3 * l->time_s,
            1e-9 * l->flops / l->time_s, 100 * l->flops / l->time_s / b->gemm_flops_per_s,
            100 * l->model_flops / l->time_s / b->gemm_flops_per_s);
   }

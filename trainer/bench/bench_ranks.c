@@ -147,7 +147,7 @@ static void print_figures(const bench *b) {
   printf("each rank has its own          %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
   printf("ratio of a pair                %10.3f     (quartiles %.3f and %.3f)\n", ratio(b, 0.5),
          ratio(b, 0.25), ratio(b, 0.75));
-  printf("wait for states, forward       %10.2f ms  of the rank that waits longest, per step\n",
+  printf("wait for states, forward       %10.2f ms  per step, on the rank that waits longest\n",
          1e3 * rn_median(b->wait_s[RN_SCAN_FORWARD], b->count));
   printf("wait for states, backward      %10.2f ms\n",
          1e3 * rn_median(b->wait_s[RN_SCAN_REVERSE], b->count));

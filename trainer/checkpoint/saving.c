@@ -183,17 +183,20 @@ static void advise(rn_err *err, const rn_saving *s, rn_status status, const char
         "start again from a checkpoint before step %lld %s",
         why.text, unread.text, (long long)(s->counters->step - s->counters->bad_steps), how);
   } else if (!disk.has_good) {
-    (void)rn_fail(err, status,
-                  "%s; no checkpoint in %s is known to be good: start again in another run.dir %s",
-                  why.text, dir, how);
+    (void)rn_fail(
+        err, status,
+        "%s; no checkpoint in %s is known to be good: start a new run in another run.dir, %s",
+        why.text, dir, how);
   } else if (disk.newest.step == disk.good.step) {
-    (void)rn_fail(err, status, "%s; the last good checkpoint is %s: start again from it %s",
+    (void)rn_fail(err, status,
+                  "%s; the last good checkpoint is %s: start again from this checkpoint %s",
                   why.text, disk.good.path.text, how);
   } else {
-    (void)rn_fail(err, status,
-                  "%s; the last good checkpoint is %s: remove those after it (up to %s), whose "
-                  "weights are affected, and start again %s",
-                  why.text, disk.good.path.text, disk.newest.path.text, how);
+    (void)rn_fail(
+        err, status,
+        "%s; the last good checkpoint is %s: remove the later checkpoints (up to %s), whose "
+        "weights may be affected, and start again %s",
+        why.text, disk.good.path.text, disk.newest.path.text, how);
   }
 }
 

@@ -32,10 +32,11 @@ rn_status rn_config_check(rn_err *err, const Retnet__Config *config) {
   RN_TRY(err, check_schedule(err, config->optimizer));
   RN_TRY(err, check_spikes(err, config));
   if (config->run->reproducible && reduction_block > tokens) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "run.leaf %d is above data.sequence_length %d: a reduction block is part of a "
-                   "sequence (0: chosen automatically)",
-                   reduction_block, tokens);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "run.leaf %d is above data.sequence_length %d: run.leaf is the length of a reduction "
+        "block, which cannot be longer than a sequence (0: chosen automatically)",
+        reduction_block, tokens);
   }
   if (config->checkpoint->resume[0] == '\0') {
     return rn_fail(err, RN_ERR_USAGE,

@@ -190,8 +190,8 @@ static void show_threads(const rn_plan_sample *sample) {
       cost->threads, 100 * busy);
   if (busy > few) return;
   rn_log_info(
-      "  most idle time in: %s, %.0f %% busy; use longer segments, larger micro-batches or fewer "
-      "threads per rank",
+      "  most idle time in: %s (threads %.0f %% busy); use longer segments, larger micro-batches "
+      "or fewer threads per rank",
       idle->name, 100 * rn_phase_cost_efficiency(idle, cost->threads));
 }
 

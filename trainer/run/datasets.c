@@ -19,11 +19,12 @@ static rn_status check_kind(rn_err *err, const rn_datasets *d, const rn_split *s
       other->document_token == first->document_token) {
     return RN_OK;
   }
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: its tokenizer or vocabulary (%s, %u) differs from that of %s (%s, %u); build "
-                 "both with the same --tokenizer",
-                 split->shard[0].file.path, other->tokenizer, other->vocabulary,
-                 d->train[0].split.shard[0].file.path, first->tokenizer, first->vocabulary);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: its tokenizer or vocabulary (%s, %u ids) differs from that of %s (%s, %u ids); "
+      "build both with the same --tokenizer",
+      split->shard[0].file.path, other->tokenizer, other->vocabulary,
+      d->train[0].split.shard[0].file.path, first->tokenizer, first->vocabulary);
 }
 
 /* ---- training ---- */

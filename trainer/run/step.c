@@ -102,11 +102,11 @@ static void count_step(rn_step_counters *c, const Retnet__Data *data, bool skipp
 /* Reports a spike; fails if it must end the run. */
 static rn_status handle_spike(rn_err *err, const Retnet__Train *train, const rn_run *run,
                               const rn_spike *spike) {
-  char text[200];
+  char text[240];
   if (spike->what == NULL) return RN_OK;
   snprintf(text, sizeof text,
-           "step %lld: the %s is %.6g, above %.6g, which is %g standard deviations above the mean "
-           "of the last %d steps (train.spike_sigma)",
+           "step %lld: the %s is %.6g, above the limit of %.6g, which is %g standard deviations "
+           "above the mean of the last %d steps (train.spike_sigma)",
            (long long)run->counters.step, spike->what, spike->value, spike->limit,
            train->spike_sigma, run->spikes.count);
   if (train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_STOP) {
