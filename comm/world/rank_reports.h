@@ -43,9 +43,9 @@ rn_status rn_rank_reports_create(rn_err *err, const rn_world *world, rn_rank_rep
 void rn_rank_reports_destroy(rn_rank_reports **reports);
 
 /**
- * Sends the marks of this rank and receives all datagrams that have arrived, without waiting.
- * `expired` tells rank 0 that the watchdog of this rank has counted no progress for its limit.
- * Not collective; all calls on a rank are from one thread. Errors: none.
+ * Sends the marks of this rank and receives all datagrams that have arrived, without waiting. Also
+ * sends `expired` to rank 0: true if the watchdog of this rank has detected no progress for its
+ * time limit. Not collective; all calls on a rank are from one thread. Errors: none.
  */
 void rn_rank_reports_exchange(rn_rank_reports *reports, rn_progress *mine, bool expired);
 

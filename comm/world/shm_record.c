@@ -34,8 +34,8 @@ static bool is_plain_name(const char *name) {
 
 /*
  * True if `path` is a file directly in /dev/shm, or one that the launcher of Open MPI 4 shares with
- * its ranks: TMPDIR/ompi.HOST.UID/pid.N/pmix_dstor_X/FILE, together 8 MB for each mpirun. No other
- * path is recorded or removed.
+ * its ranks: TMPDIR/ompi.HOST.UID/pid.N/pmix_dstor_X/FILE. The files of each mpirun take 8 MB in
+ * total. No other path is recorded or removed.
  */
 static bool is_shm_path(const char *path) {
   const size_t folder = sizeof SHM_FOLDER - 1;

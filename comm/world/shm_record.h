@@ -12,8 +12,9 @@
 #include "comm/world/world.h"
 
 /**
- * Appends to the record the files that each rank currently maps. To be called each time after such
- * files may have been created: a process that is killed before leaves them behind.
+ * Appends to the record the files that each rank currently maps. Call it after every operation that
+ * may create such files: a process that is killed before the call leaves files that are not in the
+ * record.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_IO naming the file, RN_ERR_MEMORY, agreed; RN_ERR_MPI.

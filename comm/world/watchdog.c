@@ -137,7 +137,8 @@ static void print_job(const rn_watchdog *w) {
 
 /* ---- silent hosts ---- */
 
-/* Writes the ranks of `host` whose silence is new, such as " 4 5", and marks them as warned about.
+/* Writes to `text` the ranks of `host` that have become silent since the last warning, for example
+ * " 4 5", and marks them as warned about. Returns their number.
  */
 static int list_newly_silent(rn_watchdog *w, const char *host, char *text, size_t bytes) {
   int count = 0;
@@ -175,7 +176,7 @@ static void warn_of_silence(rn_watchdog *w) {
 
 /* ---- the end of a job ---- */
 
-/* Prints the stack of this rank if its node's other ranks may be waiting for it. */
+/* Prints the stack of this rank if other ranks of its node may be waiting for it. */
 static void print_stack(const rn_watchdog *w) {
   char line[160 + MPI_MAX_PROCESSOR_NAME];
   const int count = list_node(w), slowest = rn_watchdog_table_slowest(w->states, count);
@@ -189,7 +190,8 @@ static void print_stack(const rn_watchdog *w) {
   if (write(STDERR_FILENO, line, (size_t)used) < used) return;
 }
 
-/* Asks rank 0 to print the table of the job. Returns true if it has. */
+/* Asks rank 0 to print the table of the job. Returns true if rank 0 reports within ANSWER_MS that
+ * it has printed the table. */
 static bool root_prints(const rn_watchdog *w) {
   const double silent_s = rn_rank_reports_root_silent_s(w->reports);
   if (silent_s < 0 || silent_s > silent_limit_s(w)) return false;

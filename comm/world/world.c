@@ -19,8 +19,8 @@ struct rn_world {
   char host[MPI_MAX_PROCESSOR_NAME];
 };
 
-/* Detects a launcher that does not match this MPI library, because such a launcher starts N jobs of
- * one rank each. */
+/* Returns an error if the launcher does not match this MPI library. Such a launcher starts N jobs
+ * of one rank each instead of one job of N ranks. */
 static rn_status check_launch(rn_err *err, int size) {
   const rn_launched launched = rn_launched_detect();
   if (size > 1 || launched.ranks == 1) return RN_OK;

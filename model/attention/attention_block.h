@@ -64,8 +64,8 @@ static inline int64_t rn_attention_first_key(const rn_attention_head *h, int64_t
 }
 
 /** Returns the keys of a block of keys that at least one query of a block of queries sees. The
- * first key is rounded down to a multiple of 64, so that a backend that generates code for each
- * size generates little code. begin >= end if there are none. */
+ * first key is rounded down to a multiple of 64, which limits the number of different sizes: a
+ * backend may generate code for each size. begin >= end if there are none. */
 static inline rn_range rn_attention_seen(const rn_attention_head *h, rn_range queries,
                                          rn_range keys) {
   enum { STEP = 64 };

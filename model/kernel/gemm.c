@@ -26,7 +26,7 @@ static const rn_gemm_backend *const fp32_backends[] = {
 
 static const rn_gemm_backend *in_use;
 
-/* The reason, given to rn_gemm_bf16_disable, why this process must not use bf16; "" if there is
+/* The reason why this process must not use bf16, as passed to rn_gemm_bf16_disable; "" if there is
  * none. */
 static char not_everywhere[256];
 

@@ -45,7 +45,8 @@ typedef struct rn_gemm_backend {
    * reads, and `ldb` is the number of columns of this panel that precede the first column of c.
    * NULL if the backend does not pack weights. */
   rn_gemm_bf16_fn *bf16_packed;
-  /** True if products in bf16 use the tile registers of AMX, which no kernel uses. */
+  /** True if products in bf16 use the tile registers of AMX. The kernels of model/kernel/kernels.h
+   * do not use these registers. */
   bool bf16_by_tiles;
 } rn_gemm_backend;
 

@@ -4,7 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Number of elements of a sum that are packed in one piece; a multiple of RN_PACK_SUM. */
+/* Maximum number of terms of the sums (elements along k) that one piece of packing covers; a
+ * multiple of RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
 /* Returns the row stride of a transposed weight with rows of n elements. Rows whose size is a

@@ -39,9 +39,9 @@ rn_tiling rn_tiling_of_weight(int64_t n, int64_t k);
  * time read the same weights. */
 rn_tile rn_tiling_tile(const rn_tiling *tiling, int64_t index);
 
-/** Number of rows in one piece of a weight product, the part of the sum that one call computes. A
- * piece is small enough that the packed operands stay in cache. Different threads may add the
- * pieces of one sum, one after the other. */
+/** Number of rows in one piece of a weight product. A piece is the part of the sum over rows that
+ * one call computes. It is small enough that the packed operands stay in cache. Different threads
+ * may add the pieces of one sum, one after the other. */
 enum { RN_TILING_SUM_ROWS = 512 };
 
 /** Returns the number of pieces of RN_TILING_SUM_ROWS rows in a sum over `rows`; at least 1. */

@@ -39,9 +39,9 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
 /** Number of tokens in a block of queries and in a block of keys of attention
- * (model/attention/attention.h). A cut of a sequence does not change the blocks if it is at a
- * multiple of RN_SPEC_QUERY_BLOCK tokens, and if the first key that is kept from before the cut is
- * at a multiple of RN_SPEC_KEY_BLOCK. */
+ * (model/attention/attention.h). A sequence can be cut without a change of the blocks if the cut is
+ * at a multiple of RN_SPEC_QUERY_BLOCK tokens, and if the first key that is kept from the tokens
+ * before the cut is at a multiple of RN_SPEC_KEY_BLOCK. */
 enum { RN_SPEC_QUERY_BLOCK = 128, RN_SPEC_KEY_BLOCK = 256 };
 
 /** model.attention_layers can list layers 0 .. RN_SPEC_LISTED_LAYERS - 1. */

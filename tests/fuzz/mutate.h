@@ -21,7 +21,7 @@ typedef struct mutate_dictionary {
 /** Mutates `data`, which has room for `max_bytes`; returns the new size. */
 size_t mutate(unsigned char *data, size_t bytes, size_t max_bytes, uint64_t seed);
 
-/** As mutate(), but some mutations insert words of a dictionary. */
+/** Does the same as mutate(), but some mutations insert words of a dictionary. */
 size_t mutate_with(unsigned char *data, size_t bytes, size_t max_bytes, uint64_t seed,
                    mutate_dictionary dictionary);
 

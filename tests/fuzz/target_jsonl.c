@@ -5,7 +5,7 @@
 #include "data/text/documents.h"
 #include "tests/fuzz/target.h"
 
-/* Combines the texts and the ends of documents to one number. */
+/* Computes a hash of the texts and of the positions at which documents end. */
 static rn_status take(void *self, rn_err *err, const rn_document_piece *piece) {
   (void)err;
   unsigned *sum = self;

@@ -124,7 +124,7 @@ static rn_status check_keys(rn_err *err, const decode_case *x, rn_decoder *decod
   return RN_OK;
 }
 
-/* As decode_steps, but computed with a decoder; sequence b is in slot b. */
+/* Does the same as decode_steps, but with a decoder; sequence b is in slot b. */
 static rn_status step_decoder(rn_err *err, const decode_case *x, rn_decoder *decoder, int steps) {
   const int N = x->spec->vocab;
   rn_real *step, *all;

@@ -94,10 +94,10 @@ void golden_close(golden_case *c);
 rn_status golden_read_tolerances(rn_err *err, golden_case *c);
 
 /**
- * Returns in *bound the bound on the largest error of a float run in that array, from
- * config.tolerance if it lists the array, else from tolerances.json. The bound is not multiplied by
- * the size of the reference. Returns false if neither lists the array; the caller then uses the
- * tolerance of golden_meaning_of.
+ * Sets *bound to the bound on the largest error of a float run in that array, from config.tolerance
+ * if it lists the array, else from tolerances.json. The bound is not multiplied by the size of the
+ * reference. Returns false if neither lists the array; the caller then uses the tolerance of
+ * golden_meaning_of.
  */
 bool golden_bound(const golden_case *c, const char *name, double *bound);
 

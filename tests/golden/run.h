@@ -42,7 +42,7 @@ GOLDEN_RUNS(GOLDEN_DECLARE)
 rn_status golden_reals(rn_err *err, golden_case *c, const char *name, golden_shape shape,
                        rn_real **out);
 
-/** As golden_compare, for a quantity in this build's precision. */
+/** Does the same as golden_compare, for a quantity in this build's precision. */
 rn_status golden_check(rn_err *err, golden_case *c, const char *variant, const rn_real *got,
                        golden_shape shape, const char *base, ...)
     __attribute__((format(printf, 6, 7)));

@@ -13,8 +13,8 @@
  *   RETNET_INJECTED=FILE
  *       If a fault was injected, FILE is created.
  *   RETNET_PASSES=FILE
- *       At exit, writes a line "SITE FUNCTION@PLACE PASSES" for each call that was passed to
- *       FILE.RANK.
+ *       At exit, a line "SITE FUNCTION@PLACE PASSES" is written to FILE.RANK for each call that
+ *       was executed at least once.
  */
 #include <dirent.h>
 #include <errno.h>

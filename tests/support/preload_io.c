@@ -106,7 +106,8 @@ static void die_at_fd(const char *what, int fd) {
   if (getenv("RETNET_IO_KILL") != NULL && path_of(fd, path) && must_die(what, path)) raise(SIGKILL);
 }
 
-/* As die_at_fd for a write, of which the first half is done. at < 0: at the file's position. */
+/* Does the same as die_at_fd for a write, but first writes half of the data at offset `at` or, if
+ * `at` is negative, at the file's position. */
 static void die_at_write(int fd, const void *data, size_t bytes, off_t at) {
   char path[PATH_MAX];
   if (getenv("RETNET_IO_KILL") == NULL || !path_of(fd, path) || !must_die("write", path)) return;

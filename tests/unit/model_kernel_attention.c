@@ -112,7 +112,8 @@ static float exponential(bool bf16, const float *got, const rn_bf16_pair *pairs,
   return rn_bf16_value((rn_bf16)(pairs[m / 2 * LD + n] >> (m % 2 * 16)));
 }
 
-/* The second block of the online softmax: each query has a maximum of 1 and a sum of 2 before. */
+/* Checks the second block of an online softmax: on entry, each query has the maximum 1 and the
+ * sum 2. */
 static void block(const rn_kernels *kernels, int queries, bool bf16) {
   rn_columns seen[KEYS];
   static float got[KEYS * LD];

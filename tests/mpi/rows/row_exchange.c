@@ -98,7 +98,8 @@ static float next_sum(const run *r, float sum, int piece) {
   return (r->c->ordered ? 0.75f : 1.0f) * sum + (float)piece + 1;
 }
 
-/* Returns the expected sum of a row after the pieces from the last one down to `piece`. */
+/* Returns the expected sum of a row after all pieces from the last one down to `piece` have
+ * contributed. */
 static float total(const run *r, int64_t position, int piece) {
   float sum = 0;
   for (int p = r->pieces - 1; p >= piece; p--) {

@@ -1,8 +1,8 @@
 /*
  * Checks that only one thread of a rank is inside MPI at a time: the communication thread polls
  * only while MPI is released, and never after it is acquired. The thread sleeps if nothing is in
- * flight, has the floating-point mode of the thread that started it, and is refused if MPI was not
- * started with MPI_THREAD_SERIALIZED.
+ * flight, and has the floating-point mode of the thread that started it. Its start must fail if MPI
+ * was not started with MPI_THREAD_SERIALIZED.
  */
 #include "comm/world/comm_thread.h"
 
