@@ -44,7 +44,7 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator);
 void rn_grad_accumulator_product(rn_grad_accumulator *accumulator, rn_weight w, rn_rows rows,
                                  rn_matrix dy, rn_matrix x);
 
-/** One weight gradient of rn_grad_accumulator_products. */
+/** One weight gradient that rn_grad_accumulator_products computes. */
 typedef struct rn_weight_product {
   rn_weight w;
   rn_matrix dy, x;

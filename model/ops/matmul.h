@@ -33,7 +33,8 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
 void rn_matmul_tn(int64_t rows, int n, int k, rn_array dy, int64_t lddy, rn_array x, int64_t ldx,
                   rn_real beta, rn_array dw, int64_t lddw);
 
-/** One product of rn_matmul_tn_all: dw [n, k] = dy [R, n]^T x [R, k] + beta dw. */
+/** One of the products that rn_matmul_tn_all computes: dw [n, k] = dy [R, n]^T x [R, k] + beta dw.
+ */
 typedef struct rn_tn_product {
   int n, k;
   rn_matrix dy, x, dw;

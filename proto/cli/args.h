@@ -61,7 +61,7 @@ typedef struct rn_args {
  * rn_words_free(&found.words). */
 typedef struct rn_args_found {
   bool help, version; /* true if the command line has this option; parsing stops there */
-  /* value of --generate, "man" or "bash", where parsing also stops; else NULL */
+  /* value of --generate ("man" or "bash"), at which parsing also stops; NULL without this option */
   const char *generate;
   rn_words words;
 } rn_args_found;

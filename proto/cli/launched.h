@@ -20,7 +20,7 @@ typedef struct rn_launched {
  */
 rn_launched rn_launched_detect(void);
 
-/** True on the rank that prints what all ranks would print: rank 0. */
+/** True on rank 0, which alone prints texts that are the same on all ranks. */
 bool rn_launched_prints(void);
 
 /**

@@ -135,7 +135,8 @@ static void a_replaced_file_is_whole_and_leaves_nothing_behind(void) {
   CHECK(!rn_file_exists(temp_path("deep")));
 }
 
-/* A rename to the path of a device, pipe or folder would remove it. */
+/* Checks that only regular files are replaced: a rename to the path of a device or pipe would
+ * remove the device or pipe. */
 static void only_regular_files_are_replaced(void) {
   const char *pipe = temp_path("pipe");
   struct stat info;

@@ -153,7 +153,7 @@ static void check_backend(bool bf16) {
   }
 }
 
-/* With argument "bf16" tests only bf16 products; skipped if there are none. */
+/* With argument "bf16", only bf16 products are tested; the test is skipped if there are none. */
 int main(int argc, char **argv) {
   (void)argv;
   rn_threads_start(THREADS);

@@ -275,7 +275,8 @@ static int chunks_in_bf16_agree(void) {
   return check_result();
 }
 
-/* With argument "bf16" tests only chunks in bf16; skipped if there are no bf16 products. */
+/* With argument "bf16", only chunks in bf16 are tested; the test is skipped if there are no bf16
+ * products. */
 int main(int argc, char **argv) {
   (void)argv;
   rn_threads_start(1);

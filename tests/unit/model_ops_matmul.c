@@ -249,7 +249,7 @@ static void products_in_bf16_are_right(void) {
   result_in_bf16_is_rounded(NN, 300, 515, 130);
 }
 
-/* With argument "bf16" tests only bf16 products; skipped if there are none. */
+/* With argument "bf16", only bf16 products are tested; the test is skipped if there are none. */
 int main(int argc, char **argv) {
   (void)argv;
   if (argc > 1) {

@@ -149,7 +149,7 @@ int main(void) {
   spec.gate = false;
   spec.ffn = RN_FFN_MLP;
   same_as_fp32(spec);
-  /* Softmax attention, in all layers or in one. */
+  /* Tests softmax attention in all layers, then in one layer. */
   spec = base();
   spec.arch = RN_ARCH_TRANSFORMER, spec.rope_theta = 100;
   spec.attention_heads = 4, spec.kv_heads = 2;

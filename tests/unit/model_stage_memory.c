@@ -96,7 +96,7 @@ static void check_stages(void) {
   check_stage(spec, 0, 2, 1, 2048);
 }
 
-/* With argument "bf16" tests bf16; skipped if it is not supported. */
+/* With argument "bf16", stages in bf16 are tested; the test is skipped if bf16 is not supported. */
 int main(int argc, char **argv) {
   (void)argv;
   if (argc > 1) test_use_bf16();

@@ -144,7 +144,7 @@ static void what_a_program_lacks_is_refused_by_key(void) {
   CHECK_FAILS(err, RN_ERR_MISMATCH, "model.heads:|256", export_hf(wide, temp_path("no")));
 }
 
-/* ---- out and back ---- */
+/* ---- export and import ---- */
 
 static void models_return_with_equal_bytes(void) {
   const char *plain = model_ckpt_save(

@@ -2,7 +2,8 @@
 #include "comm/scan/scan_cost.h"
 #include "tests/support/check.h"
 
-/* 12.5 GB/s and 2 us per message, 10 GB/s to combine states; states of 8 heads of 256 x 512. */
+/* The cluster sends messages with 12.5 GB/s and a latency of 2 us, and combines states with 10
+ * GB/s. A state has 8 heads of 256 x 512 elements. */
 static const rn_scan_cost cluster = {.latency_s = 2e-6, .byte_s = 0.08e-9, .combine_s = 0.1e-9};
 enum { STATE_BYTES = 8 * 256 * 512 * 4 };
 

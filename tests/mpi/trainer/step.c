@@ -87,7 +87,7 @@ static bool decays(const rn_param *param, bool all) {
   return all || strstr(param->name, "norm") == NULL;
 }
 
-/* AdamW (Loshchilov & Hutter, algorithm 2), with eps as in PyTorch. */
+/* Computes an update of AdamW (Loshchilov & Hutter, algorithm 2), with eps as in PyTorch. */
 static void update(oracle *o, const rn_run *run, bool decay_all, double lr, double norm) {
   const double coefficient = fmin(1, clip / (norm + 1e-6));
   const double t = (double)++o->updates;
