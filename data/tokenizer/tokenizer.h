@@ -103,8 +103,8 @@ void rn_encoder_destroy(rn_encoder **encoder);
  */
 rn_status rn_encoder_allow(rn_err *err, rn_encoder *encoder, const char *names);
 
-/** True if a text may be cut where rn_tokenizer_cut allows it although special tokens are allowed.
- * Cuts are made at blanks, so no allowed special token may contain one. */
+/** True if allowed special tokens do not prevent cuts at the positions that rn_tokenizer_cut
+ * returns. These are at white space, so no allowed special token may contain white space. */
 bool rn_encoder_may_cut(const rn_encoder *encoder);
 
 /** Appends the ids of a text. Errors: RN_ERR_MEMORY, RN_ERR_LIBRARY, RN_ERR_FORMAT. */

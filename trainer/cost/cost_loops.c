@@ -166,8 +166,8 @@ static double scores_of(const rn_cost_sum *s, const rn_attention *a, int queries
   return last > first ? (double)(end - begin) * (double)(last - first) : 0;
 }
 
-/* Adds the tasks that compute `scores` scores for every head: in forward one task per sequence and
- * head, in backward one per sequence and head of the keys. */
+/* Adds the tasks that compute `scores` scores for every head: in forward, one task per sequence and
+ * query head; in backward, one per sequence and key/value head. */
 static void add_scores(rn_cost_sum *s, const rn_attention *a, double scores, bool backward) {
   const int heads = backward ? a->kv_heads : a->heads, group = a->heads / heads;
   const double products = backward ? 5 : 2, softmax = backward ? SOFTMAX_BACKWARD : SOFTMAX;

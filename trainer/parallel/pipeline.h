@@ -47,7 +47,8 @@ typedef struct rn_pipeline {
 typedef struct rn_pipeline_shape {
   int stage, first_layer, last_layer;
   int sequences, tokens;
-  int keys; /* tokens of a whole sequence, if a unit holds only a part of it; else 0 */
+  int keys; /* number of tokens of a whole sequence, whose keys attention layers read, if a unit
+               holds only a part of the sequence; else 0 */
   rn_pipeline_schedule_shape schedule; /* 0 micro-batches: losses only */
   rn_save_policy save;                 /* what forward saves for backward */
   uint64_t seed;                       /* seed of dropout */

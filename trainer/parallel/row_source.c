@@ -75,7 +75,8 @@ static double ordered_sums_of(const rn_row_pieces *p, int rank) {
   return sum;
 }
 
-/* With one segment, backward exchanges keys and values again. */
+/* Returns the number of bytes that a rank sends and receives for one sequence. With one segment,
+ * backward exchanges keys and values a second time. */
 static double traffic_of(const rn_row_exchange_shape *s, const rn_row_pieces *p, int rank) {
   const double rows = (p->segments == 1 ? 2 : 1) * rows_of(p, rank, rn_row_forward);
   const double sums = s->ordered ? ordered_sums_of(p, rank) : rows_of(p, rank, rn_row_backward);

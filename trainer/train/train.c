@@ -117,7 +117,8 @@ static rn_status roll_back(rn_err *err, launch *l, int64_t *to) {
   return RN_OK;
 }
 
-/* Saves the state before the run ends; first checks it, because no step follows that would. */
+/* Saves the state before the run ends. First checks it for bit flips (replica_check.h), because no
+ * later step will do so. */
 static rn_status save_last(rn_err *err, launch *l) {
   rn_run *run = &l->run;
   RN_TRY(err, rn_weights_finish_fetch(err, &run->model.weights));
