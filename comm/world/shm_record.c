@@ -184,7 +184,7 @@ static void clean_host(const char *host, const entry *entries, bool *alive, int6
                        int64_t *done) {
   for (int64_t i = 0; i < lines; i++) {
     const bool on_this_host = strcmp(entries[i].host, host) == 0;
-    alive[i] = on_this_host && rn_process_start(entries[i].pid) == entries[i].start;
+    alive[i] = on_this_host && !rn_process_has_ended(entries[i].pid, entries[i].start);
   }
   for (int64_t i = 0; i < lines; i++) {
     if (strcmp(entries[i].host, host) != 0 || alive[i]) continue;

@@ -10,14 +10,36 @@
 
 #include "proto/base/process.h"
 
-enum { PLACE_BYTES = 9 };
+enum { PLACE_BYTES = 9, ID_BYTES = 33 };
 
-/* Writes <place> (temporary_name.h). It does not depend on the boot, as rn_process.kernel does, so
- * that files of processes that a reboot ended are found and removed. */
+/* Returns true if this system has a machine id, and writes it. An image that has not been booted
+ * contains the word "uninitialized". */
+static bool read_machine_id(char id[ID_BYTES]) {
+  FILE *file = fopen("/etc/machine-id", "r");
+  const bool known = file != NULL && fgets(id, ID_BYTES, file) != NULL;
+  if (file != NULL) fclose(file);
+  return known && strspn(id, "0123456789abcdef") == ID_BYTES - 1;
+}
+
+static XXH64_hash_t add_text(XXH64_hash_t hash, const char *text) {
+  return XXH3_64bits_withSeed(text, strlen(text), hash);
+}
+
+/*
+ * Writes <place> (temporary_name.h). The machine id distinguishes hosts that share a host name, for
+ * their first PID namespaces have the same number. It does not depend on the boot, as
+ * rn_process.kernel does, so that files of processes that a reboot ended are found and removed.
+ * Without a machine id, the boot distinguishes the hosts, and such files stay.
+ */
 static void name_place(const rn_process *self, char place[PLACE_BYTES]) {
+  char id[ID_BYTES];
   const char *space = strchr(self->kernel, '/');
-  XXH64_hash_t hash = XXH3_64bits(self->host, strlen(self->host));
-  if (space != NULL) hash = XXH3_64bits_withSeed(space, strlen(space), hash);
+  XXH64_hash_t hash = add_text(0, self->host);
+  if (space == NULL || !read_machine_id(id)) {
+    hash = add_text(hash, self->kernel);
+  } else {
+    hash = add_text(add_text(hash, id), space);
+  }
   snprintf(place, PLACE_BYTES, "%08x", (unsigned)(hash & 0xffffffff));
 }
 
@@ -40,7 +62,7 @@ static bool is_left(const char *name, const char *begin, const char *place, cons
   name += length;
   if (strncmp(name, place, PLACE_BYTES - 1) != 0 || name[PLACE_BYTES - 1] != '-') return false;
   const long long pid = strtoll(name + PLACE_BYTES, &after, 10);
-  return pid > 0 && strcmp(after, end) == 0 && (pid == getpid() || rn_process_start(pid) == 0);
+  return pid > 0 && strcmp(after, end) == 0 && (pid == getpid() || rn_process_has_ended(pid, 0));
 }
 
 void rn_temporary_remove_left(const char *begin, const char *end) {
@@ -49,7 +71,7 @@ void rn_temporary_remove_left(const char *begin, const char *end) {
   const char *slash = strrchr(begin, '/');
   const struct dirent *entry;
   char place[PLACE_BYTES];
-  if (self.start == 0) return; /* without /proc, it is unknown which processes exist */
+  if (self.start == 0 || strchr(self.kernel, '/') == NULL) return; /* process ids mean nothing */
   DIR *open_folder = opendir(folder.text);
   if (open_folder == NULL) return;
   name_place(&self, place);

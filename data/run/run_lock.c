@@ -235,7 +235,7 @@ static bool is_left(const rn_run_lock *l, const char *path) {
   record r;
   struct stat lock, left;
   if (read_record(NULL, path, &r) != RN_OK || !is_there(&r)) return false;
-  if (rn_process_is_local(&r.process)) return !rn_process_is_alive(&r.process);
+  if (rn_process_is_local(&r.process)) return rn_process_has_ended(r.process.pid, r.process.start);
   return stat(l->path.text, &lock) == 0 && stat(path, &left) == 0 &&
          difftime(lock.st_mtime, left.st_mtime) > WAITS * l->rule.dead_s;
 }
@@ -295,18 +295,20 @@ static bool is_asked_to_stop(const rn_run_lock *l) {
  */
 static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, bool *dead) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
-  const bool local = rn_process_is_local(&owner->process);
+  const rn_process *process = &owner->process;
+  const bool local = rn_process_is_local(process);
+  const bool known = local && rn_process_is_alive(process);
   const struct timespec look = {(time_t)look_s, (long)((look_s - (double)(time_t)look_s) * 1e9)};
   for (int reads = 1;; reads++) {
     record now;
-    *dead = local && !rn_process_is_alive(&owner->process);
+    *dead = local && rn_process_has_ended(process->pid, process->start);
     if (*dead) return RN_OK;
     RN_TRY(err, find_owner(err, l, &now));
     if (strcmp(now.id, owner->id) != 0 || is_asked_to_stop(l)) return RN_OK;
-    if (strcmp(now.text, owner->text) != 0 || (local && reads > 1)) return refuse(err, l, owner);
+    if (strcmp(now.text, owner->text) != 0 || (known && reads > 1)) return refuse(err, l, owner);
     *dead = clock_s() - begin_s > l->rule.dead_s;
     if (*dead) return RN_OK;
-    if (reads == 1 && !local) {
+    if (reads == 1 && !known) {
       char name[RECORD_BYTES];
       name_owner(owner, name, sizeof name);
       rn_log_info(

@@ -1,27 +1,43 @@
 #include "proto/base/process.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
 
-unsigned long long rn_process_start(long long pid) {
+/* Reads the state and the start time of a process; returns false if they cannot be read. */
+static bool read_stat(long long pid, char *state, unsigned long long *start) {
   char path[64], text[1024] = "";
   snprintf(path, sizeof path, "/proc/%lld/stat", pid);
   FILE *file = fopen(path, "r");
-  if (file == NULL) return 0;
+  if (file == NULL) return false;
   const size_t used = fread(text, 1, sizeof text - 1, file);
   fclose(file);
   text[used] = '\0';
   const char *at = strrchr(text, ')'); /* skips the name, which may contain any byte */
-  char state = 0;
-  unsigned long long start = 0;
-  if (at == NULL || sscanf(at + 1,
-                           " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                           "%*s %*s %llu",
-                           &state, &start) != 2) {
-    return 0;
-  }
-  return state == 'Z' || state == 'X' ? 0 : start;
+  return at != NULL && sscanf(at + 1,
+                              " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                              "%*s %*s %llu",
+                              state, start) == 2;
+}
+
+static bool is_dead(char state) {
+  return state == 'Z' || state == 'X';
+}
+
+unsigned long long rn_process_start(long long pid) {
+  char state;
+  unsigned long long start;
+  return read_stat(pid, &state, &start) && !is_dead(state) ? start : 0;
+}
+
+bool rn_process_has_ended(long long pid, unsigned long long start) {
+  char state;
+  unsigned long long now;
+  if (read_stat(pid, &state, &now)) return is_dead(state) || (start != 0 && now != start);
+  return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
 /* Writes "boot id/PID namespace", or "-" if one of the two is unknown. */

@@ -22,14 +22,19 @@ typedef struct rn_process {
 rn_process rn_process_self(void);
 
 /** Returns the start time of the live process with this PID in this kernel and namespace; 0 if
- * there is none. */
+ * there is none, or if it cannot be read. */
 unsigned long long rn_process_start(long long pid);
+
+/** True if the process with this PID and start time is known to have ended: the PID is free,
+ * belongs to a zombie or was reused. If `start` is 0, any process with this PID counts. */
+bool rn_process_has_ended(long long pid, unsigned long long start);
 
 /** True if `other` belongs to the kernel and namespace of this process, so that its PID is valid
  * here. */
 bool rn_process_is_local(const rn_process *other);
 
-/** True if a local process still runs; false for a zombie and for a reused PID. */
+/** True if a local process is known to run. False for a zombie, for a reused PID, and if /proc does
+ * not tell; use rn_process_has_ended before anything of the process is removed. */
 bool rn_process_is_alive(const rn_process *other);
 
 #endif
