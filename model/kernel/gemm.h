@@ -97,14 +97,14 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
                               const char **lack);
 
 /**
- * Returns a number that grows with the width of the vectors that oneDNN uses for fp32 on this CPU;
- * 0 if this build has no oneDNN. Results depend on this width.
+ * Returns a number that grows with the instructions that oneDNN uses for fp32 and bf16 on this CPU;
+ * 0 if this build has no oneDNN. Results depend on these instructions.
  */
 int rn_gemm_vector_level(void);
 
 /**
- * Limits oneDNN to the vectors of a CPU with this level, which is at most the level of this CPU.
- * Returns false if oneDNN refuses, because it has been used before. Call it before any other
+ * Limits oneDNN to the instructions of a CPU with this level, which is at most the level of this
+ * CPU. Returns false if oneDNN refuses, because it has been used before. Call it before any other
  * function of this file except rn_gemm_vector_level.
  */
 bool rn_gemm_limit_vectors(int level);

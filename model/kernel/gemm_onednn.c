@@ -1,10 +1,14 @@
 /* Computes products with oneDNN, which generates code for each shape at the first call. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
-#include <string.h>
+#include <strings.h>
 
 #include "model/kernel/gemm_backends.h"
 #include "model/kernel/kernels.h"
+#include "proto/base/fault.h"
 
 /* Computes an NN product. Falls back to CBLAS if dnnl_sgemm fails, for example because it cannot
  * allocate packing buffers. */
@@ -50,18 +54,52 @@ bool rn_gemm_onednn_has_avx512(void) {
 }
 
 #if defined(__x86_64__)
-/* The sets of instructions among which oneDNN chooses its fp32 products, with the names that
- * ONEDNN_MAX_CPU_ISA accepts. */
+/* The sets of instructions among which oneDNN chooses its products of fp32 and of bf16. */
+enum { SSE41, AVX, AVX2, AVX512, BF16, AMX };
+static const dnnl_cpu_isa_t isas[] = {[SSE41] = dnnl_cpu_isa_sse41,
+                                      [AVX] = dnnl_cpu_isa_avx,
+                                      [AVX2] = dnnl_cpu_isa_avx2,
+                                      [AVX512] = dnnl_cpu_isa_avx512_core,
+                                      [BF16] = dnnl_cpu_isa_avx512_core_bf16,
+                                      [AMX] = dnnl_cpu_isa_avx512_core_amx};
+
+/* The values of ONEDNN_MAX_CPU_ISA. The sets between two levels add instructions for other types.
+ */
 static const struct {
   const char *name;
-  dnnl_cpu_isa_t isa;
-} levels[] = {{"SSE41", dnnl_cpu_isa_sse41},
-              {"AVX", dnnl_cpu_isa_avx},
-              {"AVX2", dnnl_cpu_isa_avx2},
-              {"AVX512_CORE", dnnl_cpu_isa_avx512_core}};
-enum { SSE41, AVX, AVX2, AVX512, LEVELS };
+  int level;
+} limits[] = {{"SSE41", SSE41},
+              {"AVX", AVX},
+              {"AVX2", AVX2},
+              {"AVX2_VNNI", AVX2},
+              {"AVX2_VNNI_2", AVX2},
+              {"AVX512_CORE", AVX512},
+              {"AVX512_CORE_VNNI", AVX512},
+              {"AVX512_CORE_BF16", BF16},
+              {"AVX512_CORE_FP16", BF16}};
+enum { LIMITS = sizeof limits / sizeof limits[0] };
+
+/* True if the kernel saves the tile registers. Must be called only on a CPU with AVX, which
+ * implies XGETBV. */
+static bool tiles_are_saved(void) {
+  const unsigned tiles = 3u << 17;
+  unsigned low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  (void)high;
+  return (low & tiles) == tiles;
+}
+
+/* Reads CPUID, because clang 14 does not know the names of AMX in __builtin_cpu_supports. */
+static bool has_amx(void) {
+  const unsigned needed = 1u << 22 | 1u << 24 | 1u << 25; /* AMX-BF16, AMX-TILE, AMX-INT8 */
+  unsigned a, b, c, d;
+  if (rn_fault_names("cpu.amx")) return true; /* tests simulate a CPU with AMX by this fault */
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & needed) == needed &&
+         tiles_are_saved();
+}
 
 static int level_of_cpu(void) {
+  if (rn_kernels_supported("avx512_bf16")) return has_amx() ? AMX : BF16;
   if (rn_kernels_supported("avx512")) return AVX512;
   if (rn_kernels_supported("avx2")) return AVX2;
   return __builtin_cpu_supports("avx") ? AVX : SSE41;
@@ -72,14 +110,14 @@ int rn_gemm_onednn_level(void) {
   const char *limit = getenv("ONEDNN_MAX_CPU_ISA");
   const int level = level_of_cpu();
   if (limit == NULL) limit = getenv("DNNL_MAX_CPU_ISA");
-  for (int i = 0; limit != NULL && i < level; i++) {
-    if (strcmp(limit, levels[i].name) == 0) return i;
+  for (int i = 0; limit != NULL && i < LIMITS; i++) {
+    if (limits[i].level < level && strcasecmp(limit, limits[i].name) == 0) return limits[i].level;
   }
   return level;
 }
 
 bool rn_gemm_onednn_limit(int level) {
-  return dnnl_set_max_cpu_isa(levels[level].isa) == dnnl_success;
+  return dnnl_set_max_cpu_isa(isas[level]) == dnnl_success;
 }
 #else
 int rn_gemm_onednn_level(void) {

@@ -58,11 +58,23 @@ grep -q avx512vl /proc/cpuinfo || skip 'this CPU has no AVX-512, so ranks cannot
 narrow='RETNET_FAULT=cpu.avx512:1 ONEDNN_MAX_CPU_ISA=AVX2'
 ranks=('' RETNET_FAULT=cpu.avx512:1)
 on_ranks 2 mixed run.reproducible=true || fail "mixed: $(tail -n 3 mixed.log)"
-must_say mixed 'warning: CPUs differ: rank 1 on [^ ]+: this CPU .* All ranks now use the avx2 kernels'
+must_say mixed 'warning: CPUs differ \(the oldest: rank 1 on [^ ]+\): all ranks now use the avx2 kernels'
+must_say mixed 'warning: CPUs differ: oneDNN is limited to the instructions of the oldest \(rank 1 on [^ ]+\)$'
 grep -q 'kernels avx2' mixed.log || fail "not avx2: $(head -n 3 mixed.log)"
 ranks=("$narrow")
 on_ranks 1 narrow run.reproducible=true || fail "narrow: $(tail -n 3 narrow.log)"
 same_content mixed narrow
 "$bin/retnet-train" run.yaml -s run.dir=wide -s run.reproducible=true >wide.log 2>&1 || fail wide
 if "$bin/retnet-ckpt" diff wide narrow >/dev/null; then fail 'kernels do not change bits: no test'; fi
+
+grep -q avx512_bf16 /proc/cpuinfo || skip 'this CPU has no bf16 instructions, so ranks cannot differ in AMX'
+# The limit of oneDNN keeps bf16 if all ranks have its instructions, with and without AMX.
+ranks=(RETNET_FAULT=cpu.amx:1 ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16)
+on_ranks 2 amx train.precision=bf16 || fail "amx: $(tail -n 3 amx.log)"
+if grep -q 'this build has no oneDNN' amx.log; then skip 'this build computes bf16 in fp32'; fi
+must_say amx 'warning: CPUs differ: oneDNN is limited to the instructions of the oldest \(rank 1 on [^ ]+\)$'
+grep -q '"products": "[a-z+]* bf16"' amx/summary.json || fail "the limit ends bf16: $(head -n 5 amx.log)"
+ranks=('' ONEDNN_MAX_CPU_ISA=AVX512_CORE)
+on_ranks 2 no_bf16 train.precision=bf16 || fail "no_bf16: $(tail -n 3 no_bf16.log)"
+must_say no_bf16 'bf16: rank 1 on [^ ]+ has no bf16 instructions; matrix products use fp32'
 finish

@@ -149,6 +149,14 @@ static rn_status name_rank(rn_err *err, rn_world *world, bool mine, const char *
   return status == RN_ERR_MPI ? rn_fail(err, status, "%s", named->text) : RN_OK;
 }
 
+/* Describes the first rank for which `mine` is true as "rank R on HOST". */
+static rn_status name_oldest(rn_err *err, rn_world *world, bool mine, rn_err *named) {
+  RN_TRY(err, name_rank(err, world, mine, "the oldest CPU", named));
+  char *what = strrchr(named->text, ':');
+  if (what != NULL) *what = '\0';
+  return RN_OK;
+}
+
 /* Makes all ranks use the kernels with the widest vectors that every rank has. */
 static rn_status agree_kernels(rn_err *err, rn_world *world) {
   const int index = rn_kernels_index();
@@ -157,36 +165,44 @@ static rn_status agree_kernels(rn_err *err, rn_world *world) {
   if (ends[0] == -ends[1]) return RN_OK;
   const int common = (int)-ends[1];
   rn_err named = {0};
-  RN_TRY(err,
-         name_rank(err, world, index == common, "this CPU supports only narrow vectors", &named));
+  RN_TRY(err, name_oldest(err, world, index == common, &named));
   const bool has = rn_kernels_use(common);
   assert(has); /* a CPU with wide vectors also has the narrower ones */
   (void)has;
-  rn_log_warn("CPUs differ: %s. All ranks now use the %s kernels, because results depend on them",
-              named.text, rn_kernels_table()->name);
+  rn_log_warn(
+      "CPUs differ (the oldest: %s): all ranks now use the %s kernels, because results depend on "
+      "them",
+      named.text, rn_kernels_table()->name);
   return RN_OK;
 }
 
-/* Makes oneDNN use only the vectors that every rank has. */
-static rn_status agree_vectors(rn_err *err, rn_world *world) {
+/* Makes all ranks compute in fp32 if oneDNN has no bf16 products with the common instructions; the
+ * reason names the oldest rank. */
+static void agree_bf16(const rn_err *oldest) {
+  char lack[sizeof oldest->text + 32];
+  if (rn_gemm_bf16_lack() == NULL) return;
+  snprintf(lack, sizeof lack, "%s has no bf16 instructions", oldest->text);
+  rn_gemm_bf16_disable(lack);
+}
+
+/* Makes oneDNN use only the instructions that every rank has. */
+static rn_status agree_instructions(rn_err *err, rn_world *world) {
   const int level = rn_gemm_vector_level();
   int64_t ends[2] = {level, -level};
   RN_TRY(err, rn_world_max(err, world, ends, 2));
   if (ends[0] == -ends[1]) return RN_OK;
   rn_status status = RN_OK;
   if (!rn_gemm_limit_vectors((int)-ends[1])) {
-    status =
-        rn_fail(err, RN_ERR_MISMATCH,
-                "CPUs differ, and oneDNN cannot be limited to the vectors that all of them have: "
-                "set ONEDNN_MAX_CPU_ISA=AVX2 on all ranks");
+    status = rn_fail(
+        err, RN_ERR_MISMATCH,
+        "CPUs differ, and oneDNN cannot be limited to the instructions that all of them have: "
+        "set ONEDNN_MAX_CPU_ISA=AVX2 on all ranks");
   }
   RN_TRY(err, rn_agree(err, world, status));
   rn_err named = {0};
-  RN_TRY(err, name_rank(err, world, level == -ends[1], "this CPU", &named));
-  rn_log_warn("CPUs differ: oneDNN uses only the vectors that %s has", named.text);
-  char lack[sizeof named.text + 32];
-  snprintf(lack, sizeof lack, "%s has no bf16 instructions", named.text);
-  rn_gemm_bf16_disable(lack); /* names the rank if the run asks for bf16 */
+  RN_TRY(err, name_oldest(err, world, level == -ends[1], &named));
+  rn_log_warn("CPUs differ: oneDNN is limited to the instructions of the oldest (%s)", named.text);
+  agree_bf16(&named);
   return RN_OK;
 }
 
@@ -245,6 +261,6 @@ rn_status rn_host_check(rn_err *err, rn_world *world, bool reproducible) {
   if (rn_world_size(world) == 1) return RN_OK;
   RN_TRY(err, compare_properties(err, world, reproducible));
   RN_TRY(err, agree_kernels(err, world));
-  RN_TRY(err, agree_vectors(err, world));
+  RN_TRY(err, agree_instructions(err, world));
   return check_clocks(err, world);
 }
