@@ -87,11 +87,25 @@ static void disable_networks(void) {
     setenv("OMPI_MCA_btl", "^tcp,ofi", 0);
 }
 
+/*
+ * Version 5 of Open MPI leaves a file in /dev/shm for each process that runs without a launcher.
+ * Such a process communicates with no other, so this function disables the component that creates
+ * the file. A value of OMPI_MCA_btl that the user has set is kept.
+ */
+static void disable_shared_memory(void) {
+#if defined OMPI_MAJOR_VERSION && OMPI_MAJOR_VERSION >= 5
+  if (rn_launched_detect().variable == NULL && getenv("PMIX_RANK") == NULL) {
+    setenv("OMPI_MCA_btl", "^sm", 0);
+  }
+#endif
+}
+
 static rn_status start_mpi(rn_err *err, int *argc, char ***argv, int level, rn_world **out) {
   int provided = 0;
   RN_TRY(err, rn_alloc(err, "world", 1, sizeof **out, out));
   (*out)->comm = (*out)->node = MPI_COMM_NULL;
   disable_networks();
+  disable_shared_memory();
   RN_MPI(err, MPI_Init_thread(argc, argv, level, &provided));
   if (rn_fault_now("mpi.level")) provided = MPI_THREAD_FUNNELED;
   if (provided < MPI_THREAD_FUNNELED) {
