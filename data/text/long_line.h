@@ -29,8 +29,8 @@ void rn_long_line_destroy(rn_long_line **line);
  * Adds the next bytes of the line.
  *
  * Errors: RN_ERR_FORMAT naming the line: a string with invalid UTF-8, an invalid escape or a
- * control character; a second string "text", because the first is already passed on; an outline of
- *         more than 64 MiB. RN_ERR_MEMORY; those of `take`.
+ *         control character; a second string "text", because the first is already passed on; an
+ *         outline of more than 64 MiB. RN_ERR_MEMORY; those of `take`.
  */
 rn_status rn_long_line_add(rn_err *err, rn_long_line *line, const char *bytes, size_t count);
 

@@ -12,11 +12,18 @@
 #include "model/ops/load_row.h"
 #include "proto/base/arena.h"
 
-/* Returns the number of elements of a thread's scratch memory. Forward stores the
- * scores and P of a group of queries, the transposed queries and o, and rows of keys and values;
- * backward stores P and dS, transposed
- * keys and values, and rows of keys, queries and d_o. In bf16, forward stores a block of scores, P
- * and o; backward stores P and dS in both types. */
+/*
+ * Returns the number of elements of a thread's scratch memory, which suffices for each way to
+ * multiply.
+ *
+ * In rn_real, and with pair kernels, forward stores scores and P of a group of queries, the
+ * transposed q and o of a block of queries, the values of a block of keys, and rows of a group.
+ * In rn_real, backward stores P and dS, transposed keys and values, and rows of keys, queries and
+ * d_o.
+ * With pair kernels, backward stores the same in bf16, and scores and dP of a group in rn_real.
+ * With the GEMM backend in bf16, forward stores scores, P and o of a block of queries.
+ * With the GEMM backend in bf16, backward stores P and dS in both types.
+ */
 static int64_t scratch_elements(const rn_attention *a) {
   const int64_t scores = (int64_t)RN_ATTENTION_QUERIES * RN_ATTENTION_KEYS;
   const int64_t rows = 2 * RN_ATTENTION_QUERIES + 3 * RN_ATTENTION_KEYS;

@@ -75,8 +75,8 @@ void rn_saving_distrust(rn_saving *saving);
 
 /**
  * Finishes the save in progress after the loop ended with `status`. If steps are being skipped or
- * memory is corrupted, and the weights of that save may be affected, drops the
- * save instead. Reports the number of failed saves.
+ * memory is corrupted, and the weights of that save may be affected, drops the save instead.
+ * Reports the number of failed saves.
  *
  * For RN_ERR_NUMERICS, and if memory is corrupted, *err on return names the last good checkpoint
  * and says what to do.

@@ -11,7 +11,7 @@
  * Errors: RN_ERR_USAGE naming the keys, if optimizer.min_lr is above optimizer.lr, a schedule ends
  *         before its warm-up, run.leaf is above the sequence length, checkpoint.resume is empty,
  *         train.spike_action is rollback without periodic checkpoints, or this build does not
- * support a value.
+ *         support a value.
  */
 rn_status rn_config_check(rn_err *err, const Retnet__Config *config);
 

@@ -19,8 +19,8 @@
  *
  * Collective: over the world; all pass the same `reproducible`.
  * Errors:     RN_ERR_MISMATCH, agreed, naming the hosts, if `reproducible` and the BLAS libraries,
- * or the instructions that they use, differ: their results have different bits; RN_ERR_MEMORY,
- * agreed; RN_ERR_MPI.
+ *             or the instructions that they use, differ: their results have different bits;
+ *             RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_host_check(rn_err *err, rn_world *world, bool reproducible);
 

@@ -20,10 +20,11 @@ typedef struct rn_step_result {
  *
  * The loss and the gradient norm in *out are those before the update; the norm is the one before
  * clipping.
+ *
  * Collective: over the world.
  * Errors:     unreadable data (agreed); RN_ERR_MISMATCH (replica_check.h); RN_ERR_MPI;
- * RN_ERR_NUMERICS after train.max_bad_steps consecutive skipped steps, or at a spike if
- * train.spike_action is stop.
+ *             RN_ERR_NUMERICS after train.max_bad_steps consecutive skipped steps, or at a spike if
+ *             train.spike_action is stop.
  */
 rn_status rn_step(rn_err *err, rn_run *run, rn_step_result *out);
 
