@@ -8,6 +8,7 @@
 
 #include "data/checkpoint/ckpt.h"
 #include "data/checkpoint/ckpt_name.h"
+#include "proto/base/arena.h"
 #include "proto/base/fault.h"
 
 /* Maximum number of times that one search lists the checkpoints of a run. It lists them again if
@@ -26,11 +27,10 @@ static bool is_folder(const char *path) {
 }
 
 static rn_status add_entry(rn_err *err, const rn_ckpt_entry *entry, rn_ckpt_entry **list,
-                           int *count) {
-  rn_ckpt_entry *grown = realloc(*list, ((size_t)*count + 1) * sizeof *grown);
-  if (grown == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while listing checkpoints");
-  grown[(*count)++] = *entry;
-  *list = grown;
+                           int *count, size_t *capacity) {
+  RN_TRY(err,
+         rn_grow(err, "list of checkpoints", (size_t)*count + 1, sizeof *entry, list, capacity));
+  (*list)[(*count)++] = *entry;
   return RN_OK;
 }
 
@@ -39,6 +39,7 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   rn_status status = RN_OK;
   rn_ckpt_entry entry;
   const struct dirent *item;
+  size_t capacity = 0;
   *out = NULL;
   *count = 0;
   if (rn_fault_now("ckpt.list")) return RN_OK;
@@ -51,7 +52,9 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
     bool exists;
     entry.path = rn_path_join(path.text, item->d_name);
     status = rn_file_find(err, entry.path.text, &exists);
-    if (status == RN_OK && is_folder(entry.path.text)) status = add_entry(err, &entry, out, count);
+    if (status == RN_OK && is_folder(entry.path.text)) {
+      status = add_entry(err, &entry, out, count, &capacity);
+    }
   }
   if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
   closedir(folder);

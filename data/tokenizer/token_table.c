@@ -4,33 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static rn_status out_of_memory(rn_err *err) {
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the tokenizer");
-}
+#include "proto/base/arena.h"
 
 static rn_status reserve_ids(rn_err *err, rn_token_table *table, int ids) {
-  if (ids > table->capacity) {
-    int capacity = table->capacity > 0 ? table->capacity : 1024;
-    while (capacity < ids) capacity *= 2;
-    rn_token *grown = realloc(table->token, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) return out_of_memory(err);
-    table->token = grown;
-    table->capacity = capacity;
-  }
+  RN_TRY(err, rn_grow(err, "tokens of the tokenizer", (size_t)ids, sizeof *table->token,
+                      &table->token, &table->capacity));
   for (; table->ids < ids; table->ids++) table->token[table->ids] = (rn_token){0};
   return RN_OK;
 }
 
 static rn_status reserve_bytes(rn_err *err, rn_token_table *table, size_t more) {
   const size_t need = table->bytes_count + more;
-  if (need <= table->bytes_capacity) return RN_OK;
-  size_t capacity = table->bytes_capacity > 0 ? table->bytes_capacity : 4096;
-  while (capacity < need) capacity *= 2;
-  unsigned char *grown = capacity <= UINT32_MAX ? realloc(table->bytes, capacity) : NULL;
-  if (grown == NULL) return out_of_memory(err);
-  table->bytes = grown;
-  table->bytes_capacity = capacity;
-  return RN_OK;
+  if (need > UINT32_MAX) { /* rn_token.offset */
+    return rn_fail(err, RN_ERR_FORMAT, "the tokens have more than 4 GiB of text");
+  }
+  return rn_grow(err, "text of the tokenizer", need, 1, &table->bytes, &table->bytes_capacity);
 }
 
 rn_status rn_token_table_add(rn_err *err, rn_token_table *table, int64_t id, rn_token_kind kind,

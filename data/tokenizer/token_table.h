@@ -21,7 +21,7 @@ typedef struct rn_token {
 typedef struct rn_token_table {
   rn_token *token; /* [ids] */
   int ids;         /* largest id + 1 */
-  int capacity;
+  size_t capacity;
   unsigned char *bytes;
   size_t bytes_count, bytes_capacity;
 } rn_token_table;

@@ -21,15 +21,11 @@ static const whole *whole_of(const rn_tokenizer *tokenizer) {
 
 rn_status rn_tokens_add(rn_err *err, rn_tokens *tokens, int32_t id, uint32_t text_bytes) {
   if (tokens->count == tokens->capacity) {
-    const size_t capacity = tokens->capacity > 0 ? 2 * tokens->capacity : 1024;
-    int32_t *ids = realloc(tokens->id, capacity * sizeof *ids);
-    if (ids != NULL) tokens->id = ids;
-    uint32_t *bytes = realloc(tokens->text_bytes, capacity * sizeof *bytes);
-    if (bytes != NULL) tokens->text_bytes = bytes;
-    if (ids == NULL || bytes == NULL) {
-      return rn_fail(err, RN_ERR_MEMORY, "out of memory while encoding text");
-    }
-    tokens->capacity = capacity;
+    const size_t count = tokens->count + 1;
+    size_t capacity = tokens->capacity; /* both arrays grow equally */
+    RN_TRY(err, rn_grow(err, "tokens", count, sizeof id, &tokens->id, &capacity));
+    RN_TRY(err, rn_grow(err, "tokens", count, sizeof text_bytes, &tokens->text_bytes,
+                        &tokens->capacity));
   }
   tokens->id[tokens->count] = id;
   tokens->text_bytes[tokens->count++] = text_bytes;

@@ -2,35 +2,21 @@
 
 #include <stdlib.h>
 
+#include "proto/base/arena.h"
 #include "proto/base/range.h"
 
-/* Grows the array so that it can hold count + 2 elements. */
-static rn_status grow(rn_err *err, void **array, int64_t count, int64_t *capacity,
-                      size_t bytes_each) {
-  if (count + 1 < *capacity) return RN_OK;
-  const int64_t grown = *capacity > 0 ? 2 * *capacity : 64;
-  void *moved = realloc(*array, (size_t)grown * bytes_each);
-  if (moved == NULL)
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory for %lld windows", (long long)grown);
-  *array = moved;
-  *capacity = grown;
+static rn_status add_window(rn_err *err, rn_windows *w, rn_window window) {
+  RN_TRY(err,
+         rn_grow(err, "windows", (size_t)w->count + 1, sizeof window, &w->window, &w->capacity));
+  w->window[w->count++] = window;
   return RN_OK;
 }
 
-static rn_status add_window(rn_err *err, rn_windows *w, rn_window window) {
-  void *array = w->window;
-  const rn_status status = grow(err, &array, w->count, &w->capacity, sizeof window);
-  w->window = array;
-  if (status == RN_OK) w->window[w->count++] = window;
-  return status;
-}
-
 static rn_status begin_text(rn_err *err, rn_windows *w) {
-  void *array = w->text;
-  const rn_status status = grow(err, &array, w->texts, &w->text_capacity, sizeof *w->text);
-  w->text = array;
-  if (status == RN_OK) w->text[w->texts++] = w->count;
-  return status;
+  const size_t elements = (size_t)w->texts + 2; /* the last one is the end of the last text */
+  RN_TRY(err, rn_grow(err, "windows", elements, sizeof *w->text, &w->text, &w->text_capacity));
+  w->text[w->texts++] = w->count;
+  return RN_OK;
 }
 
 rn_status rn_windows_add(rn_err *err, rn_windows *w, rn_windows_shape shape, int64_t first,

@@ -14,9 +14,10 @@
 /** Zero-initialise; free with rn_windows_free. */
 typedef struct rn_windows {
   rn_window *window; /* [count] */
-  int64_t count, capacity;
+  int64_t count;
   int64_t *text; /* [texts + 1] index of the first window of each text */
-  int64_t texts, text_capacity;
+  int64_t texts;
+  size_t capacity, text_capacity;
 } rn_windows;
 
 typedef struct rn_windows_shape {

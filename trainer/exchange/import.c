@@ -8,6 +8,7 @@
 
 #include "data/checkpoint/ckpt.h"
 #include "data/exchange/tensor_files.h"
+#include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/cli/version.h"
 #include "proto/options/options.h"
@@ -40,6 +41,7 @@ typedef struct importer {
   int64_t offset;          /* number of bytes written to the checkpoint's file so far */
   rn_ckpt_report *reports; /* [report_count] */
   int report_count;
+  size_t report_capacity;
 } importer;
 
 static rn_status no_memory(rn_err *err) {
@@ -133,10 +135,8 @@ static rn_status read_model(rn_err *err, importer *im, const char *path) {
 
 static rn_status write_batch(rn_err *err, importer *im) {
   if (im->slices == 0) return RN_OK;
-  rn_ckpt_report *grown =
-      realloc(im->reports, ((size_t)im->report_count + 1) * sizeof *im->reports);
-  if (grown == NULL) return no_memory(err);
-  im->reports = grown;
+  RN_TRY(err, rn_grow(err, "list of written parts", (size_t)im->report_count + 1,
+                      sizeof *im->reports, &im->reports, &im->report_capacity));
   rn_ckpt_report *report = &im->reports[im->report_count];
   *report = (rn_ckpt_report){0};
   const rn_ckpt_output output = {im->staged.text, 0, im->offset, im->config->checkpoint->level};

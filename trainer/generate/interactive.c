@@ -37,12 +37,7 @@ static rn_status reserve(rn_err *err, input *in) {
     return rn_fail(err, RN_ERR_FORMAT, "standard input: a line has more than %d bytes",
                    RN_MAX_PROMPT_BYTES);
   }
-  const size_t capacity = 2 * in->capacity;
-  char *bytes = realloc(in->bytes, capacity);
-  if (bytes == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory for a line of the input");
-  in->bytes = bytes;
-  in->capacity = capacity;
-  return RN_OK;
+  return rn_grow(err, "line of the input", in->count + READ_BYTES, 1, &in->bytes, &in->capacity);
 }
 
 /* Reads more bytes. A terminal that has hung up gives EIO, which counts as the end of the input. */
