@@ -29,7 +29,7 @@ typedef struct endpoint {
 typedef struct report_message {
   uint64_t token;
   int64_t units, step, idle_ns;
-  int32_t rank, waits, expired;
+  int32_t rank, waits, expired, unused; /* `unused` so that no byte of the datagram is undefined */
   char operation[RN_PROGRESS_NAME_BYTES];
 } report_message;
 
@@ -51,8 +51,8 @@ struct rn_rank_reports {
   const rn_world *world;
   int socket;
   endpoint root;
-  received *ranks;           /* [world size] on rank 0, otherwise NULL */
-  char (*hosts)[HOST_BYTES]; /* [world size] on rank 0, otherwise NULL */
+  received *ranks;           /* [world size] on rank 0, [1] and unused on other ranks */
+  char (*hosts)[HOST_BYTES]; /* [world size] on rank 0, [1] and unused on other ranks */
   int64_t units;             /* rank 0: sum over `ranks` */
   bool expired;
   /* On other ranks: the last answer. */

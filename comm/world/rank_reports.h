@@ -31,8 +31,8 @@ typedef struct rn_rank_report {
 } rn_rank_report;
 
 /**
- * Opens the sockets. Sets *out to NULL on all ranks if all ranks are on one node, or if a socket
- * cannot be opened.
+ * Opens the sockets. Sets *out to NULL on all ranks if all ranks are on one node, or if rank 0
+ * cannot open its socket. A rank that cannot open its own sends no reports.
  *
  * Collective: over the world. Ownership: the world outlives the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -56,8 +56,8 @@ void rn_rank_reports_receive(rn_rank_reports *reports);
  */
 int rn_rank_reports_descriptor(const rn_rank_reports *reports);
 
-/** Returns the number of units that all other nodes have counted, as far as this rank knows; it
- * grows if one of them makes progress. Not collective. Errors: none. */
+/** Returns the number of units that all ranks have counted, as far as this rank knows; it grows if
+ * one of them makes progress. Not collective. Errors: none. */
 int64_t rn_rank_reports_units(const rn_rank_reports *reports);
 
 /** True if a rank has reported that its watchdog expired. For rank 0. Not collective. Errors: none.
