@@ -13,6 +13,7 @@
 
 #include "comm/world/mpi_check.h"
 #include "comm/world/rank_reports.h"
+#include "comm/world/watchdog_silence.h"
 #include "comm/world/watchdog_table.h"
 #include "proto/base/affinity.h"
 #include "proto/base/arena.h"
@@ -22,7 +23,14 @@
 /* The watchdog counts CHECKS checks without progress instead of measuring the elapsed time, so a
  * suspension of the process counts as at most one check. A rank that has given no sign of life for
  * SILENT_CHECKS checks is stopped, dead or cut off. */
-enum { CHECKS = 32, SILENT_CHECKS = 12, GRACE_S = 1, ANSWER_MS = 1000, STACK_MS = 500 };
+enum {
+  CHECKS = 32,
+  SILENT_CHECKS = 12,
+  GRACE_S = 1,
+  ANSWER_MS = 1000,
+  STACK_MS = 500,
+  MAX_POLL_MS = 60000
+};
 
 /* The marks of one rank, in memory shared by the ranks of its node. */
 typedef struct heartbeat {
@@ -41,7 +49,7 @@ struct rn_watchdog {
   heartbeat *node, *mine;
   rn_rank_reports *reports; /* NULL: all ranks are on one node */
   rn_rank_state *states;    /* [world size] workspace for the table */
-  bool *warned;             /* [world size] true if the silence of the rank has been reported */
+  bool *warned;             /* [world size] state of rn_watchdog_silence_warn */
   pthread_t thread;
   int stop_event; /* becomes readable when the thread must end; -1: not open */
   bool running;
@@ -114,7 +122,7 @@ static void print_node(const rn_watchdog *w) {
   char title[160 + MPI_MAX_PROCESSOR_NAME];
   int count = list_node(w);
   const double root_s = w->reports != NULL ? rn_rank_reports_root_silent_s(w->reports) : -1;
-  if (root_s > silent_limit_s(w)) {
+  if (root_s > silent_limit_s(w) && w->node[0].rank != 0) {
     w->states[count++] = (rn_rank_state){
         .rank = 0, .host = rn_rank_reports_root_host(w->reports), .silent_s = root_s};
   }
@@ -135,45 +143,6 @@ static void print_job(const rn_watchdog *w) {
   rn_watchdog_table_print(title, w->states, count);
 }
 
-/* ---- silent hosts ---- */
-
-/* Writes to `text` the ranks of `host` that have become silent since the last warning, for example
- * " 4 5", and marks them as warned about. Returns their number.
- */
-static int list_newly_silent(rn_watchdog *w, const char *host, char *text, size_t bytes) {
-  int count = 0;
-  size_t used = 0;
-  for (int rank = 1; rank < rn_world_size(w->world); rank++) {
-    const rn_rank_report report = rn_rank_reports_get(w->reports, rank);
-    /* The ranks of a host report at different times, so those that are nearly late count too. */
-    const bool silent = report.silent_s > silent_limit_s(w) / 2;
-    if (strcmp(report.host, host) != 0) continue;
-    if (silent && !w->warned[rank] && used + 16 < bytes) {
-      used += (size_t)snprintf(text + used, bytes - used, " %d", rank);
-      count++;
-    }
-    w->warned[rank] = silent;
-  }
-  return count;
-}
-
-/* Runs on rank 0. Warns once about each host with ranks that no longer report, because the launcher
- * may end the job before the limit, without naming the host. */
-static void warn_of_silence(rn_watchdog *w) {
-  for (int rank = 1; rank < rn_world_size(w->world); rank++) {
-    const rn_rank_report report = rn_rank_reports_get(w->reports, rank);
-    char ranks[200], line[480];
-    if (report.silent_s <= silent_limit_s(w) || w->warned[rank]) continue;
-    if (list_newly_silent(w, report.host, ranks, sizeof ranks) == 0) continue;
-    const int used =
-        snprintf(line, sizeof line,
-                 "warning: no report for %.1f s from host %s, rank%s: stopped, dead, or "
-                 "cut off from the network\n",
-                 report.silent_s, report.host, ranks);
-    if (write(STDERR_FILENO, line, (size_t)used) < used) return;
-  }
-}
-
 /* ---- the end of a job ---- */
 
 /* Prints the stack of this rank if other ranks of its node may be waiting for it. */
@@ -183,11 +152,12 @@ static void print_stack(const rn_watchdog *w) {
   if (w->states[slowest].rank != w->mine->rank || w->states[slowest].waits) return;
   int used = snprintf(line, sizeof line, "stack of rank %d on host %s, innermost call first:\n",
                       w->mine->rank, rn_world_host(w->world));
-  if (write(STDERR_FILENO, line, (size_t)used) < used || rn_stack_dump_print(STACK_MS)) return;
+  rn_watchdog_write(line, (size_t)used);
+  if (rn_stack_dump_print(STACK_MS)) return;
   used = snprintf(line, sizeof line, "  none: the main thread does not answer; its state is %c%s\n",
                   rn_stack_dump_state(),
                   rn_stack_dump_state() == 'D' ? " (a file operation hangs)" : "");
-  if (write(STDERR_FILENO, line, (size_t)used) < used) return;
+  rn_watchdog_write(line, (size_t)used);
 }
 
 /* Asks rank 0 to print the table of the job. Returns true if rank 0 reports within ANSWER_MS that
@@ -254,13 +224,22 @@ static bool wait_for_check(const rn_watchdog *w) {
   while (!is_told(w)) {
     struct pollfd events[] = {{.fd = w->stop_event, .events = POLLIN},
                               {.fd = socket, .events = POLLIN}};
-    const int64_t left_ns = end_ns - rn_progress_now_ns();
-    if (left_ns <= 0) break;
-    poll(events, 2, (int)(left_ns / 1000000) + 1);
+    const int64_t left_ms = (end_ns - rn_progress_now_ns() + 999999) / 1000000;
+    if (left_ms <= 0) break;
+    poll(events, 2, left_ms < MAX_POLL_MS ? (int)left_ms : MAX_POLL_MS);
     if (events[0].revents != 0) return false;
     if (events[1].revents != 0) rn_rank_reports_receive(w->reports);
   }
   return true;
+}
+
+/* Runs on rank 0. Warns about silent hosts, except after a check of more than twice its length:
+ * this process was suspended, and if the whole job was, the other ranks have not had time to
+ * report. */
+static void warn_of_silence(const rn_watchdog *w) {
+  const bool on_time = elapsed_s(atomic_load(&w->mine->checked_ns)) < 2 * w->limit_s / CHECKS;
+  if (!on_time) return;
+  rn_watchdog_silence_warn(w->reports, rn_world_size(w->world), silent_limit_s(w), w->warned);
 }
 
 static void *watch(void *argument) {

@@ -59,9 +59,9 @@ static int group_of(const rn_rank_state *ranks, int i, int slowest) {
   return late ? 0 : may_delay_others(&ranks[i]) ? 1 : 2;
 }
 
-static void write_all(const char *text, size_t count) {
-  for (size_t at = 0; at < count;) {
-    const ssize_t wrote = write(STDERR_FILENO, text + at, count - at);
+void rn_watchdog_write(const char *text, size_t bytes) {
+  for (size_t at = 0; at < bytes;) {
+    const ssize_t wrote = write(STDERR_FILENO, text + at, bytes - at);
     if (wrote <= 0) return;
     at += (size_t)wrote;
   }
@@ -89,5 +89,5 @@ void rn_watchdog_table_print(const char *title, const rn_rank_state *ranks, int 
   static char text[(MAX_LINES + 3) * LINE_BYTES];
   const int used = snprintf(text, 2 * LINE_BYTES, "%s", title);
   const size_t start = used < 2 * LINE_BYTES ? (size_t)used : 2 * LINE_BYTES - 1;
-  write_all(text, start + format_lines(ranks, count, text + start, sizeof text - start));
+  rn_watchdog_write(text, start + format_lines(ranks, count, text + start, sizeof text - start));
 }

@@ -3,6 +3,7 @@
 #define RN_COMM_WORLD_WATCHDOG_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proto/base/progress.h"
@@ -22,13 +23,16 @@ typedef struct rn_rank_state {
  * Writes `title` and one line per rank to stderr, at most 64: if there are more, the lines of ranks
  * that wait for others are left out and counted. Marks the silent ranks as late. If there are none,
  * marks the rank that the others probably wait for: among the ranks that do not wait themselves,
- * the one with the oldest progress. Uses write(), because the main thread may hang while it holds
- * the lock of stderr. Not collective. Errors: none.
+ * the one with the oldest progress. Not collective. Errors: none.
  */
 void rn_watchdog_table_print(const char *title, const rn_rank_state *ranks, int count);
 
 /** Returns the index of the rank that the others probably wait for; see above.
  * Not collective. Errors: none. */
 int rn_watchdog_table_slowest(const rn_rank_state *ranks, int count);
+
+/** Writes to stderr with write(), because the main thread may hang while it holds the lock of
+ * stderr. Not collective. Errors: none. */
+void rn_watchdog_write(const char *text, size_t bytes);
 
 #endif

@@ -99,9 +99,26 @@ SH
     grep -q 'rank 5 with PID .* on node h3 exited on signal 9' killed.log ||
       fail "the killed rank is not named: $(tail -n 8 killed.log)"
 
+    # Time in which all ranks are stopped does not count, even if rank 0 continues first.
     begin stopped
+    mapfile -t all < <(for rank in {0..7}; do rank_pid "$rank"; done)
+    kill -STOP "${all[@]}"
+    sleep 4
+    kill -CONT "${all[0]}"
+    sleep 0.02
+    kill -CONT "${all[@]}"
+    sleep 2
+    if grep 'no report for' stopped.log; then fail 'a stop of all ranks is reported'; fi
+
+    # A rank that is stopped twice is reported twice.
+    kill -STOP "$(rank_pid 6)"
+    reach stopped words 'no report for .* s from host h4, rank 6:'
+    kill -CONT "$(rank_pid 6)"
+    sleep 2
     kill -STOP "$(rank_pid 6)"
     ended 3 stopped
+    [ "$(grep -c 'no report for .* s from host h4, rank 6:' stopped.log)" = 2 ] ||
+      fail "not reported twice: $(<stopped.log)"
     [ "$(grep -c 'error: no progress' stopped.log)" = 1 ] || fail "not one table: $(<stopped.log)"
     grep -q 'rank 6 on h4 has been in ".*" of step .*no report from it for .*<- late' stopped.log ||
       fail "the stopped rank is not named: $(<stopped.log)"
