@@ -119,19 +119,23 @@ rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t
 
 /**
  * Like rn_ckpt_prune, but reads all bytes of the checkpoints that count towards keep_last, so that
- * the newest good checkpoint is kept even if newer ones have flipped bits.
+ * the newest good checkpoint is kept even if newer ones have flipped bits. *newest is the step of
+ * that checkpoint, also after an error; -1: none was found.
  *
  * Errors: also RN_ERR_FORMAT or RN_ERR_NOT_FOUND naming the newest damaged checkpoint, after
  *         pruning.
  */
 rn_status rn_ckpt_prune_verified(rn_err *err, const char *run_dir, int keep_last,
-                                 int64_t keep_every);
+                                 int64_t keep_every, int64_t *newest);
 
 /* ---- finding ---- */
 
 /** State of a checkpoint folder, from its name: step-N (WHOLE), step-N.bad (BAD), step-N.tmp
  * (STAGED). */
 typedef enum { RN_CKPT_WHOLE, RN_CKPT_BAD, RN_CKPT_STAGED } rn_ckpt_state;
+
+/** Returns the path of the folder of a step. */
+rn_path rn_ckpt_step_path(const char *run_dir, int64_t step, rn_ckpt_state state);
 
 /** One folder of RUN/checkpoints. */
 typedef struct rn_ckpt_entry {

@@ -23,8 +23,7 @@ bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
 void rn_ckpt_file_name(char name[RN_CKPT_NAME_BYTES], int index);
 int rn_ckpt_file_index(const char *name);
 
-/** Return the path of RUN/checkpoints, and of the folder of a step in it. */
+/** Returns the path of RUN/checkpoints. */
 rn_path rn_ckpt_folder(const char *run_dir);
-rn_path rn_ckpt_step_path(const char *run_dir, int64_t step, rn_ckpt_state state);
 
 #endif

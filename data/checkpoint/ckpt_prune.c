@@ -33,12 +33,14 @@ static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_en
   return rn_file_remove_tree(err, staged.text);
 }
 
-/* The rule that selects the checkpoints to keep. `damaged` receives the error of the newest
- * checkpoint that `check` rejects. */
+/* The rule that selects the checkpoints to keep. `newest` receives the step of the newest
+ * checkpoint that `check` accepts (-1: none), and `damaged` the error of the newest one that it
+ * rejects. */
 typedef struct keep_rule {
   int last;
   int64_t every;
   check_whole check;
+  int64_t newest;
   rn_err damaged;
 } keep_rule;
 
@@ -49,7 +51,6 @@ static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
   int count = 0;
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
   rn_status status = RN_OK;
-  int64_t newest = -1; /* step of the newest complete checkpoint */
   int kept = 0;
   for (int i = count - 1; i >= 0 && status == RN_OK; i--) {
     const rn_ckpt_entry *entry = &entries[i];
@@ -58,14 +59,14 @@ static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
     bool milestone = keep_every > 0 && entry->step % keep_every == 0;
     if (settled && !milestone) {
       status = remove_whole(err, run_dir, entry);
-    } else if (!settled && (keep_last > 0 || newest < 0) &&
+    } else if (!settled && (keep_last > 0 || rule->newest < 0) &&
                rule->check(&rule->damaged, entry->path.text) == RN_OK) {
       kept++;
-      if (newest < 0) newest = entry->step;
+      if (rule->newest < 0) rule->newest = entry->step;
     }
   }
   for (int i = 0; i < count && status == RN_OK; i++) {
-    if (entries[i].state == RN_CKPT_WHOLE || entries[i].step > newest) continue;
+    if (entries[i].state == RN_CKPT_WHOLE || entries[i].step > rule->newest) continue;
     if (rn_file_exists(entries[i].path.text)) {
       status = rn_file_remove_tree(err, entries[i].path.text);
     }
@@ -75,14 +76,18 @@ static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
 }
 
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every) {
-  keep_rule rule = {.last = keep_last, .every = keep_every, .check = check_sizes};
+  keep_rule rule = {.last = keep_last, .every = keep_every, .check = check_sizes, .newest = -1};
   return prune(err, run_dir, &rule);
 }
 
 rn_status rn_ckpt_prune_verified(rn_err *err, const char *run_dir, int keep_last,
-                                 int64_t keep_every) {
-  keep_rule rule = {.last = keep_last, .every = keep_every, .check = check_bytes};
-  RN_TRY(err, prune(err, run_dir, &rule));
-  if (rule.damaged.status == RN_OK) return RN_OK;
-  return rn_fail(err, rule.damaged.status, "%s", rule.damaged.text);
+                                 int64_t keep_every, int64_t *newest) {
+  keep_rule rule = {.last = keep_last, .every = keep_every, .check = check_bytes, .newest = -1};
+  rn_err failure = {0};
+  const rn_status status = prune(&failure, run_dir, &rule);
+  *newest = rule.newest;
+  if (rule.damaged.status != RN_OK) {
+    return rn_fail(err, rule.damaged.status, "%s", rule.damaged.text);
+  }
+  return status == RN_OK ? RN_OK : rn_fail(err, status, "%s", failure.text);
 }

@@ -161,6 +161,11 @@ case $case in
     ends 0 ckpt.prune:1-11 prune checkpoint.every=1 train.steps=14
     [ "$(grep -c 'could not be pruned: ' prune.log)" = 2 ] || fail "prune: $(cat prune.log)"
     has prune '12 13 14'
+    # A checkpoint that cannot be read back is not saved, and the one before it stays.
+    ends 0 ckpt.open:2:ENOENT unread checkpoint.every=2 checkpoint.keep_last=1 train.steps=5
+    says unread 'step 4 is not saved: it was written, but cannot be read back; the previous checkpoint'
+    has unread '2 5'
+    grep -q '"failed": 1' unread/summary.json || fail "$(grep failed unread/summary.json)"
     ;;
   limits)
     # ulimit -f limits files to 16 MB, but a checkpoint has 32 MB: saves must fail, without SIGXFSZ.

@@ -73,12 +73,15 @@ static void check_combination(const char *base, int kinds, int keep_last) {
   snprintf(name, sizeof name, "run-%d-%d", kinds, keep_last);
   const char *run = temp_path(name);
   int kind[CHECKPOINTS], digits = kinds, good_after = 0;
+  int64_t newest = 0, newest_good = -1;
   for (int i = 0; i < CHECKPOINTS; i++, digits /= DAMAGES) {
     kind[i] = digits % DAMAGES;
     copy_step(base, run, i + 1);
     damage(run, i + 1, kind[i]);
+    if (kind[i] == GOOD) newest_good = i + 1;
   }
-  const rn_status status = rn_ckpt_prune_verified(err, run, keep_last, 0);
+  const rn_status status = rn_ckpt_prune_verified(err, run, keep_last, 0, &newest);
+  CHECK_EQUAL(newest, newest_good);
   if (kinds == 0) CHECK(status == RN_OK);
   if (kind[CHECKPOINTS - 1] == FLIPPED) CHECK(status == RN_ERR_FORMAT);
   rn_err_clear(err);

@@ -121,7 +121,9 @@ enum { SLOW_WRITE_RATE = 50000000 };
 double rn_saver_expected_s(const rn_saver *s) {
   const rn_save_costs *c = &s->costs;
   if (c->saves == 0) return (double)elements_of(s) * sizeof(float) / SLOW_WRITE_RATE;
-  return (c->write_s + c->stop_s) / (double)c->saves;
+  /* Without checkpoint.async, stop_s includes the time of the writes. */
+  const bool async = s->run->settings.config->checkpoint->async;
+  return ((async ? c->write_s : 0) + c->stop_s) / (double)(c->saves + c->failed);
 }
 
 /* ---- starting ---- */
@@ -184,33 +186,64 @@ static void print_saved(const rn_saver *s) {
       b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s);
 }
 
-/* Arguments of prune, which runs after the new checkpoint is on disk. A failure of prune can
- * therefore leave too many checkpoints, but never too few. */
+/* Arguments and result of prune, which runs after the new checkpoint is on disk. A failure of prune
+ * can therefore leave too many checkpoints, but never too few. */
 typedef struct pruning {
   const rn_saver *s;
   int keep_last;
+  bool unreadable; /* the new checkpoint cannot be read back */
 } pruning;
 
+/* Renames the new checkpoint, which cannot be read back for the reason `why`, if it is damaged.
+ * `newest` is the step of the newest good checkpoint; -1: none. */
+static rn_status reject(rn_err *err, const rn_saver *s, const rn_err *why, int64_t newest) {
+  const rn_path path = rn_ckpt_step_path(run_dir(s), rn_saver_step(s), RN_CKPT_WHOLE);
+  rn_err failure = {0};
+  rn_status status = RN_OK;
+  if (newest >= 0) status = rn_ckpt_point_latest(&failure, run_dir(s), newest);
+  if (status == RN_OK && (why->status == RN_ERR_FORMAT || why->status == RN_ERR_NOT_FOUND)) {
+    status = rn_ckpt_mark_bad(&failure, path.text);
+  }
+  if (status != RN_OK) rn_log_warn("%s", failure.text);
+  return rn_fail(err, why->status, "it was written, but cannot be read back; %s: %s",
+                 newest >= 0 ? "the previous checkpoint is kept" : "there is no previous one",
+                 why->text);
+}
+
+/* Reads the new checkpoint back before it becomes the only one. */
+static rn_status prune_to_one(rn_err *err, pruning *p, int64_t keep_every) {
+  rn_err why = {0};
+  int64_t newest;
+  const rn_status status = rn_ckpt_prune_verified(&why, run_dir(p->s), 1, keep_every, &newest);
+  if (status == RN_OK) return RN_OK;
+  p->unreadable = newest < rn_saver_step(p->s);
+  return p->unreadable ? reject(err, p->s, &why, newest) : rn_fail(err, status, "%s", why.text);
+}
+
 static rn_status prune(rn_err *err, void *context) {
-  const pruning *p = context;
+  pruning *p = context;
   const char *dir = run_dir(p->s);
   RN_TRY(err, rn_ckpt_point_latest(err, dir, rn_saver_step(p->s)));
   if (rn_fault_now("ckpt.prune")) return rn_file_fail(err, "remove", dir, errno);
   const int64_t keep_every = p->s->run->settings.config->checkpoint->keep_every;
-  /* The new checkpoint is read back before it becomes the only one. */
-  if (p->keep_last == 1) return rn_ckpt_prune_verified(err, dir, 1, keep_every);
+  if (p->keep_last == 1) return prune_to_one(err, p, keep_every);
   return rn_ckpt_prune(err, dir, p->keep_last, keep_every);
 }
 
-/* Removes old checkpoints. Returns only failures of MPI; other failures are warnings. */
+/* Removes old checkpoints. Fails if the new checkpoint cannot be read back (agreed) or if MPI
+ * fails; other failures are warnings. */
 static rn_status prune_or_warn(rn_err *err, rn_saver *s, int keep_last) {
   rn_world *world = s->run->parallel.world;
   rn_err failure = {0};
-  pruning p = {s, keep_last};
+  pruning p = {s, keep_last, false};
   const rn_status status = rn_collective_wait_for_root(&failure, world, prune, &p);
   if (status == RN_ERR_MPI) {
     *err = failure;
     return status;
+  }
+  if (keep_last == 1) {
+    const rn_status read = p.unreadable ? rn_fail(err, status, "%s", failure.text) : RN_OK;
+    RN_TRY(err, rn_agree(err, world, read));
   }
   if (rn_world_rank(world) != 0) return RN_OK;
   if (status == RN_OK) {

@@ -21,10 +21,10 @@ typedef struct rn_saver rn_saver;
 /** The cost of all saves so far on this rank. */
 typedef struct rn_save_costs {
   int64_t saves, failed;          /* number of saves that succeeded, and number that failed */
-  double stop_s;                  /* time that training stalled, except wait_s */
+  double stop_s;                  /* time that training stalled, except wait_s; failed ones too */
   double copy_s;                  /* part of stop_s: copying this rank's shard */
   double wait_s;                  /* time spent waiting for writers */
-  double write_s;                 /* time in the writer threads */
+  double write_s;                 /* time in the writer threads; failed ones too */
   double raw_bytes, stored_bytes; /* last complete save, summed over all ranks; rank 0 only */
 } rn_save_costs;
 
@@ -69,10 +69,11 @@ int64_t rn_saver_saved_step(const rn_saver *saver);
  * checkpoint.keep_every keeps. Does nothing if no save is in progress.
  *
  * RN_OK means that the state is on disk; a failure to remove older checkpoints is only a warning.
- * Nothing is removed before the new checkpoint is complete.
+ * Nothing is removed before the new checkpoint is complete. If `keep_last` is 1, it is read back
+ * first; if it is damaged, it is renamed to step-N.bad, and the save fails.
  *
  * Collective: over the world.
- * Errors:     those of any writer, agreed.
+ * Errors:     those of any writer and of reading the checkpoint back, agreed.
  */
 rn_status rn_saver_finish(rn_err *err, rn_saver *saver, int keep_last);
 
