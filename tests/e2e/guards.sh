@@ -113,9 +113,18 @@ case $case in
     ends 0 none damaged "${keys[@]}" train.steps=9
     printf x | dd of=damaged/checkpoints/step-00000008/part-00000.zst bs=1 seek=99 conv=notrunc \
       status=none
+    cp -r damaged again
     ends 0 step.spike:2 damaged "${keys[@]}"
     says damaged 'step-00000008 is damaged; trying the previous one' \
       'rolled back from step 11 to checkpoint damaged/checkpoints/step-00000004'
+    # After a rollback `latest` does not name a checkpoint that was renamed.
+    ends 4 step.spike:2- again "${keys[@]}" train.max_rollbacks=1
+    [ "$(cat again/checkpoints/latest)" = step-00000004 ] || fail "latest: $(cat again/checkpoints/latest)"
+    # A rollback comes before the limit of bad steps, which ends the run if there is no checkpoint.
+    ends 0 step.spike:8 limited "${keys[@]}" train.max_bad_steps=1
+    same_content rolled1 limited
+    ends 4 step.spike:4 first "${keys[@]}" train.max_bad_steps=1
+    says first 'there is no earlier good checkpoint' 'train.max_bad_steps'
     # Without a checkpoint the step is skipped. A run that spikes for ever ends.
     ends 0 step.spike:4 early "${keys[@]}" train.steps=6
     says early 'there is no earlier good checkpoint to roll back to'

@@ -103,6 +103,11 @@ static void a_stored_guard_decides_as_one_that_never_stopped(void) {
   CHECK_EQUAL(resumed.count, 7);
   /* A shorter window keeps the newest steps. */
   const Retnet__Train shorter = train_of(skip, 3, 3);
+  const rn_spike found = rn_spike_find(&resumed, &shorter, 1e9, 0);
+  rn_spike_guard newest = {0};
+  for (int i = 37; i < 40; i++) rn_spike_guard_add(&newest, &shorter, 3 + sin(i), 1);
+  CHECK_EQUAL(found.steps, 3);
+  CHECK(found.limit == rn_spike_find(&newest, &shorter, 1e9, 0).limit);
   rn_spike_guard_add(&resumed, &shorter, 9, 9);
   CHECK_EQUAL(resumed.count, 3);
   CHECK(resumed.loss[0] == 3 + sin(38) && resumed.loss[2] == 9);

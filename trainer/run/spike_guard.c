@@ -19,11 +19,14 @@ static double limit_of(const double *values, int count, double sigma) {
 rn_spike rn_spike_find(const rn_spike_guard *g, const Retnet__Train *train, double loss,
                        double grad_norm) {
   const rn_spike none = {.what = NULL};
-  if (is_off(train) || g->count < 2 || g->count < train->spike_window / 2) return none;
-  const double loss_limit = limit_of(g->loss, g->count, train->spike_sigma);
-  if (loss > loss_limit) return (rn_spike){"loss", loss, loss_limit};
-  const double norm_limit = limit_of(g->grad_norm, g->count, train->spike_sigma);
-  if (grad_norm > norm_limit) return (rn_spike){"gradient norm", grad_norm, norm_limit};
+  /* The guard of a checkpoint may hold more steps than the window of this launch. */
+  const int steps = g->count < train->spike_window ? g->count : train->spike_window;
+  const int first = g->count - steps;
+  if (is_off(train) || steps < 2 || steps < train->spike_window / 2) return none;
+  const double loss_limit = limit_of(g->loss + first, steps, train->spike_sigma);
+  if (loss > loss_limit) return (rn_spike){"loss", loss, loss_limit, steps};
+  const double norm_limit = limit_of(g->grad_norm + first, steps, train->spike_sigma);
+  if (grad_norm > norm_limit) return (rn_spike){"gradient norm", grad_norm, norm_limit, steps};
   return none;
 }
 

@@ -34,6 +34,7 @@ typedef struct rn_spike_guard {
 typedef struct rn_spike {
   const char *what; /* "loss" or "gradient norm"; NULL: the step is not a spike */
   double value, limit;
+  int steps; /* number of steps from which the limit was computed */
 } rn_spike;
 
 /** Checks a step. Never finds a spike if train.spike_action is off. */

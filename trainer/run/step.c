@@ -102,18 +102,33 @@ static void count_step(rn_step_counters *c, const Retnet__Data *data, bool skipp
 /* Reports a spike; fails if it must end the run. */
 static rn_status handle_spike(rn_err *err, const Retnet__Train *train, const rn_run *run,
                               const rn_spike *spike) {
-  char text[240];
+  char text[200];
   if (spike->what == NULL) return RN_OK;
   snprintf(text, sizeof text,
-           "step %lld: the %s is %.6g, above the limit of %.6g, which is %g standard deviations "
-           "above the mean of the last %d steps (train.spike_sigma)",
-           (long long)run->counters.step, spike->what, spike->value, spike->limit,
-           train->spike_sigma, run->spikes.count);
+           "step %lld: the %s is %.6g, above the limit of %.6g for the last %d steps "
+           "(train.spike_sigma %g)",
+           (long long)run->counters.step, spike->what, spike->value, spike->limit, spike->steps,
+           train->spike_sigma);
   if (train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_STOP) {
     return rn_fail(err, RN_ERR_NUMERICS, "%s", text);
   }
   rn_log_warn("%s: the weights are not updated", text);
   return RN_OK;
+}
+
+bool rn_step_rolls_back(const Retnet__Train *train, const rn_step_result *result) {
+  return result->spike.what != NULL &&
+         train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK;
+}
+
+rn_status rn_step_check_bad_steps(rn_err *err, const rn_run *run, const rn_step_result *result) {
+  const rn_step_counters *c = &run->counters;
+  if (c->bad_steps == 0 || c->bad_steps < run->settings.config->train->max_bad_steps) return RN_OK;
+  return rn_fail(err, RN_ERR_NUMERICS,
+                 "step %lld: the loss or gradient norm was not finite%s in %d consecutive steps "
+                 "(train.max_bad_steps)",
+                 (long long)c->step, result->spike.what != NULL ? " or was a spike" : "",
+                 c->bad_steps);
 }
 
 static rn_status finish_step(rn_err *err, rn_run *run, const rn_step_result *result) {
@@ -127,12 +142,8 @@ static rn_status finish_step(rn_err *err, rn_run *run, const rn_step_result *res
   }
   RN_TRY(err, rn_data_stream_advance(err, &run->data, run->parallel.grid, skipped));
   RN_TRY(err, handle_spike(err, config->train, run, &result->spike));
-  if (c->bad_steps == 0 || c->bad_steps < config->train->max_bad_steps) return RN_OK;
-  return rn_fail(err, RN_ERR_NUMERICS,
-                 "step %lld: the loss or gradient norm was not finite%s in %d consecutive steps "
-                 "(train.max_bad_steps)",
-                 (long long)c->step, result->spike.what != NULL ? " or was a spike" : "",
-                 c->bad_steps);
+  if (rn_step_rolls_back(config->train, result)) return RN_OK; /* the rollback comes first */
+  return rn_step_check_bad_steps(err, run, result);
 }
 
 static double scan_wait_s(const rn_scan *scan) {

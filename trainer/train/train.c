@@ -128,11 +128,6 @@ static rn_status save_last(rn_err *err, launch *l) {
   return rn_saving_last(err, &l->saving);
 }
 
-static bool rolls_back(const Retnet__Train *train, const rn_step_result *result) {
-  return result->spike.what != NULL &&
-         train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK;
-}
-
 /* Runs one step. Then evaluates, writes the line in metrics.jsonl and saves a checkpoint, each only
  * if it is due. */
 static rn_status one_step(rn_err *err, launch *l) {
@@ -144,7 +139,8 @@ static rn_status one_step(rn_err *err, launch *l) {
   const rn_status stepped = rn_step(err, run, &result);
   if (stepped != RN_OK && stepped != RN_ERR_NUMERICS) return stepped;
   const double step_s = rn_clock_s() - begin_s;
-  const bool evaluated = stepped == RN_OK && !rolls_back(train, &result) && evaluates(run);
+  const bool rolls_back = rn_step_rolls_back(train, &result);
+  const bool evaluated = stepped == RN_OK && !rolls_back && evaluates(run);
   l->scan_bytes += result.scan_bytes;
   if (evaluated) {
     rn_span_begin("evaluation");
@@ -153,10 +149,11 @@ static rn_status one_step(rn_err *err, launch *l) {
   }
   report_step(l, &result, step_s, evaluated ? &val : NULL);
   if (stepped != RN_OK) return stepped;
-  if (rolls_back(train, &result)) {
+  if (rolls_back) {
     int64_t to;
     RN_TRY(err, roll_back(err, l, &to));
     if (to >= 0) return RN_OK;
+    RN_TRY(err, rn_step_check_bad_steps(err, run, &result));
   }
   RN_TRY(err,
          run->counters.step == train->steps ? save_last(err, l) : rn_saving_step(err, &l->saving));
