@@ -69,15 +69,18 @@ rn_status rn_journal_add(rn_err *err, rn_journal *j, const char *line, size_t by
   return write_waiting(err, j);
 }
 
+rn_status rn_journal_flush(rn_err *err, rn_journal *j) {
+  return j->waiting_bytes > 0 ? write_waiting(err, j) : RN_OK;
+}
+
 rn_status rn_journal_reopen(rn_err *err, rn_journal *j) {
   j->waiting_bytes = 0;
   return attach(err, j);
 }
 
 rn_status rn_journal_close(rn_err *err, rn_journal *j) {
-  rn_status status = RN_OK;
   if (j->path.text[0] == '\0') return RN_OK;
-  if (j->waiting_bytes > 0) status = write_waiting(err, j);
+  rn_status status = rn_journal_flush(err, j);
   if (j->fd >= 0 && close(j->fd) != 0 && status == RN_OK) {
     status = rn_file_fail(err, "write", j->path.text, errno);
   }

@@ -27,6 +27,10 @@ rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journ
  * waits; RN_ERR_MEMORY: the line is lost. */
 rn_status rn_journal_add(rn_err *err, rn_journal *journal, const char *line, size_t bytes);
 
+/** Writes the waiting lines, if there are any. Errors: RN_ERR_IO, RN_ERR_NOT_FOUND: they wait on.
+ */
+rn_status rn_journal_flush(rn_err *err, rn_journal *journal);
+
 /** Drops waiting lines and opens the file again, for a caller that has changed it. Errors:
  * RN_ERR_IO naming the file; then the next write tries again. */
 rn_status rn_journal_reopen(rn_err *err, rn_journal *journal);

@@ -97,6 +97,18 @@ static void open_removes_what_follows(void) {
   CHECK_OK(err, rn_journal_close(err, &journal)); /* the second call does nothing */
 }
 
+/* A caller that changes the file writes the waiting lines first. */
+static void flush_writes_what_waits(void) {
+  rn_journal journal;
+  CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));
+  failed_writes_leave_no_part_of_a_line(&journal);
+  CHECK_FAILS(err, RN_ERR_IO, "journal", rn_journal_flush(err, &journal));
+  limit_files(RLIM_INFINITY);
+  CHECK_OK(err, rn_journal_flush(err, &journal));
+  CHECK(holds(FIRST SECOND THIRD));
+  CHECK_OK(err, rn_journal_close(err, &journal));
+}
+
 /* If the file is removed while the journal is open, it is created again. If it is replaced, lines
  * are appended to the new file. */
 static void a_removed_file_is_created_again(void) {
@@ -141,6 +153,7 @@ int main(void) {
   close_writes_what_waits();
   a_close_that_fails_leaves_complete_lines();
   open_removes_what_follows();
+  flush_writes_what_waits();
   a_removed_file_is_created_again();
   lines_wait_for_the_folder();
   return check_result();

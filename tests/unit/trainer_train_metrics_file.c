@@ -2,9 +2,11 @@
  * Checks that a resume removes from metrics.jsonl the lines of later steps and an incomplete last
  * line, and nothing else. Lines of other programs stay in place, whatever their content and length.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,6 +138,28 @@ static void mode_and_owner_stay(void) {
   CHECK_EQUAL(after.st_gid, before.st_gid);
 }
 
+/* A line that waits because the disk was full is written at a rollback, unless its step is undone.
+ */
+static void a_rollback_keeps_waiting_lines(void) {
+  static const char line[] = STEP(2), undone[] = STEP(3);
+  struct rlimit limit;
+  rn_metrics metrics = {0};
+  CHECK_OK(err, rn_file_replace(err, path().text, TEXT(STEP(1))));
+  CHECK_OK(err, rn_metrics_open(err, temp_path("run"), 2, &metrics));
+  CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const rlim_t all = limit.rlim_cur;
+  limit.rlim_cur = sizeof line;
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  CHECK_FAILS(err, RN_ERR_IO, "metrics", rn_journal_add(err, &metrics.file, line, sizeof line - 1));
+  CHECK_FAILS(err, RN_ERR_IO, "metrics",
+              rn_journal_add(err, &metrics.file, undone, sizeof undone - 1));
+  limit.rlim_cur = all;
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  CHECK_OK(err, rn_metrics_rewind(err, &metrics, temp_path("run"), 2, 3));
+  CHECK(holds(TEXT(STEP(1) STEP(2))));
+  CHECK_OK(err, rn_metrics_close(err, &metrics));
+}
+
 static void what_is_no_file_is_refused(void) {
   rn_metrics metrics = {0};
   CHECK_OK(err, rn_file_remove_tree(err, path().text));
@@ -145,6 +169,7 @@ static void what_is_no_file_is_refused(void) {
 }
 
 int main(void) {
+  signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails with EFBIG */
   CHECK_OK(err, rn_file_make_folder(err, temp_path("run")));
   resume_at_2();
   CHECK(holds(TEXT("")));
@@ -152,6 +177,7 @@ int main(void) {
   long_lines_stay();
   a_link_stays_one();
   mode_and_owner_stay();
+  a_rollback_keeps_waiting_lines();
   what_is_no_file_is_refused();
   return check_result();
 }

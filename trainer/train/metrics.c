@@ -56,15 +56,17 @@ rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_met
 rn_status rn_metrics_rewind(rn_err *err, rn_metrics *m, const char *run_dir, int64_t step,
                             int64_t from) {
   rn_event_file events;
+  rn_err unwritten = {0};
   int64_t kept;
   m->rolled_back_from = from;
+  const rn_status flushed = rn_journal_flush(&unwritten, &m->file);
   rn_status status = rn_journal_filter(err, m->file.path.text, is_kept, &step, &kept);
   if (status == RN_OK) status = rn_journal_reopen(err, &m->file);
   if (status == RN_OK) status = rn_event_file_create(err, run_dir, step + 1, &events);
   if (status != RN_OK) return status;
   status = rn_event_file_close(err, &m->events);
   m->events = events;
-  return status;
+  return flushed == RN_OK ? status : rn_fail(err, flushed, "%s", unwritten.text);
 }
 
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {

@@ -33,9 +33,11 @@ typedef struct rn_metrics {
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
 /**
  * Called after a rollback from step `from` to the checkpoint of `step`. Removes the lines of later
- * steps, as a resume does. The next line contains "rolled_back_from": `from`.
+ * steps, as a resume does. The next line contains "rolled_back_from": `from`. Lines that still
+ * cannot be written are dropped.
  *
- * Errors: RN_ERR_IO, RN_ERR_FORMAT, RN_ERR_MEMORY; then lines of abandoned steps are left.
+ * Errors: RN_ERR_IO, RN_ERR_FORMAT, RN_ERR_NOT_FOUND, RN_ERR_MEMORY; then lines were dropped, or
+ *         lines of abandoned steps are left.
  */
 rn_status rn_metrics_rewind(rn_err *err, rn_metrics *metrics, const char *run_dir, int64_t step,
                             int64_t from);
