@@ -27,7 +27,13 @@
 #define AFTER_PREFIX "lock.after-"
 #define BEAT_WORD "\nbeat "
 
-enum { RECORD_BYTES = 1024, ID_BYTES = 17, JOB_BYTES = 64, BEAT_DIGITS = 20, MAX_CHAIN = 64 };
+enum {
+  RECORD_BYTES = 1024,
+  ID_BYTES = RN_RUN_LOCK_ID_BYTES,
+  JOB_BYTES = 64,
+  BEAT_DIGITS = 20,
+  MAX_CHAIN = 64
+};
 
 const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
 
@@ -416,6 +422,12 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
                  "this job lost its lock %s, which now belongs to %s; it stops without writing to "
                  "the run directory",
                  l->path.text, name);
+}
+
+void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]) {
+  record owner;
+  (void)read_record(NULL, rn_path_join(run_dir, LOCK_NAME).text, &owner); /* no id after an error */
+  memcpy(id, owner.id, sizeof owner.id);
 }
 
 static void free_lock(rn_run_lock **lock) {

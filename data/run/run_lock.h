@@ -27,6 +27,8 @@
 
 typedef struct rn_run_lock rn_run_lock;
 
+enum { RN_RUN_LOCK_ID_BYTES = 17 };
+
 /** Seconds between heartbeats (beat_s), and seconds without a heartbeat after which an owner counts
  * as dead (dead_s). If `stop` is not NULL, a thread can set it to end a wait for another owner. */
 typedef struct rn_run_lock_rule {
@@ -54,6 +56,10 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
  * Errors: RN_ERR_BUSY naming the new owner, or saying that the lock was removed.
  */
 rn_status rn_run_lock_check(rn_err *err, rn_run_lock *lock);
+
+/** Reads the id of the owner of `run_dir`, which no other owner has and which does not change with
+ * the heartbeat. Sets it to "" if the lock does not exist or cannot be read. Needs no lock. */
+void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]);
 
 /** Stops the heartbeat and removes the lock if this process still owns it. Accepts NULL. */
 void rn_run_lock_release(rn_run_lock **lock);

@@ -200,6 +200,19 @@ static void silent_owner_is_succeeded(void) {
   take_and_release(brief);
 }
 
+/* The id stays when the heartbeat changes, and there is none without a lock. */
+static void id_ignores_the_heartbeat(void) {
+  char first[RN_RUN_LOCK_ID_BYTES], second[RN_RUN_LOCK_ID_BYTES];
+  write_foreign("lock", 0);
+  rn_run_lock_read_id(folder, first);
+  write_foreign("lock", 1);
+  rn_run_lock_read_id(folder, second);
+  CHECK(first[0] != '\0' && strcmp(first, second) == 0);
+  unlink(lock_file().text);
+  rn_run_lock_read_id(folder, first);
+  CHECK(first[0] == '\0');
+}
+
 /* The lock of another host is not taken while its heartbeat changes. */
 static void moving_heartbeat_is_refused(void) {
   write_foreign("lock", 0);
@@ -321,6 +334,7 @@ int main(void) {
   stopped_wait_leaves_the_owner();
   silent_owner_is_succeeded();
   moving_heartbeat_is_refused();
+  id_ignores_the_heartbeat();
   remains_are_succeeded();
   exactly_one_succeeds("lock.succeed:1-:slow=200");
   exactly_one_succeeds("lock.link:1-");

@@ -150,7 +150,9 @@ rn_status rn_run_start(rn_err *err, const rn_options_locations *locations, bool 
   if (status == RN_ERR_MPI) return status;
   RN_TRY(err, rn_agree(err, world, status));
   if (atomic_load(&stop->given)) return RN_OK;
-  RN_TRY(err, rn_run_visible_check(err, world, run->settings.config->run->dir, RN_FIND_TIMEOUT_S));
+  RN_TRY(err,
+         rn_run_visible_check(err, world, run->settings.config->run->dir, RN_FIND_TIMEOUT_S, stop));
+  if (atomic_load(&stop->given)) return RN_OK;
   RN_TRY(err, rn_agree(err, world, root ? check_gemm_choice(err, run->settings.config) : RN_OK));
   if (root) print_start(run);
   return RN_OK;

@@ -18,16 +18,38 @@ static void write_lock(const char *text) {
   fclose(file);
 }
 
+static bool never(void) {
+  return false;
+}
+
+static bool always(void) {
+  return true;
+}
+
+static rn_status check(rn_world *world, double timeout_s) {
+  rn_collective_stop stop = {.asked = never};
+  return rn_run_visible_check(&err, world, temp_folder(), timeout_s, &stop);
+}
+
+/* Rank 0 asks all ranks to stop while rank 1 waits for the lock. */
+static void check_stop(rn_world *world, int rank) {
+  rn_collective_stop stop = {.asked = rank == 0 ? always : never};
+  CHECK_OK(&err, rn_run_visible_check(&err, world, temp_folder(), 1e6, &stop));
+  CHECK(atomic_load(&stop.given));
+}
+
 static void check_folder(rn_world *world, int rank) {
   static const char words[] =
       "rank 1 on |/lock|is not visible here|run.dir must be on a file system that all hosts mount";
-  write_lock("owner of rank 0\n0000000001\n");
+  CHECK_OK(&err, check(world, 1e6)); /* even rank 0 has no lock */
+  write_lock("owner of rank 0\nbeat 0000000001\n");
   if (rank > 0) unlink(temp_path("lock"));
-  CHECK_FAILS(&err, RN_ERR_MISMATCH, words, rn_run_visible_check(&err, world, temp_folder(), 0.3));
-  if (rank > 0) write_lock("another owner\n0000000001\n");
-  CHECK_FAILS(&err, RN_ERR_MISMATCH, words, rn_run_visible_check(&err, world, temp_folder(), 0.3));
-  if (rank > 0) write_lock("owner of rank 0\n0000000017\n"); /* a later heartbeat */
-  CHECK_OK(&err, rn_run_visible_check(&err, world, temp_folder(), 10));
+  CHECK_FAILS(&err, RN_ERR_MISMATCH, words, check(world, 0.3));
+  if (rank > 0) write_lock("another owner\nbeat 0000000001\n");
+  CHECK_FAILS(&err, RN_ERR_MISMATCH, words, check(world, 0.3));
+  check_stop(world, rank);
+  if (rank > 0) write_lock("owner of rank 0\nbeat 0000000017\n"); /* a later heartbeat */
+  CHECK_OK(&err, check(world, 10));
 }
 
 int main(int argc, char **argv) {
