@@ -19,7 +19,7 @@ static void nothing_is_freed_after_a_failure(MPI_Comm *comm) {
 }
 
 int main(int argc, char **argv) {
-  rn_world *world = NULL;
+  static rn_world *world; /* not closed: rank 1 frees no communicators */
   MPI_Comm comm;
   CHECK_OK(&err, rn_world_start(&err, &argc, &argv, &world));
   CHECK_EQUAL(MPI_Comm_dup(rn_world_comm(world), &comm), MPI_SUCCESS);
