@@ -54,11 +54,11 @@ static const rn_arg decode_options[] = {
     PRECISION_OPTION("number format of the weights (default fp32)"),
     {0, "positions", "LIST",
      "comma-separated positions at which to measure, for example 1024,8192; only these are "
-     "measured (default: 1000 if --sequences is given)",
+     "measured (default for given numbers of sequences: 1000)",
      RN_ARG_TEXT, &given.positions, 0, 0},
     {0, "sequences", "LIST",
      "comma-separated numbers of sequences to measure at each position, for example 1,4,16 "
-     "(default: 1 if --positions is given)",
+     "(default for given positions: 1)",
      RN_ARG_TEXT, &given.sequences, 0, 0},
     ROUNDS_OPTION("samples of each measurement (default 11)"),
     KEY_OPTION("parallel.threads=2")};
