@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing packages, builds, and runs all tests. --all also tests with a second compiler and
-# with sanitizers, and prints the coverage of the tests.
+# with sanitizers.
 # usage: jobs/check.sh [--all]
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
@@ -83,10 +83,7 @@ run_tests clang -L 'unit|lint|golden'
 
 rn_build debug
 rn_say "Tests (address and undefined-behaviour sanitizers)"
-find "$RN_ROOT/build-debug" -name '*.gcda' -delete
 run_tests debug
-rn_say "Coverage of the last tests"
-bash "$RN_ROOT/jobs/coverage.sh" || echo "coverage: see the table: a room is below the limit" | tee -a "$summary"
 
 # ThreadSanitizer needs libarcher, which tells it how OpenMP synchronises.
 if compgen -G '/usr/lib/llvm-*/lib/libarcher.so' >/dev/null; then
