@@ -84,7 +84,9 @@ case $case in
     "$ckpt" export --format hf --out bos.again bos.back
     diff -r bos bos.again || fail 'bos_token_id: other bytes'
     seq 20 | sed 's/$/ line/' >digits
-    printf '%b' "$(printf '\\0%o\\0' 97 $(od -An -v -tu1 digits))" >digits.bin
+    mapfile -t bytes < <(od -An -v -tu1 -w1 digits)
+    # shellcheck disable=SC2059 # the format is made of octal numbers
+    printf "$(printf '\\%03o\\000' 97 "${bytes[@]}")" >digits.bin
     "$bin/retnet-data" build --out with_256 --val-fraction 0 digits >/dev/null
     "$bin/retnet-data" build --out with_97 --val-fraction 0 --format nanogpt --vocab-size 257 \
       --separator 97 digits.bin >/dev/null
