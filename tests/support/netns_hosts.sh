@@ -71,7 +71,7 @@ cat >"$RN_AGENT" <<'AGENT'
 set -euo pipefail
 host=$1
 shift
-exec nsenter --target "$(cat "${0%/*}/$host.pid")" --net --mount --uts --wd="$PWD" sh -c "$*"
+exec nsenter --target "$(cat "${0%/*}/$host.pid")" --net --mount --uts --root --wd="$PWD" sh -c "$*"
 AGENT
 chmod +x "$RN_AGENT"
 
