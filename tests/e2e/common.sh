@@ -91,6 +91,25 @@ reach() {
   fail "$1 does not reach $2 $3: $(tail -n 3 "$1.log")"
 }
 
+# ends CODE FAULT DIR KEY=VALUE...: trains by run.yaml on one rank
+# with RETNET_FAULT, which must end with CODE; output in DIR.log.
+ends() {
+  local code=$1 order=$2 dir=$3 got=0 keys
+  shift 3
+  key_options "$@"
+  RETNET_FAULT=$order timeout 120 "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" \
+    >"$dir.log" 2>&1 || got=$?
+  [ "$got" = "$code" ] || fail "$dir with $order ended with $got, not $code: $(tail -n 3 "$dir.log")"
+}
+
+says() { # says DIR WORD...: DIR.log must contain each word
+  local dir=$1 word
+  shift
+  for word in "$@"; do
+    grep -qF -- "$word" "$dir.log" || fail "$dir does not say \"$word\": $(tail -n 3 "$dir.log")"
+  done
+}
+
 # If a rank fails, lets mpirun end the others at once instead of after two seconds. Not for tests of
 # what a rank does during these seconds.
 end_at_once() { export OMPI_MCA_odls_base_sigkill_timeout=0; }

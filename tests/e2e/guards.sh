@@ -18,24 +18,6 @@ train: {steps: 16, eval_every: 0, max_bad_steps: 4, spike_window: 8}
 checkpoint: {every: 4}
 YAML
 
-# ends CODE FAULT DIR KEY=VALUE...: one rank with RETNET_FAULT must end with CODE; output in DIR.log.
-ends() {
-  local code=$1 order=$2 dir=$3 got=0 keys
-  shift 3
-  key_options "$@"
-  RETNET_FAULT=$order timeout 120 "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" \
-    >"$dir.log" 2>&1 || got=$?
-  [ "$got" = "$code" ] || fail "$dir with $order ended with $got, not $code: $(tail -n 3 "$dir.log")"
-}
-
-says() { # says DIR WORD...: DIR.log must contain each word
-  local dir=$1 word
-  shift
-  for word in "$@"; do
-    grep -qF -- "$word" "$dir.log" || fail "$dir does not say \"$word\": $(tail -n 3 "$dir.log")"
-  done
-}
-
 skipped() { # skipped DIR STEPS: metrics.jsonl must mark exactly these steps as skipped
   local got
   got=$(sed -n 's/^{"step": \([0-9]*\),.*"skipped": true.*/\1/p' "$1/metrics.jsonl" | tr '\n' ' ')
