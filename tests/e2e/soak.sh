@@ -175,7 +175,10 @@ while [ $((SECONDS * 3)) -lt $((seconds * 2)) ]; do
   done
 done
 
-total=$((last / 10 * 10 + 20))
+# A save that failed or was killed may have left the staged folder of a later step than the newest
+# checkpoint; a checkpoint of a still later step removes it.
+highest=$(find RUN/checkpoints -maxdepth 1 -name 'step-????????*' | sed -E 's/.*step-0*([0-9]+).*/\1/' | sort -n | tail -n 1)
+total=$((highest / 10 * 10 + 20))
 must_train 1 RUN "train.steps=$total"
 must_train 1 whole "train.steps=$total" checkpoint.every=0
 same_run whole RUN
