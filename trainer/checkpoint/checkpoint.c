@@ -24,8 +24,9 @@ typedef struct comparison {
   bool prints; /* print the keys that differ, if they may change */
 } comparison;
 
-/* True if the key must not change on a resume. With checkpoint.reset_lanes the streams may restart,
- * so the keys that define how the data is cut into streams may change. */
+/* True if the value of `key` must not change when a run is resumed. With checkpoint.reset_lanes the
+ * TBPTT streams may start again from the beginning, so the keys that define how the data are cut
+ * into streams may change. */
 static bool is_fixed(const Retnet__Config *config, const char *key) {
   const bool cuts_streams =
       strcmp(key, "data.sequence_length") == 0 || strcmp(key, "data.batch_sequences") == 0;
@@ -78,9 +79,10 @@ static rn_status copy_settled(rn_err *err, const Retnet__Config *config, Retnet_
   return RN_OK;
 }
 
-/* Calls `visit` for every key to compare the effective values, not the values that the user gave.
- * Different values with the same meaning count as equal. Older checkpoints store only what the user
- * gave, so their effective values are derived first. */
+/* Calls `visit`, which compares the values of one key, for every key. The effective values are
+ * compared, not those that the user gave, and different values with the same meaning count as
+ * equal. Older checkpoints store only what the user gave, so their effective values are derived
+ * first. */
 static rn_status compare_keys(rn_err *err, const Retnet__Config *config, const Retnet__Manifest *m,
                               bool prints, void (*visit)(void *, const char *)) {
   rn_effective resolved = {0};
@@ -124,7 +126,7 @@ static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest 
   return compare_data(err, run, m);
 }
 
-/* Loads what a checkpoint stores besides the weights. */
+/* Loads the positions and states of the TBPTT streams, the counters and the spike guard. */
 static rn_status load_progress(rn_err *err, rn_run *run, rn_ckpt *ckpt) {
   RN_TRY(err, rn_streams_load(err, &run->data, ckpt));
   run->counters = rn_manifest_counters(rn_ckpt_manifest(ckpt));

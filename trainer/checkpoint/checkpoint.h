@@ -1,5 +1,5 @@
-/** Resumes a run on all ranks from a checkpoint of a run with any layout. The files are read by
- * data/checkpoint/ckpt.h. */
+/** Selects and loads the checkpoint from which a run continues. The layout of the run that wrote it
+ * may have been different. The files are read by data/checkpoint/ckpt.h. */
 #ifndef RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 #define RN_TRAINER_CHECKPOINT_CHECKPOINT_H
 
@@ -14,7 +14,8 @@ typedef struct rn_checkpoint_source {
 
 /**
  * Finds the checkpoint that run.dir, checkpoint.resume and checkpoint.init_from select. Must be
- * called before the run is created, because the run adopts the choices stored in the checkpoint.
+ * called before the run is created, because the checkpoint stores selections that the run keeps
+ * (scan algorithm, GEMM backend, kernels; trainer/run/choices.h).
  *
  * Collective: over the world.
  * Errors:     those of rn_checkpoint_find, agreed; RN_ERR_USAGE if checkpoint.resume is never and

@@ -12,7 +12,7 @@
 
 enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 1000 };
 
-/* One search, led by rank 0. */
+/* Context of a search, in which rank 0 chooses the folders that all ranks open. */
 typedef struct search {
   rn_world *world;
   double timeout_s;
@@ -20,8 +20,8 @@ typedef struct search {
 
 /* ---- waiting for a file system ---- */
 
-/* State of a wait, in which all ranks pause together until the time limit has passed. Rank 0 prints
- * the reason before the first pause. */
+/* State of a wait for the file system. All ranks pause together, again and again, until the time
+ * limit has passed. Rank 0 prints the reason before the first pause. */
 typedef struct backoff {
   double since_s;
   int pause_ms; /* length of the last pause; 0: no pause yet */
@@ -74,7 +74,8 @@ static rn_status open_share(rn_err *err, const char *path, int share, int shares
   return status;
 }
 
-/* Numbers of ranks whose share of the checkpoint is good, missing or wrong. */
+/* Numbers of ranks whose share of the checkpoint (the part of the data that the rank verifies) is
+ * good, missing or wrong. */
 typedef struct findings {
   int64_t good, missing, wrong;
   int first; /* first rank whose share is missing or wrong; -1: none */
@@ -96,9 +97,9 @@ static rn_status share_findings(rn_err *err, rn_world *world, rn_status own, fin
 }
 
 /*
- * Sets *out to true if waiting can help, because some rank can read a share that another rank finds
- * missing or wrong. All ranks try to read the first such share; if none can, the share does not
- * exist or is damaged.
+ * Sets *out to true if the ranks see different files, so that waiting can help. To find out, all
+ * ranks try to read the first share that was missing or wrong. If no rank can read it, the share
+ * does not exist or is damaged, and waiting is useless.
  */
 static rn_status differ(rn_err *err, rn_world *world, const char *path, const findings *f,
                         bool *out) {

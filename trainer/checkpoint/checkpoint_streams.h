@@ -13,8 +13,8 @@ enum { RN_STATE_NAME_BYTES = 40 };
 int rn_streams_slice_count(const rn_data_stream *data);
 
 /**
- * Describes the states that this rank holds, which are the initial states of the next sequences.
- * Fills one slice per micro-batch and layer.
+ * Describes the states that this rank stores: those from which the next sequence of each stream
+ * starts. Fills one slice per micro-batch and layer.
  *
  * Shapes:    slices, names [rn_streams_slice_count].
  * Ownership: the slices point into `names` and into the stream's states.

@@ -36,8 +36,8 @@ rn_status rn_checkpoint_tokenizer_file(rn_err *err, const char *checkpoint,
 rn_status rn_checkpoint_tokenizer(rn_err *err, const char *checkpoint,
                                   const rn_checkpoint_model *model, rn_tokenizer **out);
 
-/** Returns the token that is put before every text: the begin token of an imported model, or else
- * the document token, which is `document`. */
+/** Returns the token to put before every text: the begin token that the checkpoint of an imported
+ * model stores, otherwise the document token, which the caller passes as `document`. */
 int32_t rn_checkpoint_begin_token(const Retnet__Vocabulary *vocabulary, int32_t document);
 
 #endif

@@ -11,11 +11,12 @@ typedef struct rn_repeated_warning {
   int64_t count; /* consecutive warnings */
 } rn_repeated_warning;
 
-/** Counts a warning; prints the 1st, 10th, 100th, ... consecutive one, with the count so far. */
+/** Counts a warning. Prints it only if it is the 1st, 10th, 100th, ... in a row, with the count. */
 void rn_repeated_warning_add(rn_repeated_warning *repeated, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** Ends the sequence of warnings: prints the count if it is more than one, and resets it. */
+/** Ends a sequence of consecutive warnings: prints their number if it is more than one, and sets it
+ * to zero. */
 void rn_repeated_warning_end(rn_repeated_warning *repeated);
 
 #endif

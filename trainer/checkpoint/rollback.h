@@ -13,11 +13,11 @@
  * Called after a step that was skipped because it was a spike.
  *
  * Loads the newest checkpoint in run.dir whose step is a multiple of checkpoint.every and whose
- * weights are proven good (rn_saving_is_proven); if there is none, the newest proven one. A
- * checkpoint that was saved at a stop is thus not preferred, so that a run continues identically
- * whether or not it was stopped in between. If a checkpoint is damaged, the previous one is tried.
- * Afterwards, later checkpoints, which belong to the abandoned steps or are damaged, are renamed to
- * step-N.bad.
+ * weights are proven good (rn_saving_is_proven); if there is none, the newest proven one. Multiples
+ * of checkpoint.every come first, because a checkpoint that was saved when the run was stopped
+ * would not exist in an uninterrupted run, and both runs must continue identically. If a checkpoint
+ * is damaged, the previous one is tried. Afterwards, later checkpoints, which belong to the
+ * abandoned steps or are damaged, are renamed to step-N.bad.
  *
  * On return the run is in the state of the checkpoint, except that its next batch is the one after
  * the spike, and that TBPTT states are zero. *to is the step of the checkpoint, or -1 if there is

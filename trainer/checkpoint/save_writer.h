@@ -1,6 +1,7 @@
 /**
- * Writes one rank's slices of a checkpoint into a file that ranks of a node share. A separate
- * thread writes; if the slices are copied first, training continues meanwhile.
+ * Writes one rank's slices of a checkpoint into a file that several ranks of a node share. A
+ * separate thread writes. If the slices are copied first, training continues while the thread
+ * writes the copy.
  */
 #ifndef RN_TRAINER_CHECKPOINT_SAVE_WRITER_H
 #define RN_TRAINER_CHECKPOINT_SAVE_WRITER_H
@@ -13,9 +14,9 @@
 typedef struct rn_save_writer rn_save_writer;
 
 /**
- * Creates a writer that first copies the slices, which have at most `copy_elements` elements in
- * total. If `copy_elements` is 0, the writer reads the slices in place, and the caller must not
- * change them until the save is finished.
+ * Creates a writer. Every save first copies its slices into a buffer of `copy_elements` elements,
+ * the maximum total size of the slices. If `copy_elements` is 0, the writer reads the slices in
+ * place, and the caller must not change them until the save is finished.
  *
  * Ownership: `write_token` must outlive the writer; no other object may use it.
  * Errors:    RN_ERR_MEMORY, on this rank only.
@@ -47,11 +48,11 @@ bool rn_save_writer_is_writing(const rn_save_writer *writer);
  */
 rn_status rn_save_writer_finish(rn_err *err, rn_save_writer *writer, rn_ckpt_report *report);
 
-/** Returns the time, in seconds, that the last start took to copy the slices; 0 if they are not
- * copied. */
+/** Returns the time, in seconds, that the last rn_save_writer_start spent on copying the slices; 0
+ * if they are not copied. */
 double rn_save_writer_copy_s(const rn_save_writer *writer);
 
-/** Returns the time, in seconds, that the last save took in the thread, including the wait for
+/** Returns the run time of the thread for the last save, in seconds, including the wait for
  * previous ranks; 0 while the thread writes. */
 double rn_save_writer_write_s(const rn_save_writer *writer);
 

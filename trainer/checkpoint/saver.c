@@ -186,16 +186,17 @@ static void print_saved(const rn_saver *s) {
       b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s);
 }
 
-/* Arguments and result of prune, which runs after the new checkpoint is on disk. A failure of prune
- * can therefore leave too many checkpoints, but never too few. */
+/* Arguments and result of prune. Because prune runs only after the new checkpoint is on disk, a
+ * failure can leave too many checkpoints, but never too few. */
 typedef struct pruning {
   const rn_saver *s;
   int keep_last;
   bool unreadable; /* the new checkpoint cannot be read back */
 } pruning;
 
-/* Renames the new checkpoint, which cannot be read back for the reason `why`, if it is damaged.
- * `newest` is the step of the newest good checkpoint; -1: none. */
+/* Called if the new checkpoint cannot be read back; `why` is the error. Marks the checkpoint as bad
+ * if it is damaged, as opposed to, for example, an I/O error. `newest` is the step of the newest
+ * good checkpoint; -1: none. */
 static rn_status reject(rn_err *err, const rn_saver *s, const rn_err *why, int64_t newest) {
   const rn_path path = rn_ckpt_step_path(run_dir(s), rn_saver_step(s), RN_CKPT_WHOLE);
   rn_err failure = {0};
@@ -210,7 +211,7 @@ static rn_status reject(rn_err *err, const rn_saver *s, const rn_err *why, int64
                  why->text);
 }
 
-/* Reads the new checkpoint back before it becomes the only one. */
+/* Reads the new checkpoint back, then removes all other checkpoints that need not be kept. */
 static rn_status prune_to_one(rn_err *err, pruning *p, int64_t keep_every) {
   rn_err why = {0};
   int64_t newest;

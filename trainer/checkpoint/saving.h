@@ -28,7 +28,7 @@ typedef struct rn_saving {
   rn_repeated_warning failures;
 } rn_saving;
 
-/** Creates the save policy of a run; config, counters and saver must outlive it. */
+/** Returns the initial rn_saving of a run; config, counters and saver must outlive it. */
 rn_saving rn_saving_create(const Retnet__Config *config, const rn_step_counters *counters,
                            rn_saver *saver);
 
@@ -56,7 +56,8 @@ rn_status rn_saving_written(rn_err *err, rn_saving *saving);
  */
 rn_status rn_saving_last(rn_err *err, rn_saving *saving);
 
-/** True if the weights of `step` are proven good: a later step was good with them. */
+/** True if the weights of `step` are proven good: a later step computed a finite loss and gradient
+ * with them, and was not a spike. */
 bool rn_saving_is_proven(const rn_saving *saving, int64_t step);
 
 /**
@@ -74,9 +75,9 @@ void rn_saving_rolled_back(rn_saving *saving, int64_t step);
 void rn_saving_distrust(rn_saving *saving);
 
 /**
- * Finishes the save in progress after the loop ended with `status`. If steps are being skipped or
- * memory is corrupted, and the weights of that save may be affected, drops the save instead.
- * Reports the number of failed saves.
+ * Finishes the save in progress after the training loop ended with `status`. If steps are being
+ * skipped or memory is corrupted, and the weights of that save may be affected, drops the save
+ * instead. Reports the number of failed saves.
  *
  * For RN_ERR_NUMERICS, and if memory is corrupted, *err on return names the last good checkpoint
  * and says what to do.
