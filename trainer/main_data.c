@@ -110,8 +110,8 @@ static rn_status build(rn_err *err, const rn_words *words) {
   return RN_OK;
 }
 
-/* Prints a description of a split. A split may end with a document token that no document follows;
- * that token is not counted as a document. */
+/* Prints a description of a split. A document token at the end of the split does not begin a
+ * document, so it is not counted as one. */
 static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   int64_t documents = 0, text = 0, stored = 0;
   int32_t last = -1;
@@ -128,8 +128,8 @@ static rn_status print_split(rn_err *err, const char *name, rn_split *split) {
   return RN_OK;
 }
 
-/* Calls `each` for the splits train and val of a data folder, or for the split if `dir` is the
- * folder of a split. */
+/* Calls `each` for the splits train and val of a data folder. If `dir` is itself the folder of a
+ * split, calls `each` for that split. */
 static rn_status each_split(rn_err *err, const char *dir,
                             rn_status (*each)(rn_err *err, const char *name, rn_split *split)) {
   static const char *const names[] = {"train", "val"};
@@ -199,9 +199,9 @@ static rn_status print_document(rn_err *err, const rn_tokenizer *tokenizer, rn_t
   return status;
 }
 
-/* Adds a token to the document to print. In general a document must be decoded as a whole, because
- * its pieces may decode differently. If all tokens can be decoded one by one, a long document is
- * printed in pieces. */
+/* Adds a token to the document to print. A document must be decoded as a whole, because the text of
+ * a token can depend on its neighbours. Only with a lossless tokenizer it can be decoded token by
+ * token, so a long document is printed in parts. */
 static rn_status add_for_print(rn_err *err, const rn_tokenizer *tokenizer, int32_t id,
                                rn_tokens *document) {
   enum { MANY = 1 << 16 };

@@ -47,7 +47,7 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o, bool *run
   return RN_OK;
 }
 
-/* Writes the page to text in memory, so that a file is replaced as a whole. */
+/* Writes the page to memory first, so that an existing file is replaced only by a complete page. */
 static rn_status make_page(rn_err *err, const rn_run_record *runs, int count, char **text,
                            size_t *bytes) {
   FILE *file = open_memstream(text, bytes);

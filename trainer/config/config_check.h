@@ -1,4 +1,5 @@
-/** Checks keys that can contradict each other independently of data, model and number of ranks. */
+/** Finds configuration keys that contradict each other. These checks need neither the data nor the
+ * model nor the number of ranks. */
 #ifndef RN_TRAINER_CONFIG_CONFIG_CHECK_H
 #define RN_TRAINER_CONFIG_CONFIG_CHECK_H
 
@@ -8,10 +9,10 @@
 /**
  * Checks the keys of `config` against each other.
  *
- * Errors: RN_ERR_USAGE naming the keys, if optimizer.min_lr is above optimizer.lr, a schedule ends
- *         before its warm-up, run.leaf is above the sequence length, checkpoint.resume is empty,
- *         train.spike_action is rollback without periodic checkpoints, or this build does not
- *         support a value.
+ * Errors: RN_ERR_USAGE naming the keys, if optimizer.min_lr is above optimizer.lr,
+ *         optimizer.decay_steps is below optimizer.warmup_steps, run.leaf is above
+ *         data.sequence_length, train.spike_action is rollback without periodic checkpoints, or
+ *         checkpoint.resume is empty.
  */
 rn_status rn_config_check(rn_err *err, const Retnet__Config *config);
 

@@ -3,9 +3,9 @@
  * and data are combined, and the origin of each value.
  *
  * The effective configuration is resolved once and then constant; layout, plan, run, resume and
- * config.yaml all use it. Keys whose values a rule derives from the layout keep the value 0 or
- * auto, so that the configuration is valid for any number of ranks; trainer/plan/decisions.h
- * reports the values that the rules choose.
+ * config.yaml all use it. Some keys have the value 0 or auto, for which a rule computes a value
+ * from the layout. They keep 0 or auto here, so that the configuration is valid for any number of
+ * ranks; trainer/plan/decisions.h reports the values that the rules choose.
  */
 #ifndef RN_TRAINER_CONFIG_EFFECTIVE_H
 #define RN_TRAINER_CONFIG_EFFECTIVE_H

@@ -5,10 +5,10 @@
 #include "proto/options/options.h"
 
 /**
- * Lists the keys of the file that override a preset given by -s. Keys take precedence over a
- * preset, so model.preset has no effect on these keys, which the user may not expect. Two cases are
- * intended and not listed: keys in the file if the preset is also given in the file, and keys given
- * by -s.
+ * Lists the keys of the file that override a preset given by -s. Explicit keys take precedence over
+ * a preset, so -s model.preset does not change them, although the user may expect that it does. Two
+ * cases are intended and not listed: keys in the file if the file also gives the preset, and keys
+ * given by -s.
  *
  * Writes the keys, separated by commas, into text [bytes]; "" if there are none. `locations` are
  * the source positions recorded when loading. *count is the number of these keys, even if `text` is

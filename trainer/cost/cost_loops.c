@@ -87,7 +87,8 @@ void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count) {
   for (int i = 0; i < count; i++) {
     rn_packed_weight w = weights[i];
     if (rn_pack_weights_bytes(&w, 1) == 0) continue;
-    w.packed.at = s; /* any address will do, because only the number of pieces is needed */
+    /* Nothing is packed here, so the address does not matter as long as it is not NULL. */
+    w.packed.at = s;
     pieces += rn_gemm_pack_pieces(&w);
     elements += (double)w.n * w.k;
   }
@@ -103,9 +104,9 @@ static void add_pieces(rn_cost_sum *s, const rn_tiling *tiling, int64_t rows, in
   }
 }
 
-/* If there are many tiles, each task computes one tile. If there are few, the sum of each tile is
- * cut into pieces; each task then computes one piece, and waits for the previous piece of the same
- * tile. */
+/* If there are many tiles, each task computes one tile. If there are few, the rows over which a
+ * tile sums are divided among several tasks, and each of them waits for the previous task of the
+ * same tile. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count) {
   int64_t tiles = 0;
   rn_tiling tiling[8];
@@ -142,7 +143,9 @@ void rn_cost_chunks(rn_cost_sum *s, const rn_retention *r, double flops) {
 
 /* ---- attention ---- */
 
-/* Cost of the softmax of one score, as the bytes of row-wise operations that take the same time. */
+/* Cost of attention outside of matrix products: the number of bytes that a row-wise operation reads
+ * and writes in the same time. SOFTMAX is per score; DELTA is per element of the output, for the
+ * row sums of o * do in backward. */
 enum { SOFTMAX = 9, SOFTMAX_BACKWARD = 9, DELTA = 8 };
 
 /* Returns the number of keys of a sequence. */

@@ -1,4 +1,5 @@
-/** Adds loops to a phase, for each kind of loop that a layer consists of. */
+/** Adds the cost of one loop to a phase of a step; there is one function for each kind of loop in a
+ * layer. */
 #ifndef RN_TRAINER_COST_COST_LOOPS_H
 #define RN_TRAINER_COST_COST_LOOPS_H
 
@@ -10,7 +11,8 @@
 #include "trainer/cost/loop_time.h"
 #include "trainer/cost/step_cost.h"
 
-/** The cost to which loops are added, and the unit that the loops work on. */
+/** Context of the functions below: the cost to which they add, and the model and the rows on which
+ * the loops run. */
 typedef struct rn_cost_sum {
   rn_step_cost *cost;
   rn_phase_cost *phase; /* current phase */
@@ -31,21 +33,21 @@ void rn_cost_static(rn_cost_sum *s, int64_t tasks, double bytes);
 /** Like rn_cost_static, but for many small items: all items of a thread form one task. */
 void rn_cost_items(rn_cost_sum *s, int64_t items, double bytes);
 
-/** A step that runs on tiles of rows. Besides computing its product, it reads and writes `bytes`
- * bytes per element of its output. */
+/** A step that is computed in tiles of rows. Besides computing its product, it reads and writes
+ * `bytes` bytes per element of its output. */
 typedef struct rn_cost_step {
   rn_step_shape shape;
   double bytes;
 } rn_cost_step;
 
-/** Adds the cost of steps that are computed in tiles over the rows of the unit
+/** Adds the cost of consecutive steps that are computed in tiles over the rows of s->unit
  * (model/ops/tile_steps.h). */
 void rn_cost_tiles(rn_cost_sum *s, const rn_cost_step *steps, int count);
 
 /** Adds the cost of packing weights (model/ops/pack_weights.h). */
 void rn_cost_pack(rn_cost_sum *s, const rn_packed_weight *weights, int count);
 
-/** Adds the cost of the gradients of several weights [n, k], computed as one pool of tasks. */
+/** Adds the cost of the gradients of several weight matrices [n, k]. Their tasks form one loop. */
 void rn_cost_weights(rn_cost_sum *s, int64_t rows, const int (*weights)[2], int count);
 
 /** Adds the cost of a loop over the chunks of all heads. `flops` is the FLOP of a whole chunk. */

@@ -76,7 +76,9 @@ static chunk_flops flops_of(const rn_retention *r) {
                        2 * scores * (3 * r->key_width + 2 * r->value_width)};
 }
 
-/* Adds the cost of the loop that sums or propagates the states of all chunks. */
+/* Adds the cost of one loop over the slabs of the states (a slab is a part of a head's state, whose
+ * task goes through all chunks). There are two such loops: one sums the contributions of the
+ * chunks, the other propagates the initial state through the chunks. */
 static void add_slabs(rn_cost_sum *s, const rn_retention *r) {
   const int64_t slabs = rn_retention_slabs(r, s->unit->sequences);
   const double elements = (double)s->unit->sequences * r->heads * r->key_width * r->value_width;
@@ -225,9 +227,9 @@ static void add_forward(rn_cost_sum *s, rn_cost_kind kind, bool whole) {
   if (whole) add_row_loop(s, kind, RESIDUAL);
 }
 
-/* Adds the cost of the weight gradients of a layer, computed as one pool of tasks. In the model,
- * products wait in a queue, and threads without a task of the current product take tasks from the
- * queue (model/ops/weight_queue.h). */
+/* Adds the cost of the weight gradients of a layer, as if all their tasks formed one loop. In the
+ * model, products wait in a queue, and threads without a task of the current product take tasks
+ * from the queue (model/ops/weight_queue.h). */
 static void add_weights(rn_cost_sum *s) {
   const rn_spec *spec = s->unit->spec;
   const int D = spec->dim;
@@ -279,8 +281,8 @@ void rn_step_cost_add_layers(rn_step_cost *cost, rn_cost_rates rates, const rn_c
 
 /* ---- embedding and head ---- */
 
-/* Adds the cost of the gradient of the normed rows. Sums over a large vocabulary are cut into
- * pieces. */
+/* Adds the cost of the gradient of the head's input, after its norm. The sums over a large
+ * vocabulary are divided into several partial sums. */
 static void add_d_normed(rn_cost_sum *s, const rn_head *head) {
   const int D = head->dim, N = head->vocab, pieces = head->pieces;
   const rn_cost_step whole = {{D, 1, N}, 0},

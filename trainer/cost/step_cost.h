@@ -19,7 +19,7 @@
 #include "model/spec/spec.h"
 #include "proto/base/range.h"
 
-/** Times of work on one thread, in seconds. */
+/** Times that one thread needs, in seconds. */
 typedef struct rn_cost_rates {
   double flop_s;    /* per FLOP of a large matrix product */
   double element_s; /* per element of the operands and the result of a product (packing, storing) */
@@ -31,7 +31,7 @@ typedef struct rn_cost_rates {
  * rates are similar on other CPUs, and efficiencies depend only on ratios. */
 rn_cost_rates rn_cost_rates_typical(bool bf16);
 
-/** A unit of work: the model and the rows. */
+/** The model, and the rows that one unit (a segment of a micro-batch) consists of. */
 typedef struct rn_cost_unit {
   const rn_spec *spec;
   int sequences, tokens, reduction_block;
@@ -42,7 +42,8 @@ typedef struct rn_cost_unit {
 
 typedef enum { RN_COST_FORWARD, RN_COST_BACKWARD, RN_COST_WEIGHT, RN_COST_UPDATE } rn_cost_kind;
 
-/** A phase; `name` is also the name of its spans. */
+/** A phase. `name` is also the name of the spans that the profiler records for it
+ * (proto/base/span.h). */
 typedef struct rn_phase_cost {
   rn_cost_kind kind;
   const char *name;
@@ -66,9 +67,8 @@ rn_step_cost rn_step_cost_start(int threads);
 void rn_step_cost_add_layer(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                             int64_t times);
 
-/** Adds the cost of forward and backward of layers of the model, retention and attention, `times`
- * times each.
- */
+/** Adds the cost of forward and backward of the layers `layers` of the model, `times` times. Each
+ * of them may be a retention or an attention layer. */
 void rn_step_cost_add_layers(rn_step_cost *cost, rn_cost_rates rates, const rn_cost_unit *unit,
                              rn_range layers, int64_t times);
 

@@ -48,7 +48,7 @@ static bool same_function(const rn_gemm_backend *a, const rn_gemm_backend *b, rn
   return kind == RN_GEMM_NT ? a->nt == b->nt : a->tn == b->tn;
 }
 
-/* Times each backend in every round, so that a disturbance affects all backends. */
+/* Times all backends in every round, so that a disturbance does not affect only one of them. */
 static void sample(const competitors *c, rn_gemm_sample *s, float *memory) {
   const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test slows the chosen backend */
   for (int round = 0; round <= ROUNDS; round++) { /* round 0 is a warm-up: backends generate code */
@@ -78,7 +78,7 @@ rn_status rn_gemm_sample_take(rn_err *err, rn_gemm_sample *out) {
                        &memory));
 #pragma omp parallel
 #pragma omp master
-  sample(&c, out, memory); /* in a parallel region, libraries do not start their own threads */
+  sample(&c, out, memory); /* in a parallel region, GEMM libraries do not start more threads */
   free(memory);
   return RN_OK;
 }

@@ -1,8 +1,10 @@
 /**
- * Times the GEMM backends at start-up to detect if the AUTO choice is slow on this machine.
+ * Times the GEMM backends at start-up, to find out whether the backend that model.products auto
+ * selects is slow on this machine.
  *
- * The choice itself never depends on a measurement, since different backends give different bits.
- * Instead, a warning tells the user which key to set. Only fp32 products are timed.
+ * The selection itself never depends on a measurement, since backends round differently and a run
+ * would not be repeatable. Instead, a warning tells the user which key to set. Only fp32 products
+ * are timed.
  */
 #ifndef RN_TRAINER_MACHINE_GEMM_SAMPLE_H
 #define RN_TRAINER_MACHINE_GEMM_SAMPLE_H

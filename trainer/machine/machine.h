@@ -1,5 +1,5 @@
-/** Describes the machine of a plan: cores and memory of each node, and the number of ranks per
- * node. */
+/** Describes the nodes for which a run is planned: cores and memory of each node, and the number of
+ * ranks per node. */
 #ifndef RN_TRAINER_MACHINE_MACHINE_H
 #define RN_TRAINER_MACHINE_MACHINE_H
 
@@ -24,7 +24,7 @@ typedef struct rn_machine {
 /**
  * Describes the nodes of this launch or, for `ranks` > 0, hypothetical nodes like this one. A
  * hypothetical node has SLURM_NTASKS_PER_NODE ranks or, if that variable is not set, as many ranks
- * as there are cores for their threads. Memory sizes are those of the smallest node, reduced to
+ * as it has cores for all their threads. Memory sizes are those of the smallest node, reduced to
  * cgroup and SLURM limits, and are the same on every rank. Also decides the binding of threads
  * (binding.h) and, for `ranks` = 0, warns about too few cores.
  *

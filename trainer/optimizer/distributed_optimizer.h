@@ -3,10 +3,10 @@
  * the replicas of the stage, with the computation of its layers.
  *
  * Weights are divided into layer groups (proto/ports/layer_group_port.h; `group` is the index of a
- * layer group), and layer groups into buckets. The last unit's backward reports each layer group
- * whose gradient is complete; the buckets of the group are then reduced while backward continues.
- * Updated weights arrive bucket by bucket; forward waits only for the layer group that it reads
- * next.
+ * layer group), and layer groups into buckets. The last backward pass of a step reports each layer
+ * group as soon as its gradient is complete; the buckets of the group are then reduced while
+ * backward continues. Updated weights arrive bucket by bucket; forward waits only for the layer
+ * group that it reads next.
  */
 #ifndef RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H
 #define RN_TRAINER_OPTIMIZER_DISTRIBUTED_OPTIMIZER_H

@@ -4,7 +4,7 @@
  *
  * Layer groups are those of proto/ports/layer_group_port.h. A layer group is cut into buckets of
  * about RN_BUCKET elements, and a bucket into one shard per replica; all cuts are at block
- * boundaries. Every replica therefore takes part in the update of every large bucket.
+ * boundaries. Every replica therefore updates a shard of every bucket that has enough blocks.
  */
 #ifndef RN_TRAINER_OPTIMIZER_SHARD_TABLE_H
 #define RN_TRAINER_OPTIMIZER_SHARD_TABLE_H
@@ -51,8 +51,8 @@ rn_status rn_shard_table_create(rn_err *err, const rn_param_table *table, int la
 void rn_shard_table_destroy(rn_shard_table *shard_table);
 
 /**
- * Returns block `index` of this rank's shards. One parallel loop over all blocks replaces separate
- * loops over the tensors, many of which are small.
+ * Returns block `index` of this rank's shards. Callers run one parallel loop over all blocks, which
+ * balances better than one loop per tensor, because many tensors are small.
  */
 rn_shard_block rn_shard_table_block(const rn_shard_table *shard_table, int64_t index);
 

@@ -1,6 +1,7 @@
 /**
- * All-gathers a stage's weights over the replicas of the stage. Weights arrive in an array of the
- * trainer and are copied from there to the stage, unless the stage has adopted the array.
+ * All-gathers a stage's weights over the replicas of the stage, into an array of the trainer. If
+ * the stage has adopted this array (uses it as its own, rn_stage_adopt_weights), nothing else
+ * happens; otherwise the weights are copied from the array to the stage.
  */
 #ifndef RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H
 #define RN_TRAINER_OPTIMIZER_WEIGHTS_GATHER_H

@@ -34,8 +34,8 @@ static int64_t rows_of(const rn_unit *unit) {
 /* ---- creation ---- */
 
 /*
- * True if there is only one stage. A single stage receives no rows, so rows and their gradient may
- * use the same buffer.
+ * True if there is only one stage. It receives no rows from another stage, so a slot needs only one
+ * buffer for the rows and their gradient.
  */
 static bool is_single(rn_pipeline_shape shape) {
   return shape.schedule.stages == 1;

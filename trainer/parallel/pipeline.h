@@ -1,12 +1,13 @@
 /**
  * Executes a pipeline schedule on the stage of this rank: forward, both phases of backward, and the
- * transfer of rows and their gradients between neighbouring stages.
+ * transfer of rows and their gradients between neighbouring stages. A row is the activation vector
+ * of one token at a stage boundary.
  *
- * Every unit in flight has a slot with its activations, its rows and their gradient. Messages use
- * the slot's buffers directly: rows are received into a slot as soon as it is free, gradients as
- * soon as its forward is done, and both are sent from the buffers in which they were computed. Each
- * receive is therefore posted before its message is needed, no send waits for another send, and no
- * data is copied.
+ * Every unit (a segment of a micro-batch) in flight has a slot with its activations, its rows and
+ * their gradient. Messages use the slot's buffers directly: the receive for rows is posted as soon
+ * as the slot is free, the receive for their gradient as soon as forward of the unit is done, and
+ * both are sent from the buffers in which they were computed. Each receive is therefore posted
+ * before its message is needed, no send waits for another send, and no data is copied.
  */
 #ifndef RN_TRAINER_PARALLEL_PIPELINE_H
 #define RN_TRAINER_PARALLEL_PIPELINE_H
@@ -30,8 +31,8 @@ typedef struct rn_pipeline {
   rn_stage *stage;
   rn_pipeline_p2p *p2p;        /* connects neighbouring stages, not owned; NULL: single stage */
   rn_comm_thread *comm_thread; /* calls MPI while the stage computes; not owned; NULL: none */
-  rn_distributed_optimizer *optimizer; /* not owned; NULL: weights are complete, no reduction */
-  rn_row_source *rows; /* keys and values of other pieces; not owned; NULL: none are needed */
+  rn_distributed_optimizer *optimizer; /* not owned; NULL: no all-gather and no reduce-scatter */
+  rn_row_source *rows; /* keys and values of other parts of sequences; not owned; NULL: unused */
   int dim, head;       /* D, and the index of the head's layer group */
   rn_pipeline_schedule_shape schedule;
   rn_pipeline_schedule tasks; /* schedule of a training step; empty if only losses are computed */
@@ -47,8 +48,8 @@ typedef struct rn_pipeline {
 typedef struct rn_pipeline_shape {
   int stage, first_layer, last_layer;
   int sequences, tokens;
-  int keys; /* number of tokens of a whole sequence, whose keys attention layers read, if a unit
-               holds only a part of the sequence; else 0 */
+  int keys; /* if a unit holds only a part of each sequence: number of tokens of a whole sequence,
+               whose keys attention layers read; else 0 */
   rn_pipeline_schedule_shape schedule; /* 0 micro-batches: losses only */
   rn_save_policy save;                 /* what forward saves for backward */
   uint64_t seed;                       /* seed of dropout */
@@ -83,8 +84,8 @@ void rn_pipeline_destroy(rn_pipeline *pipeline);
 void rn_pipeline_attach(rn_pipeline *pipeline, rn_distributed_optimizer *optimizer);
 
 /**
- * The loss of a batch. In reproducible mode it consists of one sum per reduction block, in the
- * order of the sequences, instead of the total.
+ * The loss of a batch: its total or, in reproducible mode, one sum per reduction block, in the
+ * order of the sequences.
  */
 typedef struct rn_batch_loss {
   double sum;             /* total; not used in reproducible mode */

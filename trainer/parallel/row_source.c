@@ -62,9 +62,9 @@ static double rows_of(const rn_row_pieces *p, int rank,
   return sum;
 }
 
-/* Returns the number of rows of gradient sums that a rank sends and receives if sums pass from
- * piece to piece: each piece passes to the previous piece the sums for all earlier positions that
- * its queries may see. */
+/* Returns the number of rows of gradient sums that a rank sends and receives in ordered mode. The
+ * sums then pass from each piece of a sequence to the previous piece; a message contains the rows
+ * of all earlier positions that the queries of the sending piece may see. */
 static double ordered_sums_of(const rn_row_pieces *p, int rank) {
   double sum = 0;
   for (int piece = 1; p->ranks > 1 && piece < p->segments * p->ranks; piece++) {

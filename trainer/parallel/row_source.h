@@ -49,7 +49,7 @@ rn_status rn_row_source_create(rn_err *err, const rn_grid *grid, const rn_spec *
                                rn_row_source_shape shape, rn_row_source *out);
 void rn_row_source_destroy(rn_row_source *source);
 
-/** Lets the communication thread `thread` drive the messages; NULL: no thread. */
+/** Lets the communication thread `thread` make progress on the messages; NULL: no thread. */
 void rn_row_source_use_thread(rn_row_source *source, rn_comm_thread *thread);
 
 /** Unit of an exchange: a segment of a micro-batch of sequences of `length` tokens. */

@@ -66,8 +66,8 @@ rn_scan_source_shape rn_shapes_scan(const Retnet__Config *config, const rn_layou
                                 .segments = layout->segments};
 }
 
-/* Returns the maximum number of micro-batches that have units in flight at the same time: the
- * micro-batch of the oldest unit, and those of the next `slots` - 1 units. */
+/* Returns the maximum number of micro-batches that can have units in `slots` slots at the same
+ * time. In the worst case the oldest of these units is the last one of its micro-batch. */
 static int microbatches_in_flight(rn_pipeline_schedule_shape schedule, int slots) {
   const int others = (slots - 1 + schedule.segments - 1) / schedule.segments;
   return (int)rn_smaller(schedule.microbatches, 1 + others);

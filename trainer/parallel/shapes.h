@@ -17,9 +17,9 @@ int rn_shapes_microbatches(const rn_layout *layout, int64_t sequences);
 int rn_shapes_tokens(const Retnet__Config *config, const rn_layout *layout);
 
 /**
- * Returns the number of tokens of a sequence that precede a piece of the last rank of the sequence
- * axis and that attention may see: the mean over the rank's segments. The last rank sees the most
- * keys; without a window, the work of attention is linear in this number.
+ * Returns the number of earlier tokens that attention sees from a piece of a sequence on the last
+ * rank of the sequence axis, as the mean over the pieces of that rank. The last rank sees the most
+ * keys. Without a window, the work of attention is linear in this number.
  */
 int rn_shapes_tokens_before(const Retnet__Config *config, const rn_layout *layout);
 

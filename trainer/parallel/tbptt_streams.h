@@ -49,9 +49,9 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
 void rn_tbptt_streams_destroy(rn_tbptt_streams *streams);
 
 /**
- * Returns the states of a micro-batch within `states`, which are the initial or the final states.
- * Their shape is [layers, n, K V], where n is the number of heads of all streams of the
- * micro-batch.
+ * Returns the states of the streams of a micro-batch. `states` is streams->initial or
+ * streams->final, and the result points into it. Its shape is [layers, n, K V], where n is the
+ * number of heads of all streams of the micro-batch.
  */
 float *rn_tbptt_streams_states(const rn_tbptt_streams *streams, float *states, int microbatch);
 

@@ -14,7 +14,8 @@
  * with the simulated pipeline. */
 enum { RN_PROFILE_TRACED = 10, RN_PROFILE_STEPS = 10 };
 
-/** Time of a step in the pipeline, and its time in tasks of each kind, without waiting. */
+/** Times of one step on this rank: the total time of the pipeline, and the time in tasks of each
+ * kind, excluding waits. */
 typedef struct rn_profile_sample {
   double pipeline_s, busy_s[RN_TASK_WEIGHT + 1];
 } rn_profile_sample;
@@ -22,10 +23,11 @@ typedef struct rn_profile_sample {
 typedef struct rn_profile {
   const rn_parallel_context *parallel;        /* not owned */
   const rn_pipeline_schedule_shape *schedule; /* schedule of a step; not owned */
-  double origin_s;                            /* this rank's clock time at the common start */
+  double origin_s; /* clock time of this rank after the barrier at the start; it is time 0 of the
+                      trace */
   int64_t steps;
   rn_profile_sample sample[RN_PROFILE_STEPS],
-      before; /* `sample`: the last steps; `before`: totals before the current step */
+      before; /* `sample`: times of the last steps; `before`: totals of all previous steps */
 } rn_profile;
 
 /**
