@@ -14,8 +14,8 @@ enum { GROUP = 32, GROUPS = QUERIES / GROUP };
 
 _Static_assert((int)GROUP <= (int)RN_SCORE_QUERIES, "a block of scores has all queries of a group");
 
-/* The queries of a group, their online softmax and their output. In q and o, each column belongs to
- * one query. */
+/* The queries of a group, the running maximum (`top`) and sum of their online softmax, and their
+ * output. Column i of q and of o belongs to query i. */
 typedef struct query_group {
   rn_range queries;
   void *q;    /* [K, GROUP], or in bf16 pairs of channels [K / 2, GROUP] */
@@ -39,7 +39,7 @@ typedef struct query_block {
 static void list_seen(const rn_attention_head *h, rn_range queries, rn_range keys,
                       rn_columns *seen_by) {
   const int count = (int)rn_range_count(queries);
-  int end = 0; /* the first key that queries 0 .. end-1 of the group see is at most m */
+  int end = 0; /* the first `end` queries of the group are those whose first visible key is <= m */
   for (int64_t m = keys.begin; m < keys.end; m++) {
     while (end < count && rn_attention_first_key(h, queries.begin + end) <= m) end++;
     const int64_t causal = m > queries.begin ? m - queries.begin : 0;
@@ -156,8 +156,8 @@ static void begin_group(query_block *x, query_group *g) {
   memset(g->o, 0, (size_t)GROUP * (size_t)K * sizeof *g->o);
 }
 
-/* Cuts a block of queries into groups, whose boundaries are at multiples of GROUP from the first
- * key of the sequence. */
+/* Cuts a block of queries into groups. Each boundary between groups is at a position that is a
+ * multiple of GROUP. */
 static void cut_into_groups(query_block *x, rn_range queries, rn_real *memory) {
   const int K = x->h->a->width;
   int64_t end;

@@ -45,8 +45,8 @@
 
 enum { RN_ATTENTION_QUERIES = RN_SPEC_QUERY_BLOCK, RN_ATTENTION_KEYS = RN_SPEC_KEY_BLOCK };
 
-/** The sizes of attention, the scratch memory of its threads, and the progress of backward's tasks.
- */
+/** The sizes of attention layers, scratch memory for each thread, and the progress of each task of
+ * backward. */
 typedef struct rn_attention {
   int heads, kv_heads, width; /* H, G, K */
   int window;                 /* 0: none */
@@ -56,9 +56,9 @@ typedef struct rn_attention {
   struct rn_attention_progress *progress; /* [max_sequences, G, blocks of keys] */
 } rn_attention;
 
-/** The queries, keys and values of some sequences. In each sequence, `before` keys without queries
- * precede T tokens with queries and keys. Shapes: q [B T, H K]; k and v [B (before + T), G K];
- * doc_position [B T]. */
+/** The queries, keys and values of B sequences. Each sequence has `before` earlier tokens, of which
+ * the view has only keys and values, followed by T tokens with queries, keys and values. Shapes: q
+ * [B T, H K]; k and v [B (before + T), G K]; doc_position [B T]. */
 typedef struct rn_attention_view {
   int sequences, tokens; /* B, T */
   int before;

@@ -30,7 +30,8 @@ static const rn_attention_products *products(const backward *x) {
                                          : &rn_attention_products_backend;
 }
 
-/* Computes dq += dS k, after the previous block of keys has been added to dq. */
+/* Computes dq += dS k. First waits until the task of the previous block of keys has added its
+ * contribution to dq of the same queries. */
 static void add_to_queries(const key_block *b, int64_t block, rn_range seen) {
   const backward *x = b->x;
   const int K = x->a->width;
@@ -83,8 +84,8 @@ static key_block key_block_of(const backward *x, int sequence, int kv_head, int 
 }
 
 /* Computes dk and dv of one block of keys, and adds the block's contribution to dq. The first key
- * that query n sees (rn_attention_first_key) never decreases with n. The search for the last block
- * of queries therefore ends at the first block whose first query sees none of these keys. */
+ * that query n sees (rn_attention_first_key) never decreases as n grows. Therefore, once the first
+ * query of a block sees none of the keys, no later query sees them. */
 static void key_gradient(key_block *b) {
   const backward *x = b->x;
   const rn_range blocks = rn_attention_query_blocks(x->view);
@@ -100,9 +101,9 @@ static void key_gradient(key_block *b) {
   for (int64_t block = end - 1; block >= first; block--) add_queries(b, block);
 }
 
-/* Threads take the tasks in order from one counter: a task comes after the task that it waits for,
- * so that no wait can deadlock. The tasks of the first keys have the most queries and begin first.
- */
+/* Threads take the tasks in order from one counter. A task waits only for a task that is earlier in
+ * this order and has therefore already begun, so no wait can deadlock. The tasks of the first keys
+ * have the most queries and begin first. */
 static void run_tasks(const backward *x, atomic_llong *next) {
   const int64_t heads = (int64_t)x->view->sequences * x->a->kv_heads;
   const int64_t tasks = heads * rn_attention_key_blocks(x->view);

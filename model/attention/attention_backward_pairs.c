@@ -1,11 +1,11 @@
-/* Computes the products of backward with operands in bf16 by the kernel pair_product. Products with
- * zeros above the diagonal are skipped. */
+/* Computes the products of backward with operands in bf16 by the kernel pair_product. P and dS are
+ * 0 above the diagonal (causal mask); most multiplications by these zeros are skipped. */
 #include "model/attention/attention_backward.h"
 
 enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
 
 /* Scores are computed for GROUP queries at a time, so that they stay in the first-level cache. Near
- * the diagonal, products are divided into steps of STEP queries or keys. */
+ * the diagonal, products are computed for STEP queries or keys at a time. */
 enum { GROUP = 16, STEP = 32 };
 
 /* Scratch memory for a block of keys and a block of queries. */
@@ -103,7 +103,8 @@ static void recompute(const rn_key_block *b, rn_range queries, rn_range seen) {
   }
 }
 
-/* Adds the products of the queries from `first` on to dk and dv of the keys `keys`. */
+/* Computes dk += dS^T q and dv += P^T do for the keys `keys`, summed over the queries from `first`
+ * to the end of the block. */
 static void add_to_some_keys(const rn_key_block *b, rn_range queries, int64_t first, rn_range seen,
                              rn_range keys) {
   const scratch s = scratch_of(b);
@@ -126,8 +127,8 @@ static void add_to_some_keys(const rn_key_block *b, rn_range queries, int64_t fi
   rn_kernels_table()->pair_product(&product);
 }
 
-/* One step updates dk and dv of all keys that precede the first query. The other keys are processed
- * in steps of STEP keys; each step skips the queries that precede its first key. */
+/* The keys that precede the first query are processed together. The other keys are processed STEP
+ * at a time; each time, queries that precede the first of these keys are skipped. */
 static void add_to_keys(const rn_key_block *b, rn_range queries, rn_range seen) {
   const int64_t diagonal = rn_smaller(queries.begin, seen.end);
   int64_t begin_key = seen.begin;

@@ -13,8 +13,8 @@
 #include "proto/base/arena.h"
 
 /*
- * Returns the number of elements of a thread's scratch memory, which suffices for each way to
- * multiply.
+ * Returns the number of elements of a thread's scratch memory. It suffices for each type of
+ * operands (rn_real or bf16) and each way to multiply them (kernels or GEMM backend).
  *
  * In rn_real, and with pair kernels, forward stores scores and P of a group of queries, the
  * transposed q and o of a block of queries, the values of a block of keys, and rows of a group.
@@ -102,7 +102,8 @@ void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range ke
        rn_range_count(keys), K, to);
 }
 
-/* Works on blocks that stay in the first-level cache while their columns are read. */
+/* Transposes BLOCK rows at a time, which stay in the first-level cache while their columns are
+ * read. */
 void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld) {
   enum { BLOCK = 16 };
   for (int row = 0; row < rows; row += BLOCK) {

@@ -1,4 +1,5 @@
-/** Declares what forward and backward share: the division into blocks, and the copies of rows. */
+/** Declares what forward and backward share: functions that divide a sequence into blocks, and
+ * functions that copy rows. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 #define RN_MODEL_ATTENTION_ATTENTION_BLOCK_H
 

@@ -1,4 +1,4 @@
-/** Makes the tasks of attention's backward add to dq in a fixed order. */
+/** Makes the tasks of attention's backward add their contributions to dq in a fixed order. */
 #ifndef RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
 #define RN_MODEL_ATTENTION_ATTENTION_PROGRESS_H
 
@@ -6,13 +6,14 @@
 #include <stdatomic.h>
 
 /** The progress of the task of one block of keys. The task processes blocks of queries in
- * descending order, and has added the blocks with index >= `passed` to dq. */
+ * descending order. It has added its contribution to dq for all blocks of queries with index >=
+ * `passed`. */
 typedef struct rn_attention_progress {
   atomic_int passed;
 } rn_attention_progress;
 
-/** Waits until `task` has added the block of queries with index `queries` to dq. `task` must
- * already be running. */
+/** Waits until `task` has added its contribution to dq for the block of queries with index
+ * `queries`. `task` must already be running. */
 static inline void rn_attention_wait(rn_attention_progress *task, int queries) {
   enum { SPINS = 1000 };
   for (int spins = 0; atomic_load_explicit(&task->passed, memory_order_acquire) > queries;
@@ -21,7 +22,8 @@ static inline void rn_attention_wait(rn_attention_progress *task, int queries) {
   }
 }
 
-/** Reports that the calling task has added the block of queries with index `queries` to dq. */
+/** Reports that the calling task has added its contribution to dq for the block of queries with
+ * index `queries`. */
 static inline void rn_attention_pass(rn_attention_progress *task, int queries) {
   atomic_store_explicit(&task->passed, queries, memory_order_release);
 }

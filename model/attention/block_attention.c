@@ -29,7 +29,8 @@ rn_attention_weights rn_attention_weights_of(const rn_block_attention *b, const 
   }
 }
 
-/* The arguments of the functions that compute one tile. The arrays hold all rows of the unit. */
+/* The arguments of the functions that compute one tile. The arrays hold all rows of the unit
+ * (model/pass/unit.h). */
 typedef struct phase_work {
   const rn_block_attention *b;
   const rn_block_attention_activations *t;
@@ -136,7 +137,7 @@ static void project_in_backward(const void *self, const rn_step_tile *tile) {
   rn_tile_nn(tile, &q);
 }
 
-/* ---- keys and values of earlier pieces of the sequence ---- */
+/* ---- keys and values of the tokens before this unit ---- */
 
 /* Starts the exchange of this unit's keys and values. */
 static rn_status begin_exchange(rn_err *err, const rn_block_attention *b,
@@ -151,8 +152,8 @@ static rn_status begin_exchange(rn_err *err, const rn_block_attention *b,
   return pass->rows->begin(pass->rows->self, err, &piece);
 }
 
-/* Completes the exchange. On return, the view begins with the keys of earlier pieces of the
- * sequence. */
+/* Completes the exchange. On return, the view begins with the keys and values of the tokens before
+ * this unit that its queries may see. */
 static rn_status end_exchange(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
                               rn_attention_view *view) {
   rn_row_view rows;
@@ -165,7 +166,8 @@ static rn_status end_exchange(rn_err *err, const rn_block_attention *b, const rn
   return RN_OK;
 }
 
-/* Copies the gradients of the unit's own keys and values from `sums` to d_kv. */
+/* Copies the gradients of the unit's own keys and values to d_kv. `sums` also has the gradients of
+ * earlier tokens, which precede them in each sequence. */
 static void copy_own_sums(const rn_block_attention *b, const rn_attention_view *view,
                           const rn_real *sums, rn_real *d_kv) {
   const int64_t own = (int64_t)view->tokens * b->ld_pair;
@@ -175,8 +177,8 @@ static void copy_own_sums(const rn_block_attention *b, const rn_attention_view *
   }
 }
 
-/* Computes the gradients of q, k and v if pass->rows provides the keys and values of earlier pieces
- * of the sequence. */
+/* Computes the gradients of q, k and v if pass->rows provides the keys and values of the tokens
+ * before this unit. */
 static rn_status backward_with_rows(rn_err *err, const rn_block_attention *b, const rn_pass *pass,
                                     rn_attention_grads grads,
                                     const rn_block_attention_activations *t,
@@ -207,7 +209,7 @@ static rn_attention_view view_of(const rn_block_attention *b, const rn_unit *uni
 }
 
 /* Computes k, v and q. With pass->rows, exchanges keys and values while it computes q; on return,
- * the view also contains the keys and values of earlier pieces. */
+ * the view also contains the keys and values of the tokens before this unit. */
 static rn_status project_in(rn_err *err, phase_work *work, const rn_layer_params *layer,
                             const rn_pass *pass, rn_attention_view *view) {
   const rn_block_attention *b = work->b;

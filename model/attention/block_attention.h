@@ -4,11 +4,11 @@
  *
  *   q = rope(x Wq^T), k = rope(x Wk^T), v = x Wv^T,   y = attention(q, k, v) Wo^T
  *
- * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. The block takes no part in scans. Unless all tokens of a
- * sequence are in one unit, the keys and values of earlier pieces of the sequence come through
- * pass->rows, and their gradients are returned through it (proto/ports/row_port.h). Source: Hugging
- * Face transformers, modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al., GQA
- * (arXiv 2305.13245).
+ * Shapes: Wq, Wo [D, D]; Wk, Wv [G K, D]. If a unit (model/pass/unit.h) holds only a segment of
+ * each sequence, the block receives the keys and values of earlier tokens through pass->rows, and
+ * returns their gradients through it (proto/ports/row_port.h). Source: Hugging Face transformers,
+ * modeling_llama.py; Su et al., RoFormer (arXiv 2104.09864); Ainslie et al., GQA (arXiv
+ * 2305.13245).
  */
 #ifndef RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
 #define RN_MODEL_ATTENTION_BLOCK_ATTENTION_H
@@ -52,13 +52,13 @@ typedef struct rn_block_attention_activations {
   rn_workspace *workspace; /* holds the temporary buffers; not owned */
 } rn_block_attention_activations;
 
-/** Upper bounds of a unit: the number of sequences (B), of tokens (T), and of keys that the queries
- * of a sequence may see (0: T). */
+/** The maximum size of a unit: number of sequences (B), tokens per sequence (T), and keys per
+ * sequence that the queries may see (0: T). */
 typedef struct rn_block_attention_limits {
   int sequences, tokens, keys;
 } rn_block_attention_limits;
 
-/** Returns a block that has sizes but no tables. */
+/** Returns a block with sizes but without tables, which suffices to compute the sizes of memory. */
 rn_block_attention rn_block_attention_shape(const rn_spec *spec, rn_block_attention_limits limits);
 /** Returns the size in bytes of the tables of a block. */
 size_t rn_block_attention_bytes(const rn_block_attention *shape);
@@ -111,14 +111,14 @@ typedef struct rn_attention_row_size {
 /** Returns the size of the rows of a spec's attention layers. */
 rn_attention_row_size rn_block_attention_row_size(const rn_spec *spec);
 
-/** Returns the weight gradient of the output projection as a product; see
- * rn_block_retention_product_out. */
+/** Returns the operands of the matrix product that computes the weight gradient of the output
+ * projection; see rn_block_retention_product_out. */
 rn_weight_product rn_block_attention_product_out(const rn_block_attention *block,
                                                  const rn_layer_params *at, rn_array dy,
                                                  const rn_block_attention_activations *activations);
 
-/** Returns the weight gradients of the projections of k and v (out[0]) and of q (out[1]) as
- * products. */
+/** Returns the operands of the matrix products that compute the weight gradients of the projections
+ * of k and v (out[0]) and of q (out[1]). */
 void rn_block_attention_products_in(const rn_block_attention *block, const rn_layer_params *at,
                                     rn_array x, const rn_block_attention_activations *activations,
                                     rn_weight_product out[2]);

@@ -109,7 +109,7 @@ static inline rn_real rn_bf16_value(rn_bf16 x) {
 }
 
 /** Returns a float near x whose upper and lower 16 bits are both bf16 numbers near x. Tests can
- * then read the same bytes as rn_real or as bf16. */
+ * then read the same array as rn_real or as bf16 and get about the same values. */
 static inline rn_real rn_real_of_bf16s(rn_real x) {
   const rn_bf16 bf16 = rn_bf16_of(x);
   const float value = (float)x;

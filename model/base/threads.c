@@ -30,8 +30,8 @@ static void flush_denormals(void) {
 static struct {
   bool wanted, active;
   rn_mask cores;  /* cores to which threads may be bound */
-  unsigned start; /* number of the current assignment; a thread that stored a smaller number is not
-                     bound yet */
+  unsigned start; /* number of the current assignment; each thread stores the number of its last
+                     binding */
   int core[RN_MASK_CORES];
 } binding;
 
@@ -46,8 +46,8 @@ static bool bind_to(int core) {
   return sched_setaffinity(0, RN_MASK_BYTES, one.set) == 0;
 }
 
-/* Binds the calling thread to its core, unless it already did so for this assignment; call in a
- * parallel region. Returns false on failure. */
+/* Binds the calling thread to its core, unless it is already bound by the current assignment; call
+ * in a parallel region. Returns false on failure. */
 static bool bind_self(void) {
   static _Thread_local unsigned bound;
   if (bound == binding.start) return true;

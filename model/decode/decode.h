@@ -57,13 +57,13 @@ size_t rn_decoder_weight_bytes(const rn_decoder *decoder, int count);
  * initially; the caller may write it. */
 rn_real *rn_decoder_state(rn_decoder *decoder, int slot, int layer);
 
-/** Sets the position of the slot's next token in its sequence; the whole sequence is one document.
- * In attention layers, that token sees those earlier tokens whose keys and values the slot stores.
- */
+/** Sets the position in the sequence of the next token of a slot; the whole sequence is one
+ * document. In attention layers, this token sees those earlier tokens whose keys and values the
+ * slot stores. */
 void rn_decoder_position_of(rn_decoder *decoder, int slot, int64_t position);
 
-/** Returns the number of bytes that rn_decoder_save writes for a slot. With attention layers, it
- * grows with the slot's position, up to the window. */
+/** Returns the number of bytes that rn_decoder_save writes for a slot. With attention layers, the
+ * number grows with the slot's position until the window is full. */
 size_t rn_decoder_saved_bytes(const rn_decoder *decoder, int slot);
 /** Writes the position, states, keys and values of a slot. The bytes do not depend on the decoder's
  * number of slots or on its max_tokens. */

@@ -11,7 +11,8 @@ static size_t reals(const rn_decoder *d, int64_t width) {
   return rn_arena_round((size_t)d->slots * (size_t)width * sizeof(rn_real));
 }
 
-/* Returns the number of columns of the widest input of an output projection. */
+/* Returns the number of input columns of the widest output projection: D in attention layers, H V
+ * in retention layers. */
 static int gated_width(const rn_decoder *d) {
   const int D = d->spec.dim, Vd = d->retaining > 0 ? d->spec.value_dim : 0;
   return D > Vd ? D : Vd;

@@ -72,7 +72,7 @@ void rn_decoder_save(rn_decoder *d, int slot, void *to) {
   move_layers(&w, d, slot, d->position[slot]);
 }
 
-/* Returns how many earlier tokens the attention layers of a model see from a position. */
+/* Returns the number of earlier tokens that a token at a position sees in attention layers. */
 static int64_t tokens_seen(const rn_spec *spec, int64_t position) {
   const int window = spec->attention_window;
   return window > 0 ? rn_smaller(position, window) : position;

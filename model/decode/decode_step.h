@@ -21,13 +21,13 @@ typedef struct rn_decode_step {
   rn_real *logits;
   bool begins;          /* true if some row is at position 0 */
   rn_real *normed;      /* [count, D]: normed rows, this thread's copy */
-  const rn_real *in;    /* [count, D]: input of the next block; either `normed` or the stream */
+  const rn_real *in;    /* [count, D]: input of the next block: `normed` or the residual stream */
   int layer, attending; /* index of the layer; number of attention layers before this layer */
   const rn_layer_params *at;
 } rn_decode_step;
 
-/** Returns the range of output columns (rows of w) that this thread computes. Ranges consist of
- * whole cache lines of an aligned output row. */
+/** Returns the range of output columns (rows of w) that this thread computes. No two threads write
+ * to the same cache line of an output row that is aligned to cache lines. */
 rn_range rn_decode_own_columns(rn_weight w);
 
 /** Computes this thread's columns of y [count, n] = x [count, k] w^T. */
@@ -37,8 +37,8 @@ void rn_decode_project(const rn_decode_step *step, rn_weight w, const rn_real *x
 /** Waits at the barrier before a product with w. Meanwhile prefetches this thread's rows of w. */
 void rn_decode_barrier_before(const rn_decode_step *step, rn_weight w);
 
-/** Computes stream <- residual * stream + x w^T. With post-norm, the normed rows first replace the
- * stream. */
+/** Computes this thread's columns of stream <- residual * stream + x w^T. With post-norm, first
+ * copies the normed rows (step->normed) to the residual stream. */
 void rn_decode_add_to_stream(const rn_decode_step *step, rn_weight w, const rn_real *x);
 
 /** Returns the weights of the projections of k, v and q of an attention layer, [2 G K + D, D]. */

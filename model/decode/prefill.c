@@ -17,7 +17,7 @@ struct rn_prefill {
   int32_t *doc_position; /* [max_tokens] */
   int ld;                /* row stride of `row` */
   rn_real *row; /* [capacity of the cache + max_tokens, ld]: keys and values of the current layer */
-  /* the scan or exchange in progress */
+  /* arguments of the scan or the exchange in progress */
   int layer;
   rn_scan_element element;
   rn_range positions;
@@ -73,9 +73,10 @@ static void copy_token(const rn_prefill *p, int layer, int64_t position, rn_real
   }
 }
 
-/* Copies the rows that the cache holds to p->row, then stores the unit's rows in the cache. With a
- * window, the unit's rows replace tokens that the first queries of the unit see; the copy preserves
- * these tokens. Rows of the unit that the cache would not hold after the unit are not stored. */
+/* Copies the rows in the cache to p->row, and then stores the rows of the unit in the cache. With a
+ * window, the unit's rows overwrite cached rows that the first queries of the unit still see; these
+ * queries read the copy. Rows of the unit that later rows of the unit would overwrite are not
+ * stored. */
 static rn_status rows_begin(void *self, rn_err *err, const rn_row_piece *piece) {
   rn_prefill *p = self;
   const rn_attention_cache *c = &p->d->cache;

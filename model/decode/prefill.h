@@ -1,7 +1,8 @@
 /**
- * Prefill: processes a prompt by forward passes of the model's layers instead of decoder steps.
- * Provides the ports between a pass and a slot of a decoder: a pass starts from the slot's state,
- * keys and values, and replaces them by the state, keys and values after the unit.
+ * Prefill: processes a prompt by forward passes of the model's layers instead of decoder steps. A
+ * prompt is processed in units (model/pass/unit.h) of consecutive tokens. The ports that are
+ * defined here connect the forward pass of a unit to a slot of the decoder: the pass starts from
+ * the states, keys and values in the slot, and replaces them by those after the unit.
  */
 #ifndef RN_MODEL_DECODE_PREFILL_H
 #define RN_MODEL_DECODE_PREFILL_H
@@ -25,12 +26,12 @@ const rn_spec *rn_prefill_spec(const rn_prefill *prefill);
 /** Returns the maximum number of tokens of a unit. */
 int rn_prefill_max_tokens(const rn_prefill *prefill);
 
-/** The next unit of a slot: the position in the sequence, and the ports for the pass. */
+/** The next unit of a slot: its position in the sequence, and the ports for its forward pass. */
 typedef struct rn_prefill_unit {
   int64_t position;            /* position of the first token */
   const int32_t *doc_position; /* [tokens]: the whole sequence is one document */
-  rn_scan_port *scan;          /* port of the retention layers */
-  rn_row_port *rows;           /* port of the attention layers; NULL if there are none */
+  rn_scan_port *scan;          /* retention layers read and replace the slot's states through it */
+  rn_row_port *rows;           /* the same for keys and values; NULL without attention layers */
 } rn_prefill_unit;
 
 /** Begins a unit of `tokens` tokens at the slot's position. The result is valid until the next

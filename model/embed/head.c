@@ -11,9 +11,9 @@
 #include "proto/base/span.h"
 
 /* Sizes of a block of rows. Blocks are small enough that the logits take at most some tens of MB,
- * and large enough that the products occupy all threads. With a large vocabulary, blocks have few
- * rows; there is enough work for all threads only because the sums over the vocabulary are also cut
- * into pieces. */
+ * and large enough that the products occupy all threads. With a large vocabulary, blocks have too
+ * few rows to occupy all threads; therefore, the sums over the vocabulary are also cut into pieces,
+ * which threads compute separately. */
 enum {
   SMALL_VOCAB = 1024,
   LARGE_VOCAB = 4096,
@@ -160,8 +160,9 @@ static rn_real *piece_at(const block_work *p, int64_t piece) {
   return p->work->partial + piece * p->loss->rows * p->head->dim;
 }
 
-/* Computes some pieces of the sums over the vocabulary, for whole rows. Piece i is columns i D ..
- * (i + 1) D - 1 of the step's output. In a narrow model, a tile contains several pieces. */
+/* Computes some pieces of the sums over the vocabulary, for whole rows. In the output of this step,
+ * piece i has the columns i D .. (i + 1) D - 1. In a narrow model, a tile contains several
+ * pieces. */
 static void d_normed_pieces(const void *self, const rn_step_tile *tile) {
   const block_work *p = self;
   const int D = p->head->dim;
@@ -188,15 +189,15 @@ static void add_pieces(const void *self, const rn_step_tile *tile) {
   }
 }
 
-/* Returns the rows of a block, and the size of a full block, for which the shapes of tiles are
- * chosen even if this block has fewer rows. Bits therefore do not depend on how rows are
- * distributed over ranks. */
+/* Returns the rows of a block. The reduction block is set to the size of a full block, so that
+ * tiles have the same shapes in a block with fewer rows; bits therefore do not depend on how rows
+ * are distributed over ranks. */
 static rn_rows rows_of(const block_work *p) {
   return (rn_rows){p->loss->rows, (int)p->loss->rows, p->head->block};
 }
 
-/* The projection is not packed, because each element of it is used for few rows. With a large
- * vocabulary, blocks have few rows, and tiles have WIDE columns. */
+/* The weights of the projection are not packed, because each of them is used for few rows. With a
+ * large vocabulary, blocks have few rows, and tile boundaries are at multiples of WIDE columns. */
 rn_step_shape rn_head_logits_shape(const rn_head *head) {
   enum { WIDE = 400 };
   return (rn_step_shape){head->vocab, head->pieces > 1 ? WIDE : 1, head->dim};

@@ -24,8 +24,7 @@
 typedef struct rn_head {
   int dim, vocab; /* D, N */
   int block;      /* number of rows of a block; depends only on N */
-  int pieces;     /* number of pieces into which the sum over N in the gradient of `normed` is cut;
-                     depends only on N */
+  int pieces; /* number of pieces into which the sum over N in d_normed is cut; depends only on N */
   int64_t projection; /* parameter offset of the projection [N, D] */
   bool has_norm;
   rn_norm norm;

@@ -9,7 +9,8 @@
 #include "model/ops/tile_steps.h"
 #include "proto/base/span.h"
 
-/* The weights of the products of a phase. The rows of FC1 are followed by the rows of the gate. */
+/* The weights that forward or backward multiplies by. With glu, FC1 also contains the rows of the
+ * gate, after those of fc1. */
 enum { FC1, FC2, WEIGHTS };
 typedef struct ffn_weights {
   rn_packed_weight of[WEIGHTS];

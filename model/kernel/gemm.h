@@ -41,8 +41,8 @@ typedef struct rn_gemm_backend {
   /** Returns true if nn with a transposed copy of b is faster than nt on this CPU
    * (model/kernel/gemm_pack.h). NULL if nn is never faster. */
   bool (*transposes)(void);
-  /** Does the same as bf16_nt, but b is packed: `b` points to the first panel that the product
-   * reads, and `ldb` is the number of columns of this panel that precede the first column of c.
+  /** Does the same as bf16_nt with a packed b (model/kernel/gemm_pack.h). `b` points to the panel
+   * that contains the first column to multiply, and `ldb` is the index of this column in the panel.
    * NULL if the backend does not pack weights. */
   rn_gemm_bf16_fn *bf16_packed;
   /** True if products in bf16 use the tile registers of AMX. The kernels of model/kernel/kernels.h
@@ -65,8 +65,9 @@ const rn_gemm_backend *rn_gemm_backend_in_use(void);
 /** Returns the reason why this process cannot multiply in bf16, or NULL if it can. */
 const char *rn_gemm_bf16_lack(void);
 
-/** Makes rn_gemm_bf16_lack and rn_gemm_backend_use return `reason` from now on. Call if another
- * process of the run cannot multiply in bf16. */
+/** From now on, this process does not multiply in bf16: rn_gemm_bf16_lack returns a copy of
+ * `reason`, and rn_gemm_backend_use sets *lack to it. Call if another process of the run cannot
+ * multiply in bf16. */
 void rn_gemm_bf16_disable(const char *reason);
 
 /** True if the backend in use multiplies bf16 operands; callers then store them in bf16. */
@@ -97,14 +98,15 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
                               const char **lack);
 
 /**
- * Returns a number that grows with the instructions that oneDNN uses for fp32 and bf16 on this CPU;
- * 0 if this build has no oneDNN. Results depend on these instructions.
+ * Returns the level of the instruction set that oneDNN uses for fp32 and bf16 on this CPU: the
+ * higher the level, the wider or more special the instructions. 0 if this build has no oneDNN.
+ * Results depend on the level.
  */
 int rn_gemm_vector_level(void);
 
 /**
- * Limits oneDNN to the instructions of a CPU with this level, which is at most the level of this
- * CPU. Returns false if oneDNN refuses, because it has been used before. Call it before any other
+ * Limits oneDNN to the instructions of this level, which must be at most the level of this CPU.
+ * Returns false if oneDNN refuses, because it has been used before. Call it before any other
  * function of this file except rn_gemm_vector_level.
  */
 bool rn_gemm_limit_vectors(int level);

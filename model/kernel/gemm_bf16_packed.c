@@ -59,9 +59,8 @@ static size_t aligned(size_t bytes) {
   return (size_t)rn_round_up((int64_t)bytes, 64);
 }
 
-/* Computes a product in a copy of c, [m, whole], where `whole` is the number of columns of all
- * panels that the product reads, and `skip` is the number of these columns that precede the first
- * column of c. */
+/* Computes a product in a copy of c that has a column for each column of the panels that the
+ * product reads. The first column of c is column `skip` of the copy. */
 static bool through_copy_of_c(rn_onednn_thread *thread, rn_onednn_shape s, int64_t skip,
                               const rn_bf16 *a, const rn_bf16 *panel, rn_array c, void *copy) {
   const size_t element = rn_element_bytes(s.c_bf16);

@@ -54,7 +54,8 @@ bool rn_gemm_onednn_has_avx512(void) {
 }
 
 #if defined(__x86_64__)
-/* The sets of instructions among which oneDNN chooses its products of fp32 and of bf16. */
+/* The instruction sets for which oneDNN has different code for fp32 or bf16 products; the levels of
+ * rn_gemm_vector_level. */
 enum { SSE41, AVX, AVX2, AVX512, BF16, AMX };
 static const dnnl_cpu_isa_t isas[] = {[SSE41] = dnnl_cpu_isa_sse41,
                                       [AVX] = dnnl_cpu_isa_avx,
@@ -63,8 +64,8 @@ static const dnnl_cpu_isa_t isas[] = {[SSE41] = dnnl_cpu_isa_sse41,
                                       [BF16] = dnnl_cpu_isa_avx512_core_bf16,
                                       [AMX] = dnnl_cpu_isa_avx512_core_amx};
 
-/* The values of ONEDNN_MAX_CPU_ISA. The sets between two levels add instructions for other types.
- */
+/* The values of ONEDNN_MAX_CPU_ISA and their levels. The instruction sets of two values with the
+ * same level differ only in instructions for other types. */
 static const struct {
   const char *name;
   int level;
@@ -79,8 +80,8 @@ static const struct {
               {"AVX512_CORE_FP16", BF16}};
 enum { LIMITS = sizeof limits / sizeof limits[0] };
 
-/* True if the kernel saves the tile registers. Must be called only on a CPU with AVX, which
- * implies XGETBV. */
+/* True if the operating system saves the tile registers. Must be called only on a CPU with AVX,
+ * which implies XGETBV. */
 static bool tiles_are_saved(void) {
   const unsigned tiles = 3u << 17;
   unsigned low, high;

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Maximum number of terms of the sums (elements along k) that one piece of packing covers; a
- * multiple of RN_PACK_SUM. */
+/* Maximum number of elements along k in one piece (rn_gemm_pack_piece); a multiple of
+ * RN_PACK_SUM. */
 enum { PIECE_SUM = 256 };
 
 /* Returns the row stride of a transposed weight with rows of n elements. Rows whose size is a
@@ -70,7 +70,7 @@ static rn_bf16 *panel_at(const rn_packed_weight *p, int64_t col) {
          col / RN_PACK_COLS * RN_PACK_COLS * rn_round_up(p->k, RN_PACK_SUM);
 }
 
-/* Packs RN_PACK_SUM elements of the sum, as pairs (l, l + 1), for all columns of a panel. */
+/* Packs RN_PACK_SUM elements along k, as pairs (l, l + 1), for all columns of a panel. */
 static void pack_any(const rn_packed_weight *p, int64_t col, int64_t from, rn_bf16 *to) {
   const rn_bf16 *w = rn_array_bf16s(p->w.x);
   for (int64_t l = 0; l < RN_PACK_SUM; l++) {
@@ -83,7 +83,7 @@ static void pack_any(const rn_packed_weight *p, int64_t col, int64_t from, rn_bf
   }
 }
 
-/* Does the same as pack_any for a complete block; `w` begins at the block. */
+/* Does the same as pack_any for a block that is inside the weight; `w` begins at the block. */
 static void pack_nt(const rn_bf16 *w, int64_t ld, rn_bf16 *to) {
   for (int j = 0; j < RN_PACK_COLS; j++) {
     for (int l = 0; l < RN_PACK_SUM; l += 2) {

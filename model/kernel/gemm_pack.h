@@ -38,8 +38,8 @@ typedef struct rn_packed_weight {
 /** Returns the number of elements of a packed weight; 0 if the backend in use needs no copy. */
 int64_t rn_gemm_pack_elements(rn_gemm_kind kind, int n, int k, bool bf16);
 
-/** Returns the number of pieces of a packed weight; 0 if the weight is not packed. Threads can pack
- * different pieces concurrently. */
+/** Returns the number of pieces into which the packing of a weight is divided; 0 if the weight is
+ * not packed. Threads can pack different pieces concurrently. */
 int rn_gemm_pack_pieces(const rn_packed_weight *weight);
 void rn_gemm_pack_piece(const rn_packed_weight *weight, int piece);
 

@@ -17,8 +17,8 @@
 #include "model/spec/spec.h"
 #include "proto/base/real.h"
 
-/** Number of rows of a tile of scores. A tile has no columns with an index greater than that of its
- * last row, because the causal mask would zero them. */
+/** Number of rows of a tile of scores. A tile ends at the column with the index of its last row,
+ * because the causal mask would set later columns to 0. */
 enum { RN_CHUNK_TILE = 128 };
 
 /** Maximum length of sums that skinny_gemm and nt_fp64_accumulate compute in double. */
@@ -88,8 +88,9 @@ typedef struct rn_pair_product {
   int64_t ldc;
 } rn_pair_product;
 
-/** Maximum number of queries in a block of scores; the arrays of a block have a multiple of
- * RN_SCORE_LANES columns, of which kernels may read and write those beyond the last query. */
+/** RN_SCORE_QUERIES: maximum number of queries in a block of scores. The arrays of a block have one
+ * column per query, padded to a multiple of RN_SCORE_LANES columns; kernels may read and write the
+ * padding. */
 enum { RN_SCORE_QUERIES = 128, RN_SCORE_LANES = 16 };
 
 /** Columns [begin, end) of a row. */
@@ -97,9 +98,9 @@ typedef struct rn_columns {
   int begin, end;
 } rn_columns;
 
-/** Scores of a block, transposed: s [keys, queries], row stride ld. Key m is seen by the queries
- * seen_by[m]. If `pairs` is not NULL, exponentials are stored there as pairs of keys, row stride
- * ld; if the number of keys is odd, the last key is paired with 0. */
+/** Scores of a block, transposed: s [keys, queries], row stride ld. The queries that see key m are
+ * the columns seen_by[m]. If `pairs` is not NULL, exponentials are stored there as pairs of keys,
+ * row stride ld; if the number of keys is odd, the last key is paired with 0. */
 typedef struct rn_score_block {
   int keys, queries;
   rn_real scale;
@@ -110,13 +111,14 @@ typedef struct rn_score_block {
 } rn_score_block;
 
 /**
- * Scores and gradients of P of two queries, for the softmax in backward; results are in bf16.
+ * The scores s and the gradients dP of two queries, from which softmax_backward_pair computes P and
+ * dS in bf16.
  *
- *   P = exp(scale * s - lse),   dS = scale * P * (dP - delta)   for keys that the query sees, else
- * 0
+ *   P = exp(scale * s - lse),   dS = scale * P * (dP - delta)   0 for keys that the query does not
+ * see
  *
- * Results are stored as pairs of queries in p and ds [keys], and by rows in ds_rows. All rows have
- * a multiple of RN_SCORE_LANES elements, of which kernels may write those beyond the last key.
+ * P and dS are stored as pairs of queries in p and ds [keys], and dS also by rows in ds_rows. All
+ * rows are padded to a multiple of RN_SCORE_LANES elements; kernels may write the padding.
  */
 typedef struct rn_softmax_pair {
   int keys;

@@ -17,8 +17,8 @@ typedef int32_t lane_index;
 #endif
 typedef lane_index vec_mask __attribute__((vector_size(RN_VEC_BYTES)));
 
-/* Replaces elements of x, which belong to the columns from `col` on, by `unseen` if the column is
- * not in `seen`. */
+/* Element l of x belongs to column col + l. Replaces elements whose column is not in `seen` by
+ * `unseen`. */
 static inline void keep_seen(rn_columns seen, int col, rn_real unseen, rn_vec *x) {
   if (seen.begin <= col && seen.end >= col + RN_VEC) return;
   vec_mask lane;

@@ -14,9 +14,9 @@ enum { ROWS = 8, VECS = 2 };
 enum { ROWS = 4, VECS = 2 };
 #endif
 
-/* A product of either type. An element of a and b is a number, or a pair of bf16 numbers. Element
- * (i, l) of a begins row * i + col * l units after `a`; a unit is an rn_real, or with `pairs` a
- * bf16. */
+/* A product of either type. An element of a or b is an rn_real or, with `pairs`, a pair of bf16
+ * numbers. Element (i, l) of a is at a[row * i + col * l]; row and col count rn_real or, with
+ * `pairs`, single bf16 numbers. */
 typedef struct product {
   bool pairs;
   int m, n, k;

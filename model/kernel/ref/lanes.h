@@ -51,8 +51,9 @@ static inline void rn_vec_fma(const rn_vec *x, const rn_vec *y, rn_vec *sum) {
 #endif
 }
 
-/* Repeatedly adds the upper half of the lanes to the lower half: first whole quads of 16 bytes,
- * then the lanes of the last quad. The pairs that are added are the same for every vector width. */
+/* The upper half of the lanes is added to the lower half, and so on until one lane is left. Whole
+ * quads of 16 bytes are added until one quad is left, then its lanes. The order of additions
+ * depends only on the number of lanes, not on the width of the vector registers. */
 enum { RN_QUAD_BYTES = 16 };
 
 /** Computes lane[l] += lane[l + width] for width = lanes / 2, lanes / 4, ... 1; returns lane[0]. */

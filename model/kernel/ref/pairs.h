@@ -1,10 +1,10 @@
 /**
  * Defines sums of products of bf16 numbers, and the rounding of two rows to bf16.
  *
- * With AVX512_BF16, one instruction adds both products of a pair. Other instruction sets compute
- * the same bits, except that the instructions of AVX512_BF16 take subnormal numbers as 0: a product
- * of two bf16 numbers is exact in rn_real, so that a multiply and an add round once, as a fused
- * multiply-add does.
+ * With AVX512_BF16, one instruction adds both products of a pair. Other instruction sets use a
+ * multiply and an add, which give the same bits: a product of two bf16 numbers is exact in rn_real,
+ * so only the sum is rounded, as in a fused multiply-add. The only difference is that the
+ * instructions of AVX512_BF16 treat subnormal numbers as 0.
  */
 #ifndef RN_MODEL_KERNEL_REF_PAIRS_H
 #define RN_MODEL_KERNEL_REF_PAIRS_H
@@ -17,7 +17,8 @@
 /** A vector of bf16 pairs, with as many pairs as rn_vec has elements. */
 typedef rn_bf16_pair rn_vec_pairs __attribute__((vector_size(RN_VEC_BYTES)));
 
-/** Adds to each element of sum the two products of the numbers of `a` and of a pair of b. */
+/** Computes sum[l] += a.first * b[l].first + a.second * b[l].second for each lane l; the second
+ * product is added first. */
 static inline void rn_vec_add_pairs(rn_bf16_pair a, const rn_vec *b, rn_vec *sum) {
   const rn_vec_pairs x = a - (rn_vec_pairs){0}, y = (rn_vec_pairs)*b;
 #if defined(__AVX512BF16__)

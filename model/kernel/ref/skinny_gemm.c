@@ -5,8 +5,8 @@
  * The results of a row therefore do not depend on the other rows, or on how the columns are split
  * over threads:
  *
- *   lane[l] = x[l] w[l], then fused with x[l + RN_VEC] w[l + RN_VEC] and so on; see rn_vec_sum()
- *   y = beta y + sum of the lanes     the product and the sum are each rounded
+ *   lane[l] = sum over i of x[l + i RN_VEC] w[l + i RN_VEC]   with fused multiply-adds, in order of
+ * i y = beta y + sum of the lanes     the product and the sum are each rounded
  */
 #include <string.h>
 
