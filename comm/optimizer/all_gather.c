@@ -13,8 +13,8 @@
 /* Maximum elements per message: the size in bytes must fit in an int. */
 enum { MAX_MESSAGE = 1 << 22 };
 
-/* Counts how many times ranks of the node have completed a bucket, over all rounds; one cache line
- * per bucket. */
+/* For one bucket: how many ranks of the node have received their messages for it, summed over all
+ * rounds. A round is one all-gather. Each counter has its own cache line. */
 typedef struct completions {
   _Alignas(64) _Atomic int64_t done;
 } completions;
@@ -27,12 +27,13 @@ struct rn_all_gather {
   size_t bytes_each;
   int replica;
   MPI_Request *request; /* persistent: all receives, ordered by bucket, then all sends */
-  int *first; /* [buckets + 1] index in `request` of each bucket's first receive; the last entry is
-                 the index of the first send */
+  int *first; /* [buckets + 1] index in `request` of each bucket's first receive, then of the first
+                 send */
   int receives, sends;
   rn_shared_array *shared_completions; /* [buckets], one array per node */
   int64_t round;
-  int received, complete; /* number of buckets received by this rank; number known to be complete */
+  /* counts of buckets: received by this rank; known to be complete on the node */
+  int received, complete;
   bool active;
 };
 
@@ -40,7 +41,7 @@ static int messages_of(rn_range range) {
   return (int)((rn_range_count(range) + MAX_MESSAGE - 1) / MAX_MESSAGE);
 }
 
-/* True if this rank receives the shards of replica `from` for its node. */
+/* True if this rank is the one of its node that receives the shards of replica `from`. */
 static bool receives_from(const rn_all_gather *g, int from) {
   const int here = rn_node_of(g->node, g->replica);
   return rn_node_of(g->node, from) != here && rn_node_receiver(g->node, from, here) == g->replica;
@@ -65,8 +66,9 @@ static rn_status allocate(rn_err *err, rn_all_gather *g) {
                   &g->first);
 }
 
-/* Creates the persistent requests that receive one shard from `peer` or send one to `peer`;
- * advances *at past them. */
+/* Creates the persistent requests for one shard: receives from `peer` if `receive` is true, else
+ * sends to `peer`. A shard takes several messages if it is longer than MAX_MESSAGE. Advances *at
+ * past the new requests. */
 static rn_status create_messages(rn_err *err, rn_all_gather *g, rn_range range, bool receive,
                                  int peer, int *at) {
   for (int64_t begin = range.begin; begin < range.end; begin += MAX_MESSAGE) {
@@ -83,8 +85,8 @@ static rn_status create_messages(rn_err *err, rn_all_gather *g, rn_range range, 
   return RN_OK;
 }
 
-/* All messages have tag 0. Messages between two ranks match in the order of buckets and, within a
- * bucket, in the order of offsets. */
+/* All messages have tag 0: both ranks start their messages in the same order (by bucket, then by
+ * offset), so MPI matches them in this order. */
 static rn_status create_all_messages(rn_err *err, rn_all_gather *g) {
   const int here = rn_node_of(g->node, g->replica);
   int receive = 0, send = g->receives;
@@ -203,7 +205,8 @@ rn_status rn_all_gather_wait(rn_err *err, rn_all_gather *g, int bucket) {
       g->complete++;
       continue;
     }
-    rn_mpi_progress(g->comm); /* progress() has no requests to test on a single node */
+    rn_mpi_progress(g->comm); /* needed on a single node, where progress() makes no MPI call that
+                                 progresses messages */
     rn_backoff_wait(&backoff);
     RN_TRY(err, progress(err, g, &sent));
   }

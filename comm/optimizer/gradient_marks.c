@@ -6,7 +6,7 @@
 
 typedef enum { COMPLETE, READ, MARKS } mark_kind;
 
-/* One mark, in a separate cache line. */
+/* One mark of one rank: a count of buckets. Each mark has its own cache line. */
 typedef struct mark {
   _Alignas(64) _Atomic int64_t buckets;
 } mark;
@@ -18,7 +18,7 @@ static void set(const rn_peer_memory *peers, mark_kind kind, int64_t count) {
   atomic_store_explicit(&own[kind].buckets, count, memory_order_release);
 }
 
-/* True if all ranks of the node have set the mark to at least `count`. */
+/* True if the mark of this kind is at least `count` on all ranks of the node. */
 static bool all_have(const rn_peer_memory *peers, mark_kind kind, int64_t count) {
   for (int i = 0; peers != NULL && i < rn_peer_memory_replicas(peers); i++) {
     if (rn_peer_memory_of(peers, i) == NULL) continue; /* on another node */

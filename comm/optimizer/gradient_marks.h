@@ -1,9 +1,10 @@
 /**
- * Implements marks in peer memory. Each rank of a node marks which of its gradients are complete
- * and which gradients it has read. The reduce-scatter uses these marks.
+ * Implements the counters with which the ranks of a node synchronise the reduce-scatter in peer
+ * memory. Each rank publishes two of them, its marks: how many buckets of its own gradients are
+ * complete, and how many buckets of all ranks' gradients it has read.
  *
- * A mark is a count of buckets since the peer memory was created. `peers` is NULL if no ranks share
- * memory: setting a mark then does nothing, and testing one returns true.
+ * Marks count buckets from the creation of the peer memory and never decrease. `peers` is NULL if
+ * no ranks share memory: setting a mark then does nothing, and testing one returns true.
  */
 #ifndef RN_COMM_OPTIMIZER_GRADIENT_MARKS_H
 #define RN_COMM_OPTIMIZER_GRADIENT_MARKS_H

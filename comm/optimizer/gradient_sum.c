@@ -21,7 +21,7 @@ static void add_integers(bool first, int64_t count, const int64_t *addend, int64
 void rn_gradient_sum(rn_reduce_kind kind, int64_t count, const char *const *addend, int addends,
                      char *sum) {
   const int begin = addend[0] == sum ? 1 : 0;
-  /* The result is ignored: a sum cannot fail, but a fault can delay it. */
+  /* A fault site for tests, which may only delay the sum: the sum itself cannot fail. */
   (void)rn_fault_now("reduce_scatter.sum");
 #pragma omp parallel for schedule(static)
   for (int64_t at = 0; at < count; at += SUM_BLOCK) {

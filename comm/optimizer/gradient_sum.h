@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Element type of a reduction: float (FLOAT), summed in rank order, or int64_t (EXACT). */
+/** Element type of a reduction: float (FLOAT), or int64_t (EXACT), whose sums do not depend on the
+ * order. */
 typedef enum { RN_REDUCE_FLOAT, RN_REDUCE_EXACT } rn_reduce_kind;
 
 /** Returns the size of an element in bytes. Not collective. Errors: none. */

@@ -12,12 +12,14 @@
 
 enum {
   SLOTS = 4,    /* maximum number of buckets whose partial sums are in memory */
-  AVERAGE = 3,  /* sums over nodes need at least this many replicas per node on average */
-  TAG_PART = 0, /* tag of partial sums, which one node sends to the next */
-  TAG_SUM = 1   /* tag of complete slices, which the last node sends to their owners */
+  AVERAGE = 3,  /* minimum average number of replicas per node for which this algorithm is used */
+  TAG_PART = 0, /* message tag: partial sum, from one node to the next */
+  TAG_SUM = 1   /* message tag: complete slice, from the last node to the owner of the slice */
 };
 
-/* The slices of each bucket that this rank exchanges with a rank of a neighbouring node. */
+/* A rank of a neighbouring node, and the slices of each bucket that this rank receives from it or
+ * sends to it. Slices are the parts of a bucket, one for each replica that owns it
+ * (comm/optimizer/shards.h). */
 typedef struct node_link {
   int rank;
   rn_range slices;
@@ -32,9 +34,9 @@ struct rn_node_sums {
   rn_range slices;  /* slices of each bucket that this rank sums for its node */
   bool is_first, is_last;
   node_link *from, *to;  /* [froms], [tos] links to the previous and to the next node */
-  int froms, tos, sends; /* sends: maximum number of messages sent per bucket */
+  int froms, tos, sends; /* sends: maximum number of messages that this rank sends per bucket */
   int64_t longest;       /* maximum number of elements of `slices` in one bucket */
-  char *slots;           /* [SLOTS, longest] partial sums */
+  char *slots;           /* [SLOTS, longest] partial sums of up to SLOTS buckets in flight */
   MPI_Request *receive;  /* [SLOTS, froms] */
   MPI_Request *send;     /* [SLOTS, sends] */
   MPI_Request *sum;      /* [buckets] receives of this rank's shards, in the order of `order` */
@@ -221,8 +223,8 @@ static rn_status post_receives(rn_err *err, rn_node_sums *c, int index) {
   return RN_OK;
 }
 
-/* Adds the gradients of the node's ranks to the partial sum in the slot, and unmaps the pages
- * read. */
+/* Adds the gradients of the node's ranks to the partial sum in the bucket's slot, then unmaps the
+ * pages of these gradients (see rn_peer_memory_drop). */
 static void add_bucket(rn_node_sums *c, int index) {
   const int bucket = c->order[index];
   const rn_range elements = elements_of(c, bucket, c->slices);
@@ -243,7 +245,8 @@ static void add_bucket(rn_node_sums *c, int index) {
   }
 }
 
-/* Sends slices of a bucket to a rank. `i` is the index of the message among those of the bucket. */
+/* Sends to rank to.rank the slices to.slices of a bucket. `i` is the index of the message among
+ * those of the bucket. */
 static rn_status send(rn_err *err, rn_node_sums *c, int index, node_link to, int tag, int i) {
   const int64_t count = rn_range_count(elements_of(c, c->order[index], to.slices));
   if (count == 0) return RN_OK;
@@ -272,8 +275,8 @@ static rn_status pass_on(rn_err *err, rn_node_sums *c, int index) {
   return RN_OK;
 }
 
-/* Adds the node's gradients to the next bucket if the bucket's partial sums have arrived and all
- * ranks of the node have completed their gradients of this bucket. */
+/* Sums and forwards the next bucket, if the previous node's partial sums of the bucket have arrived
+ * and all ranks of this node have completed their gradients of it. Sets *moved if so. */
 static rn_status add_next(rn_err *err, rn_node_sums *c, int64_t earlier, bool *moved) {
   int here = 0;
   if (c->added == c->posted ||

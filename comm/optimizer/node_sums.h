@@ -2,11 +2,11 @@
  * Sums gradients over nodes by sending a partial sum of each slice of a bucket from node to node.
  *
  * The replicas of a node have consecutive indices and read each other's gradients in place
- * (comm/optimizer/peer_memory.h). Each of them sums a part of the slices: it receives the partial
- * sum of the previous nodes, adds the gradients of its node's ranks in rank order, and sends the
- * result to the next node. The last node sends each slice to the rank that owns it. Values are thus
- * added in rank order, as if each rank had sent its gradient to the owner, but a node receives and
- * sends each element once instead of once per rank.
+ * (comm/optimizer/peer_memory.h). Each of them sums some of the slices: it receives their partial
+ * sums over the previous nodes, adds the gradients of its node's ranks in rank order, and sends the
+ * results to the next node. The last node sends each slice to the rank that owns it. Values are
+ * thus added in rank order, as if each rank had sent its gradient to the owner, but a node receives
+ * and sends each element once instead of once per rank.
  */
 #ifndef RN_COMM_OPTIMIZER_NODE_SUMS_H
 #define RN_COMM_OPTIMIZER_NODE_SUMS_H
@@ -21,8 +21,8 @@
 typedef struct rn_node_sums rn_node_sums;
 
 /**
- * True if sums over nodes save traffic and are possible: there are several nodes, with three or
- * more replicas on average, and the replicas of each node are consecutive. All replicas get the
+ * True if this algorithm can be used and saves traffic: there are several nodes, with three or more
+ * replicas per node on average, and the replicas of each node are consecutive. All replicas get the
  * same result. Not collective. Errors: none.
  */
 bool rn_node_sums_apply(const rn_node *node);
@@ -46,9 +46,9 @@ rn_status rn_node_sums_create(rn_err *err, rn_node_sums_operands operands, rn_no
 /** Frees the object; accepts NULL. No bucket may be in flight. Collective: no. Errors: none. */
 void rn_node_sums_destroy(rn_node_sums **node_sums);
 
-/** Starts a bucket; all replicas start the buckets in the same order. Does not wait. `gradient` is
- * this rank's gradient of the bucket, in peer memory. Collective: over the replicas. Errors:
- * RN_ERR_MPI. */
+/** Starts the summation of a bucket; all replicas start the buckets in the same order. Does not
+ * wait. `gradient` is this rank's gradient of the bucket, in peer memory. Collective: over the
+ * replicas. Errors: RN_ERR_MPI. */
 rn_status rn_node_sums_start(rn_err *err, rn_node_sums *node_sums, int bucket,
                              const char *gradient);
 

@@ -28,11 +28,11 @@ struct rn_peer_memory {
   const rn_node *node;
   int replica, replicas;
   bool is_private; /* true if this rank is alone on its node; its block then comes from rn_alloc */
-  size_t bytes;    /* size of a block, including its head */
+  size_t bytes;    /* size of a block, including the head with its marks */
   head **block; /* [replicas] blocks of the replicas on this node; NULL for those on other nodes */
 };
 
-/* The data that a rank sends to the other ranks of its node so that they can open its block. */
+/* What the other ranks of the node need to know to open a rank's block. */
 typedef struct address {
   int64_t pid, file, token; /* file: descriptor of the block's file in process `pid`; -1: none */
 } address;

@@ -15,8 +15,8 @@
 
 typedef struct rn_peer_memory rn_peer_memory;
 
-/** Size in bytes of the marks in front of each block. Marks are small values that the owner sets
- * and the other ranks read. */
+/** Size in bytes of the area for marks in front of each block. Marks are counters that the owner of
+ * the block sets and the other ranks of the node read (comm/optimizer/gradient_marks.h). */
 enum { RN_PEER_MARKS_BYTES = 4032 };
 
 /**

@@ -15,14 +15,13 @@
 
 enum {
   MAX_IN_FLIGHT = 4,     /* buckets */
-  GATHER_BLOCK = 1 << 20 /* doubles per all-reduce */
+  GATHER_BLOCK = 1 << 20 /* number of doubles per MPI_Allreduce in rn_gather_ordered */
 };
 
 struct rn_reduce_scatter {
   MPI_Comm comm;
   const rn_peer_memory *peers; /* as in rn_reduce_operands */
-  rn_node_sums *node_sums;     /* sums over nodes; NULL: gradients of other nodes arrive in messages
-                                  from each rank */
+  rn_node_sums *node_sums;     /* NULL: each rank of another node sends its gradients directly */
   const rn_optimizer_shards *shards;
   rn_reduce_kind kind;
   MPI_Datatype type;
@@ -48,7 +47,7 @@ size_t rn_reduce_scatter_bytes(int senders, int64_t longest, rn_reduce_kind kind
   return MAX_IN_FLIGHT * (size_t)senders * (size_t)longest * rn_reduce_kind_bytes(kind);
 }
 
-/* True if this rank reads the gradients of rank i in place. */
+/* True if rank i is another rank of this node, whose gradients this rank reads in place. */
 static bool is_peer(const rn_reduce_scatter *r, int i) {
   return r->peers != NULL && i != r->rank && rn_peer_memory_of(r->peers, i) != NULL;
 }
@@ -158,7 +157,7 @@ static MPI_Request *requests_of(const rn_reduce_scatter *r, int order_index) {
   return r->request + (int64_t)(order_index % MAX_IN_FLIGHT) * 2 * r->size;
 }
 
-/* Returns the gradient of `shard`, a part of a bucket that was started. */
+/* Returns the address of this rank's gradient for the elements `shard` of a started bucket. */
 static const char *gradient_of(const rn_reduce_scatter *r, int bucket, rn_range shard) {
   const int64_t within = shard.begin - rn_optimizer_shards_bucket(r->shards, bucket).begin;
   return r->gradient[bucket] + (size_t)within * r->bytes_each;
@@ -201,7 +200,8 @@ int64_t rn_reduce_scatter_bytes_sent(const rn_reduce_scatter *reduce_scatter) {
   return reduce_scatter->bytes_sent;
 }
 
-/* Returns rank i's gradient of this rank's shard; `gradient` is this rank's own gradient. */
+/* Returns rank i's gradient for the elements of this rank's shard: this rank's own `gradient`, a
+ * receive buffer, or the peer memory of rank i. */
 static const char *addend_of(const rn_reduce_scatter *r, int order_index, int i,
                              const char *gradient) {
   if (i == r->rank) return gradient;
@@ -255,9 +255,9 @@ rn_status rn_reduce_scatter_start(rn_err *err, rn_reduce_scatter *r, int bucket,
 }
 
 /*
- * Waits briefly for other ranks, and lets MPI progress. Marks are read without MPI, but the rank
- * that sets them may be waiting for a message from this rank, such as a scan state, which MPI
- * progresses only inside MPI calls.
+ * Waits briefly for the marks of other ranks. It must also let MPI progress: another rank may set
+ * its mark only after it has received a message from this rank (such as a scan state), and MPI
+ * transfers that message only while this rank is inside an MPI call.
  */
 static void wait_for_ranks(const rn_reduce_scatter *r, rn_backoff *backoff) {
   rn_mpi_progress(r->comm);

@@ -1,17 +1,18 @@
 /**
- * Reduce-scatters gradients and computes small sums over the ranks of a grid, with reproducible
- * results.
+ * Reduce-scatters gradients over the replicas of a stage and sums small arrays over all ranks of a
+ * grid, both with reproducible results.
  *
- * MPI may choose the order of a reduction by message size and load. Here floating-point values are
- * added in rank order 0, 1, 2, ...; exact sums add integers, for which the order does not matter.
- * Gradients are summed bucket by bucket while ranks still compute other buckets. The order in which
- * messages arrive does not affect the result.
+ * The order in which MPI_Reduce adds may depend on message size and load. Here floating-point
+ * values are added in rank order 0, 1, 2, ...; exact sums add integers, for which the order does
+ * not matter. Gradients are summed bucket by bucket while ranks still compute other buckets. The
+ * order in which messages arrive does not affect the result.
  *
  * Gradients of ranks on the same node may be in peer memory (comm/optimizer/peer_memory.h). A rank
  * then reads them in place, with all its threads, as soon as their owners have marked them as
- * complete; no rank waits for a late rank before rn_reduce_scatter_finish. Only gradients of other
- * nodes are sent in messages, if possible as partial sums (comm/optimizer/node_sums.h). The order
- * of the sums does not change, so neither does any bit of the result.
+ * complete; no rank waits for a late rank before rn_reduce_scatter_finish. Messages carry only
+ * gradients of other nodes, already summed over each node where possible
+ * (comm/optimizer/node_sums.h). The order of the sums does not change, so neither does any bit of
+ * the result.
  */
 #ifndef RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 #define RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
@@ -94,9 +95,9 @@ void rn_reduce_scatter_release(const rn_reduce_scatter *reduce_scatter);
 rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int count);
 
 /**
- * Merges values [count] over the ranks. On entry, all ranks whose values[i] is nonzero must have
- * the same bits there; on return, values[i] has these bits on every rank, or is 0 if it was 0 on
- * all ranks.
+ * Combines values [count] of all ranks by a bitwise OR, so that each rank can contribute some of
+ * the elements: it sets these and leaves the others 0. If several ranks set an element, they must
+ * set it to the same bits.
  *
  * Collective: over the grid.
  * Errors:     RN_ERR_MPI.

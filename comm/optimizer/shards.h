@@ -1,6 +1,7 @@
 /**
  * Defines the ZeRO-1 shards of a stage's weights: the flat array of weights is split into
- * consecutive buckets, and each bucket into one shard per replica of the stage.
+ * consecutive buckets, and each bucket into as many slices as the stage has replicas. Each replica
+ * owns one slice of each bucket: its shard.
  */
 #ifndef RN_COMM_OPTIMIZER_SHARDS_H
 #define RN_COMM_OPTIMIZER_SHARDS_H
@@ -9,15 +10,17 @@
 
 #include "proto/base/range.h"
 
-/** Shard boundaries: edge [buckets, replicas + 1]. Slice i of bucket b begins at edge[b][i]. */
+/** Boundaries of the slices: edge [buckets, replicas + 1]. Slice i of bucket b has the elements
+ * edge[b][i] to edge[b][i + 1] - 1. */
 typedef struct rn_optimizer_shards {
   int buckets, replicas;
   int64_t *edge;
 } rn_optimizer_shards;
 
 /**
- * Returns the shard of a bucket that a replica owns: slice (replica + bucket) mod replicas. The
- * rotation balances slices of uneven length. Not collective. Errors: none.
+ * Returns the shard of a bucket that a replica owns: slice (replica + bucket) mod replicas. Slices
+ * differ in length; the rotation gives all replicas nearly the same total. Not collective. Errors:
+ * none.
  */
 static inline rn_range rn_optimizer_shards_of(const rn_optimizer_shards *shards, int bucket,
                                               int replica) {

@@ -12,16 +12,17 @@
 /* Maximum number of values per message between the first and the last stage. */
 enum { END_BLOCK = 1 << 16 };
 
-/* The MPI standard guarantees tags 0..32767; the number of units in flight at a time is far
- * smaller. */
+/* Number of different tags; the MPI standard guarantees 0..32767. A tag is reused after TAGS units
+ * (micro-batch segments); far fewer are in flight at a time. */
 enum { TAGS = 32767 };
 
 struct rn_pipeline_p2p {
   int stage, stages;
   int in_flight;    /* number of started messages that are not known to be complete */
-  MPI_Comm comm[2]; /* one per direction; a message's tag is the index of its unit modulo TAGS */
+  MPI_Comm comm[2]; /* one per direction; the tag of a message is envelope.unit % TAGS */
   MPI_Datatype row;
-  void *other_end; /* [END_BLOCK] values received from the other end, floats or integers */
+  void *other_end; /* [END_BLOCK] floats or integers that the first stage receives from the last, or
+                      the reverse */
 };
 
 rn_status rn_pipeline_p2p_create(rn_err *err, const rn_grid *grid, int width,
@@ -64,7 +65,7 @@ void rn_pipeline_p2p_destroy(rn_pipeline_p2p **p2p) {
   *p2p = NULL;
 }
 
-/* Ignores errors: rn_pipeline_p2p_wait returns them. */
+/* Returns no errors: rn_pipeline_p2p_wait returns those of the messages. */
 static rn_progress_state poll_messages(void *self) {
   const rn_pipeline_p2p *p2p = self;
   if (p2p->in_flight == 0) return RN_PROGRESS_DONE;

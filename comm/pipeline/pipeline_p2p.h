@@ -4,7 +4,7 @@
  *
  * Sends and receives are nonblocking and use the caller's buffers; a receive that is posted early
  * lets its sender proceed without waiting. Messages match by direction and by the index of the unit
- * of work.
+ * of work (one segment of one micro-batch).
  */
 #ifndef RN_COMM_PIPELINE_PIPELINE_P2P_H
 #define RN_COMM_PIPELINE_PIPELINE_P2P_H

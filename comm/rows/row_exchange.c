@@ -9,10 +9,11 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Indices of the lists of messages: ROWS is the list of rows; the lists of sums begin at SUMS.
- * There is one list of sums or, in reproducible mode with several segments, one for each layer: the
- * sums of a layer may then stay in flight until the receiver reaches its next segment, while other
- * layers run. The tag of a message is the index of its sequence. */
+/* Indices in `messages`: list ROWS has the messages with keys and values; the lists from SUMS on
+ * have those with sums of gradients. There is one list of sums, except in reproducible mode with
+ * several segments. There, each layer has its own list: its sums may stay in flight, while other
+ * layers run, until the receiver works on its next segment. The tag of a message is the index of
+ * its sequence. */
 enum { ROWS, SUMS };
 
 struct rn_row_exchange {
@@ -25,20 +26,22 @@ struct rn_row_exchange {
   int64_t *bound;
   rn_row_pieces pieces;
   int microbatch, segment;
-  /* [microbatches, layers, B, tokens] with several segments; else [B, tokens in reach] */
+  /* keys and values: [microbatches, layers, B, tokens] with several segments; else [B, tokens],
+   * where tokens is the maximum number in reach of a piece (row_pieces.h) */
   char *rows;
-  float *sums;     /* shape of `rows` without the dimension `microbatches` */
+  float *sums;     /* gradients of the rows; same shape, without the dimension `microbatches` */
   float *received; /* [ranks - 1, B, own_tokens]: sums of other ranks */
   /* the current call */
   rn_range reach;
   int layer, sequences;
-  /* position of the first row of a store (store_rows); number of rows per sequence */
+  /* the current layer's store (see store_rows): position in the sequence of its first row; number
+   * of rows per sequence */
   int64_t origin, stride;
-  bool held;  /* true if the rows of `layer` have been exchanged for the current unit */
-  bool known; /* true if forward of the unit has exchanged all its rows, which are kept */
+  bool held;  /* true if `rows` holds the exchanged rows of `layer` for the current unit */
+  bool known; /* true in backward if forward's rows were kept: they need no second exchange */
 };
 
-/* True if rows and sums are kept from segment to segment. */
+/* True if the rows and sums of all layers are kept from segment to segment. */
 static bool keeps(const rn_row_exchange_shape *shape) {
   return shape->segments > 1;
 }
@@ -49,8 +52,8 @@ static int64_t rows_in_reach(const rn_row_exchange_shape *s) {
   return rn_smaller(s->tokens, s->own_tokens + before);
 }
 
-/* Returns the capacity, in rows, of a store. A store is the part of `rows` or `sums` that holds the
- * rows of one layer and, in `rows`, of one micro-batch. */
+/* Returns the number of rows for which a store has memory. A store is the part of `rows` that
+ * belongs to one layer of one micro-batch, or the part of `sums` that belongs to one layer. */
 static size_t store_rows(const rn_row_exchange_shape *s) {
   return (size_t)s->sequences * (size_t)rows_in_reach(s);
 }
@@ -112,7 +115,7 @@ static float *sums_of(const rn_row_exchange *x) {
   return x->sums + (size_t)x->layer * store_rows(s) * (size_t)s->elements;
 }
 
-/* Returns the list of messages of the current layer's sums. */
+/* Returns the list that has the messages with the current layer's sums. */
 static rn_row_messages *sum_messages(const rn_row_exchange *x) {
   return &x->messages[SUMS + (lists_layers(&x->shape) ? x->layer : 0)];
 }
@@ -138,7 +141,7 @@ static rn_status post_rows(rn_err *err, rn_row_exchange *x, bool send, int peer,
 }
 
 static rn_status exchange_rows(rn_err *err, rn_row_exchange *x, const rn_row_piece *piece) {
-  /* Sends of the previous call may still read the same memory. */
+  /* The sends that the previous call started may still read the memory that copy_own overwrites. */
   RN_TRY(err, rn_row_messages_wait(err, &x->messages[ROWS]));
   copy_own(x, piece);
   for (int peer = 0; peer < ranks_of(x); peer++) {
@@ -230,8 +233,8 @@ static neighbour neighbour_of(const rn_row_exchange *x, int step) {
   return (neighbour){true, piece / ranks_of(x), piece % ranks_of(x)};
 }
 
-/* Used in reproducible mode: receives from the rank of the next piece the sums for the rows that
- * the next piece sees. A single rank already has them in its memory. */
+/* For reproducible mode: receives from the rank with the next piece its sums for the rows that its
+ * queries see. Not called if there is only one rank, which has these sums in its own memory. */
 static rn_status receive_sums(rn_err *err, rn_row_exchange *x) {
   const neighbour next = neighbour_of(x, 1);
   if (!next.exists) return RN_OK;
@@ -240,8 +243,8 @@ static rn_status receive_sums(rn_err *err, rn_row_exchange *x) {
   return rn_row_messages_receive(err, sum_messages(x));
 }
 
-/* Used in reproducible mode: sends the sums for the rows of earlier pieces to the rank of the
- * previous piece. */
+/* For reproducible mode: sends to the rank with the previous piece the sums for all rows before
+ * this rank's piece. */
 static rn_status send_sums(rn_err *err, rn_row_exchange *x) {
   const rn_range own = rn_row_piece_of(&x->pieces, x->segment, x->rank);
   const neighbour previous = neighbour_of(x, -1);
@@ -264,8 +267,8 @@ static rn_status row_begin_sums(void *self, rn_err *err, int elements, rn_row_gr
   return status;
 }
 
-/* Returns the sums [own_tokens, elements] that `peer` has sent for one sequence of this rank's
- * piece. */
+/* Returns the buffer [own_tokens, elements] for the sums that `peer` sends for this rank's rows of
+ * one sequence. */
 static float *received_from(const rn_row_exchange *x, int peer, int sequence) {
   const int index = peer < x->rank ? peer : peer - 1;
   return x->received +

@@ -1,14 +1,15 @@
 /**
  * Implements rn_row_port (proto/ports/row_port.h) over the ranks that share a sequence: exchanges
- * keys and values, and their gradients.
+ * rows (the keys and values of one token) and their gradients.
  *
  *   forward    a rank receives the rows of earlier pieces that its queries may see
- *   backward   a rank sends its sums of gradients for rows of other ranks to the owners of the
- *              rows, which add them in a fixed order of the ranks
+ *   backward   a rank sums the gradients that its queries contribute to the rows of another rank,
+ *              and sends the sums to that rank, which adds the sums of all ranks in rank order
  *
- * With `ordered` (reproducible mode), the owners do not add sums. Instead, the sums pass from piece
- * to piece in descending order, and each rank adds its contributions to them, so that the bits are
- * the same as on one rank. In this mode, ranks wait for each other.
+ * With `ordered` (reproducible mode), the sums instead pass from the last piece to the first, and
+ * each rank adds its contributions to the sums that it receives. The order of additions is then the
+ * same as on one rank, and so are the bits of the result. In this mode, each rank waits for the
+ * rank with the next piece.
  *
  * Segments: if a rank has several segments (comm/scan/scan.h), the exchanged rows are kept until
  * backward of the micro-batch is complete, and the sums are kept while backward runs. Otherwise,
@@ -26,7 +27,7 @@
 #include "comm/world/grid.h"
 #include "proto/ports/row_port.h"
 
-/** Options of an exchange, and upper bounds that its units must not exceed. */
+/** Options of an exchange, and upper bounds for its units (rn_row_unit). */
 typedef struct rn_row_exchange_shape {
   int sequences;      /* maximum number B of sequences in a unit */
   int64_t tokens;     /* tokens of a whole sequence */
@@ -35,10 +36,10 @@ typedef struct rn_row_exchange_shape {
   int segments;       /* number K of segments per sequence */
   int microbatches;   /* maximum number of micro-batches in flight at a time */
   int64_t window;     /* 0: none */
-  bool backward;      /* true if sums of gradients are exchanged, too */
+  bool backward;      /* true if gradients are exchanged, too */
   bool ordered;
-  int multiple; /* as in rn_row_pieces: reach is rounded down to a multiple of this; at least 1 */
-  int elements; /* number of elements of a row of sums */
+  int multiple; /* alignment of the first position in reach, at least 1; see rn_row_pieces */
+  int elements; /* number of gradients per row */
   size_t bytes; /* size in bytes of a row of keys and values */
 } rn_row_exchange_shape;
 
@@ -74,12 +75,13 @@ void rn_row_exchange_use_thread(rn_row_exchange *exchange, rn_comm_thread *threa
 typedef struct rn_row_unit {
   int microbatch; /* index of the micro-batch in the step */
   int segment, segments;
-  bool backward; /* true in backward; forward of the unit has then already exchanged the rows */
+  bool backward;        /* forward of the same segment and micro-batch must come first */
   const int64_t *bound; /* [segments x ranks + 1]: positions at which the pieces begin, then the
                            length of the sequence; copied */
 } rn_row_unit;
 
-/** Sets the unit to which the following calls of the port belong. Not collective. Errors: none. */
+/** Sets the unit of work to which the following calls of the port belong. Not collective. Errors:
+ * none. */
 void rn_row_exchange_set_unit(rn_row_exchange *exchange, rn_row_unit unit);
 
 /** Returns the port, which the exchange owns. Not collective, but calls through the port are

@@ -49,7 +49,7 @@ rn_status rn_row_messages_post(rn_err *err, rn_row_messages *m, bool send, rn_ro
   return RN_OK;
 }
 
-/* Waits until the requests are complete; MPI progresses the other messages meanwhile. */
+/* Waits until these requests are complete. MPI also progresses all other messages of the rank. */
 static rn_status wait_for(rn_err *err, int *count, MPI_Request *request) {
   rn_backoff backoff = {0};
   for (int done = *count == 0; !done;) {

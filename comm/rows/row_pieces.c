@@ -14,7 +14,7 @@ rn_range rn_row_reach(const rn_row_pieces *p, int segment, int rank) {
   return (rn_range){first, own.end};
 }
 
-/* Returns the positions of a piece from `first` on. */
+/* Returns the part of a piece that begins at position `first` or later. */
 static rn_range from_first(rn_range piece, int64_t first) {
   return (rn_range){first > piece.begin ? first : piece.begin, piece.end};
 }

@@ -74,8 +74,8 @@ static rn_status scan_begin(void *self, rn_err *err, rn_scan_direction direction
   set_boundary(scan);
   rn_status status = check_poll(err, scan);
   if (status == RN_OK) status = scan->ops->begin(err, scan);
-  /* If the previous rank's state has already arrived, progress() sends the next state immediately.
-   */
+  /* If the previous rank's state has already arrived, this call sends the next state
+   * immediately. */
   if (status == RN_OK && scan->ops->progress != NULL && scan->poll_err.status == RN_OK) {
     scan->ops->progress(&scan->poll_err, scan, false);
   }

@@ -24,7 +24,8 @@
 #include "proto/ports/scan_port.h"
 
 typedef enum {
-  RN_SCAN_PIPELINED,  /* neighbour to neighbour, in blocks: least volume; can overlap with work */
+  RN_SCAN_PIPELINED,  /* from neighbour to neighbour, in blocks: sends the fewest bytes; overlaps
+                         with computation */
   RN_SCAN_DOUBLING,   /* ceil(log2 ranks) rounds; for small states */
   RN_SCAN_EXSCAN,     /* MPI_Exscan with a user-defined operation; reference for the tests */
   RN_SCAN_ORDERED,    /* serial, chunk by chunk; for reproducible mode */
@@ -34,7 +35,7 @@ typedef enum {
 /** Number of algorithms that parallel.scan can select; they come first in rn_scan_algorithm. */
 enum { RN_SCAN_SELECTABLE = RN_SCAN_ORDERED };
 
-/** Options of a scan object, and upper bounds that its scans must not exceed. */
+/** Options of a scan object, and upper bounds for the scans that it runs. */
 typedef struct rn_scan_shape {
   int heads;      /* maximum of B * H (sequences * heads) in a unit */
   int64_t matrix; /* elements of one head's state: key width * value width */
@@ -63,8 +64,9 @@ rn_status rn_scan_create(rn_err *err, const rn_grid *grid, rn_scan_algorithm alg
 void rn_scan_destroy(rn_scan **scan);
 
 /**
- * Lets `thread`, instead of poll(), progress messages while the main thread computes; NULL: no
- * thread. Algorithms without progress() still communicate in end(). Not collective. Errors: none.
+ * Makes `thread` progress messages while the main thread computes; poll() then does nothing. NULL:
+ * poll() progresses them. In both cases, algorithms without progress() communicate in end(). Not
+ * collective. Errors: none.
  */
 void rn_scan_use_thread(rn_scan *scan, rn_comm_thread *thread);
 
@@ -80,7 +82,8 @@ rn_scan_port *rn_scan_port_of(rn_scan *scan);
  *
  * FORWARD starts segment 0 from zero or from the initial state of rn_scan_set_boundary; REVERSE
  * starts the last segment from zero. All ranks of the axis run the same scans in the same order. In
- * each direction, the segments of a sequence must follow one another.
+ * each direction, the segments of a sequence must be scanned one after the other, without another
+ * sequence in between.
  *
  * Not collective. Errors: none.
  */

@@ -5,7 +5,7 @@
 #include "comm/world/mpi_check.h"
 
 enum {
-  LARGE = 32768, /* number of elements of a message whose latency is negligible */
+  LARGE = 32768, /* elements of the large messages, for which the latency is negligible */
   SERIES = 3,
   SMALL_ROUNDS = 10,
   LARGE_ROUNDS = 3
@@ -13,8 +13,8 @@ enum {
 
 /* Measures the time of an MPI_Sendrecv of `count` elements around the ring: each rank sends to one
  * neighbour and receives from the other. *min_s is the minimum of SERIES averages over `rounds`
- * messages each. The times of single messages would be too small: a message may arrive before its
- * timer starts, but this cannot be true of all messages in a series. */
+ * messages each. One timer per message could give too small a value, because a message may have
+ * arrived before its timer starts. */
 static rn_status time_messages(rn_err *err, MPI_Comm comm, int count, int rounds,
                                float buffer[2][LARGE], double *min_s) {
   int rank, size;
@@ -58,8 +58,8 @@ static rn_status measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   return RN_OK;
 }
 
-/* Marks the wait for the watchdog once, around all messages, because RN_MPI_WAIT would add to the
- * measured time of each message. */
+/* Tells the watchdog once that this rank waits for others, and not for each message with
+ * RN_MPI_WAIT, which would add to the measured times. */
 rn_status rn_scan_cost_measure(rn_err *err, MPI_Comm comm, rn_scan_cost *out) {
   rn_progress_wait(true);
   return rn_mpi_waited(measure(err, comm, out));

@@ -19,10 +19,11 @@ static const char site[] = "scan.message";
 struct rn_scan_delay {
   MPI_Comm comm;
   int peer, blocks;
-  double *sent_s; /* [blocks] send time of each block; buffers of the messages with these times */
+  /* [blocks] send time of each block; also the send buffer of the message with this time */
+  double *sent_s;
   MPI_Request *request; /* [blocks] sends of sent_s */
-  double *due_s; /* [blocks] time at which a delayed block may be returned; INFINITY: the block is
-                    not delayed */
+  double *due_s; /* [blocks] for each block that has arrived but is held back: the time until which
+                    it is; INFINITY for other blocks */
 };
 
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,

@@ -34,17 +34,17 @@ void rn_scan_delay_destroy(rn_scan_delay **delay, bool *ended);
 rn_status rn_scan_delay_send(rn_err *err, rn_scan_delay *delay, int block);
 
 /**
- * On entry, blocks [*count] lists the blocks that have arrived (*count < 0: none); on return, it
- * lists those whose delay has passed. Each block is returned once. `blocks` has capacity for all
- * blocks of the channel.
+ * On entry, blocks [*count] lists the blocks that have arrived since the last call (none if
+ * *count is negative); on return, it lists the blocks whose delay has passed since the last call.
+ * `blocks` has capacity for all blocks of the channel.
  *
  * Collective: no; the peer must have called rn_scan_delay_send for each block.
  * Errors:     RN_ERR_MPI.
  */
 rn_status rn_scan_delay_filter(rn_err *err, rn_scan_delay *delay, int *count, int *blocks);
 
-/** Returns the time (rn_clock_s) until which blocks that have arrived are held back; 0 if there are
- * none. Not collective. Errors: none. */
+/** Returns the latest time (of rn_clock_s) until which a block that has arrived is held back; 0 if
+ * no block is held back. Not collective. Errors: none. */
 double rn_scan_delay_until_s(const rn_scan_delay *delay);
 
 #endif

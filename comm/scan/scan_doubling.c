@@ -66,8 +66,8 @@ static void combine(const rn_scan *scan, const double *log_x, const float *recei
   }
 }
 
-/* Initialises `before` and `after`. The first rank adds the state before the segment to its
- * piece. */
+/* Initialises `before` to 0 and `after` to the state of this rank's piece. On the first rank,
+ * scan->before becomes the state before the segment, and `after` includes that state. */
 static rn_status begin_states(rn_err *err, rn_scan *scan, float *before, float *after) {
   memset(before, 0, rn_scan_state_bytes(scan));
   scan->before = before;
@@ -116,7 +116,7 @@ static rn_status doubling_end(rn_err *err, rn_scan *scan) {
   return rn_scan_wraparound_send(err, scan);
 }
 
-/* True only on a single rank: all communication is in end(). */
+/* With several ranks, end() always has to communicate. */
 static bool doubling_test(const rn_scan *scan) {
   return scan->size == 1;
 }

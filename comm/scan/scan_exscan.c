@@ -78,8 +78,8 @@ static void exscan_destroy(rn_scan *scan, bool *ended) {
   free(x);
 }
 
-/* Writes this rank's elements to `mine`; those of the first rank include the state before its
- * piece. */
+/* Writes this rank's elements to `mine`. On the first rank, they also include the state before
+ * the segment. */
 static rn_status write_elements(rn_err *err, rn_scan *scan, float *after, char *mine) {
   const int64_t m = scan->shape.matrix;
   const size_t bytes = element_bytes(m), row = (size_t)m * sizeof(float);
@@ -125,7 +125,7 @@ static rn_status exscan_end(rn_err *err, rn_scan *scan) {
   return rn_scan_wraparound_send(err, scan);
 }
 
-/* True only on a single rank: all communication is in end(). */
+/* With several ranks, end() always has to communicate. */
 static bool exscan_test(const rn_scan *scan) {
   return scan->size == 1;
 }

@@ -75,7 +75,8 @@ struct rn_scan {
   double wait_s[RN_SCAN_DIRECTIONS]; /* time spent in end() */
   /* part of wait_s in which a block had arrived, but a test's delay held it back */
   double held_s[RN_SCAN_DIRECTIONS];
-  rn_err poll_err; /* error of an earlier progress(); the next call of the port returns it */
+  rn_err poll_err; /* error of an earlier progress(), not returned yet; the next call of the port
+                      returns it */
 
   /* ---- the current scan ---- */
   rn_scan_direction direction;

@@ -103,8 +103,7 @@ static rn_status ordered_begin(rn_err *err, rn_scan *scan) {
   return RN_OK;
 }
 
-/* Progresses the receive and the last send, because large messages progress only inside MPI
- * calls. */
+/* Progresses the receive and the last send: MPI transfers large messages only during MPI calls. */
 static rn_progress_state ordered_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   ordered *o = scan->impl;
   int received = 1, sent = 1;

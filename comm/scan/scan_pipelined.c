@@ -20,9 +20,10 @@
 typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
-  rn_scan_channel *from, *to; /* channels of the current scan: neighbour or wrap-around; or NULL */
-  atomic_int pending;         /* number of blocks not yet received and forwarded */
-  int *received;              /* [blocks]: scratch of forward_blocks */
+  /* channels of the current scan, each to a neighbour, for the wrap-around, or NULL */
+  rn_scan_channel *from, *to;
+  atomic_int pending; /* number of blocks not yet received and forwarded */
+  int *received;      /* [blocks]: scratch of forward_blocks */
 } pipelined;
 
 static int states_held(rn_scan_shape shape, int position, int ranks) {
@@ -124,9 +125,9 @@ static rn_status forward_blocks(rn_err *err, rn_scan *scan, int *count) {
   return RN_OK;
 }
 
-/* Forwards blocks that have arrived. After the last receive, MPI still has to progress the sends:
- * calls by poll() then make a cheap probe, and calls by the communication thread test the sends
- * until all are complete, even after end(). */
+/* Forwards blocks that have arrived. After the last block, MPI must still progress the sends. When
+ * poll() calls this function, a cheap probe is enough. The communication thread instead tests the
+ * sends until all are complete, even after end(). */
 static rn_progress_state pipelined_progress(rn_err *err, rn_scan *scan, bool by_thread) {
   pipelined *p = scan->impl;
   int sent = 1, count = 0;
@@ -148,8 +149,8 @@ static bool pipelined_test(const rn_scan *scan) {
   return p->pending == 0;
 }
 
-/* Waits until the next poll. Adds to scan->held_s the part of this time in which a block that has
- * arrived is held back. */
+/* Waits between two polls. Adds to scan->held_s the part of the wait in which a block had arrived
+ * but was held back (scan_delay.h). */
 static void wait_for_blocks(rn_scan *scan, rn_backoff *backoff) {
   const pipelined *p = scan->impl;
   if (p->from->delay == NULL) {

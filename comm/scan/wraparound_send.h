@@ -1,4 +1,5 @@
-/** Sends the last rank's state at the end of a sequence to the first rank, as its initial state. */
+/** Sends states from the last rank of the sequence axis, which has the end of a sequence, to the
+ * first rank, where the next sequence of the same stream begins. */
 #ifndef RN_COMM_SCAN_WRAPAROUND_SEND_H
 #define RN_COMM_SCAN_WRAPAROUND_SEND_H
 
