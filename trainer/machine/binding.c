@@ -51,7 +51,7 @@ void rn_binding_reset(void) {
   decision.decided = false;
 }
 
-/* Appends how the threads use the hardware threads of each physical core, if a core has several. */
+/* If cores have several hardware threads, appends whether the threads of this rank share cores. */
 static void describe_hyperthreads(char *text, size_t bytes) {
   if (decision.hyperthreads < 2) return;
   const char *how =

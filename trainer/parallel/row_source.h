@@ -32,8 +32,9 @@ size_t rn_row_source_bytes(const rn_spec *spec, rn_row_source_shape shape);
 
 /**
  * Computes the number of bytes of keys, values and their gradients that a rank sends and receives
- * for one sequence in a training step, in all attention layers of the stage: the larger of the
- * numbers of the first and of the last rank of the sequence axis; 0 if no exchange is needed.
+ * for one sequence in a training step, in all attention layers of the stage; 0 if no exchange is
+ * needed. The result is the number of the first or of the last rank of the sequence axis, whichever
+ * is larger.
  * Errors: RN_ERR_MEMORY.
  */
 rn_status rn_row_source_traffic(rn_err *err, const rn_spec *spec, rn_row_source_shape shape,

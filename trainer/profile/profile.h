@@ -57,8 +57,8 @@ typedef struct rn_profile_idle {
   double seen, simulated;
 } rn_profile_idle;
 
-/** The parts of rn_profile_finish; they are collective over the world and have the same errors.
- * rn_profile_pipeline sets *idle on rank 0. */
+/** The three functions that rn_profile_finish calls. They are collective over the world and have
+ * the same errors. rn_profile_pipeline sets *idle on rank 0. */
 rn_status rn_profile_pipeline(rn_err *err, const rn_profile *profile, rn_profile_idle *idle);
 rn_status rn_profile_table(rn_err *err, const rn_profile *profile);
 rn_status rn_profile_trace(rn_err *err, const char *run_dir, const rn_profile *profile);

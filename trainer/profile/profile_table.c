@@ -1,4 +1,5 @@
-/* Prints the table of a profile: every path of nested spans, over all ranks, indented by depth. */
+/* Prints the table of a profile: one line per path of nested spans, combined over all ranks and
+ * indented by depth. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -39,7 +39,8 @@ static bool same_layout(const rn_layout *a, const rn_layout *b) {
           a->segments == b->segments && a->microbatch == b->microbatch);
 }
 
-/* Reports a choice that differs from the checkpoint's choice or from the rule's. */
+/* Prints a choice if it differs from the one in the checkpoint or from the one that the rule would
+ * make. */
 static void report(const char *what, const char *stored, const char *rule, const char *now) {
   if (strcmp(now, stored) != 0) {
     rn_log_info("resume: the %s is now %s by automatic selection; the checkpoint had %s", what, now,
@@ -93,7 +94,8 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
   copy_name(rn_kernels_table()->name, kernels);
   copy_name(rn_gemm_backend_in_use()->name, products);
   const rn_gemm_backend *products_before = rn_gemm_backend_in_use();
-  /* The maximum identifies the lowest rank that lacks the set or backend. */
+  /* A rank that lacks the set or the backend contributes ranks - rank, so the maximum over all
+   * ranks identifies the first of these ranks. */
   const int ranks = rn_world_size(world), here = ranks - rn_world_rank(world);
   int64_t lack[2] = {kernels_hold && !use_kernels(c->kernels) ? here : 0,
                      products_hold && !use_gemm_backend(c->products, config) ? here : 0};

@@ -1,10 +1,12 @@
 /**
- * Handles the choices that rules make and that affect the bits of the results: scan algorithm,
- * chunk length, GEMM backend, kernel set.
+ * The automatic selections of a run that affect the rounding of results: scan algorithm, chunk
+ * length, GEMM backend and kernel set. The code calls them choices; each is made by a rule from
+ * configuration, layout and machine.
  *
- * Every checkpoint stores them. A resumed run keeps a stored choice if its key and the layout are
- * unchanged (in reproducible mode the layout may change), even if the rule would choose differently
- * now or on this CPU. A key that is set explicitly (not 0 or auto) always takes precedence.
+ * Every checkpoint stores the choices of its run. A resumed run keeps a stored choice if the key
+ * for it (for example parallel.scan) and the layout are unchanged (in reproducible mode the layout
+ * may change), even if the rule would choose differently now or on this CPU. A key that is set
+ * explicitly (not 0 or auto) always takes precedence.
  */
 #ifndef RN_TRAINER_RUN_CHOICES_H
 #define RN_TRAINER_RUN_CHOICES_H
@@ -15,8 +17,9 @@
 enum { RN_CHOICE_BYTES = 32 };
 
 /**
- * The choices of a checkpoint, with the keys and the layout for which they were made. Contains no
- * pointers, so it can be broadcast.
+ * The scan algorithm, chunk length, GEMM backend and kernel set that the run used when it wrote a
+ * checkpoint, with the values that the keys for them had, and the layout. Contains no pointers, so
+ * it can be broadcast.
  */
 typedef struct rn_choices {
   bool stored; /* true if a checkpoint exists and contains choices */
@@ -32,7 +35,8 @@ typedef struct rn_choices {
 /** Reads the choices from a checkpoint's manifest. */
 void rn_choices_read(const Retnet__Manifest *manifest, rn_choices *out);
 
-/** The effective config and the layout of this run; stored choices are compared with them. */
+/** The effective config and the layout of the resumed run, which are compared with the stored
+ * ones. */
 typedef struct rn_choices_now {
   const Retnet__Config *config;
   const rn_layout *layout;

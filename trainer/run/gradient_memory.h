@@ -18,11 +18,13 @@ typedef struct rn_gradient_memory {
 } rn_gradient_memory;
 
 /**
- * Allocates memory for the gradient and offers it to `stage`, whose gradient of `kind` must be
- * created afterwards. Does nothing if no node has several ranks of one stage. With
- * parallel.share_gradients auto, a warning gives the reason if memory cannot be shared.
+ * Allocates memory for the gradient, and lets `stage` adopt it (rn_stage_adopt_gradient). Must be
+ * called before the stage creates its gradient of `kind`. Does nothing if no node has several ranks
+ * of one stage. With parallel.share_gradients auto, a warning gives the reason if memory cannot be
+ * shared.
  *
- * The environment variable RETNET_NODE_RANKS splits a host into nodes, as for the weights.
+ * The environment variable RETNET_NODE_RANKS splits a host into several nodes for tests
+ * (rn_weights_create).
  *
  * Collective: over the world.
  * Ownership:  the stage must be destroyed before the memory. rn_gradient_memory_destroy must be

@@ -23,8 +23,9 @@ typedef struct cursor {
 } cursor;
 
 /*
- * Returns the index of a tensor's first block. A stage lists its tensors in the order of the model,
- * except for copies of tensors; for a copy the search wraps around.
+ * Returns the index of a tensor's first block. The search continues from the previous tensor,
+ * because a stage lists its tensors in the order of the model. Only a copy of a tensor (tied
+ * embedding) may be out of order; the search then wraps around.
  */
 static int64_t first_block(cursor *c, const rn_param *param) {
   while (strcmp(c->whole->param[c->at].name, param->name) != 0) {

@@ -1,5 +1,5 @@
 /**
- * Numbers the blocks of weights of the whole model, for the gradient norm.
+ * Assigns an index to every block of weights of the whole model, for the gradient norm.
  *
  * A block is at most RN_BLOCK consecutive elements of one tensor; the first block of a tensor
  * begins at its first element, and shards consist of whole blocks. The sum of squares of a block is
@@ -13,14 +13,15 @@
 #include "model/spec/spec.h"
 #include "trainer/optimizer/shard_table.h"
 
-/** Maps the tensors of a stage to block indices of the whole model. */
+/** Maps each tensor of a stage to the indices of its blocks in the whole model. */
 typedef struct rn_norm_blocks {
   const rn_param_table *table; /* tensors of the stage; not owned */
   int64_t *first;              /* [table->count] model-wide index of a tensor's first block */
   int64_t total;               /* number of blocks in the model; a tied embedding counts once */
 } rn_norm_blocks;
 
-/** Creates the block indices of the tensors in `table`. Errors: RN_ERR_MEMORY. */
+/** Computes the index of the first block of every tensor in `table`, and the number of blocks of
+ * the model. Errors: RN_ERR_MEMORY. */
 rn_status rn_norm_blocks_create(rn_err *err, const rn_spec *spec, const rn_param_table *table,
                                 rn_norm_blocks *out);
 void rn_norm_blocks_destroy(rn_norm_blocks *blocks);

@@ -18,9 +18,9 @@ static rn_lr_schedule schedule_of(const Retnet__Config *c) {
 }
 
 /*
- * Allocates the arrays of gradient sums. With a single replica, the sums of the stage are already
- * those over all ranks, so `exact` is not needed, and `gradient` is needed only in reproducible
- * mode, for the converted exact sums.
+ * Allocates the arrays of gradient sums. With a single replica, the stage's gradient needs no sum
+ * over ranks, so `exact` is not needed, and `gradient` is needed only in reproducible mode, for the
+ * exact sums converted to float.
  */
 static rn_status create_sums(rn_err *err, rn_optimizer *o) {
   const size_t own = (size_t)o->shards->count;

@@ -58,8 +58,8 @@ void rn_optimizer_destroy(rn_optimizer *optimizer);
 rn_status rn_optimizer_sum_gradients(rn_err *err, rn_optimizer *optimizer, rn_pipeline_p2p *p2p);
 
 /**
- * Repeats the exchange of rn_optimizer_sum_gradients: sums the same gradients of all replicas once
- * more into the same memory. There must be more than one replica.
+ * Repeats the reduce-scatter of rn_optimizer_sum_gradients: sums the same gradients of all replicas
+ * once more into the same memory. There must be more than one replica.
  *
  * Collective: over the replicas. Errors: RN_ERR_MPI.
  */

@@ -77,7 +77,7 @@ static rn_range buckets_of(const rn_optimizer_shards *shards, const rn_param *p)
   return out;
 }
 
-/* Returns the sum of a whole tensor in this node's copy of the weights. */
+/* Returns the checksum of a whole tensor in this node's copy of the weights. */
 static uint64_t copy_sum(const rn_weights *w, const rn_param *p) {
   const rn_optimizer_shards *shards = &w->shards.shards;
   const rn_range buckets = buckets_of(shards, p);
@@ -94,7 +94,8 @@ static uint64_t copy_sum(const rn_weights *w, const rn_param *p) {
   return sum;
 }
 
-/* Sums this rank's shards, tensor by tensor. A slice of the shard table is a piece. */
+/* Computes, for each tensor, the checksum of the part of it that this rank updates. A slice of the
+ * shard table is one piece as defined in replica_check.h. */
 static void sum_own(rn_checked_state state, int tensors, rn_tensor_sums *out) {
   const rn_shard_table *table = &state.weights->shards;
   const rn_param *first = rn_stage_params(state.weights->stage)->param;
@@ -173,7 +174,7 @@ static rn_status check_own(rn_err *err, rn_replica_check *c, rn_checked_state st
   return RN_OK;
 }
 
-/* Checks the tensors of this node's copy that this rank has to check. */
+/* Checks this rank's share of the tensors in the copy of the weights that this node uses. */
 static rn_status check_copy(rn_err *err, const rn_replica_check *c, rn_checked_state state) {
   const rn_weights *w = state.weights;
   const rn_param_table *table = rn_stage_params(w->stage);
@@ -186,7 +187,7 @@ static rn_status check_copy(rn_err *err, const rn_replica_check *c, rn_checked_s
   return RN_OK;
 }
 
-/* Adds up the sums that the owners of the pieces have stored. */
+/* Adds up, for each tensor, the checksums that all ranks stored of their shards, into c->all. */
 static rn_status sum_owners(rn_err *err, rn_replica_check *c, rn_checked_state state) {
   const int count = c->stages * c->max_tensors;
   int64_t *mine = c->all + (int64_t)rn_grid_pipeline(state.parallel->grid) * c->max_tensors;
@@ -219,7 +220,8 @@ rn_status rn_replica_check_verify(rn_err *err, rn_replica_check *c, rn_checked_s
   return RN_OK;
 }
 
-/* Sums the reduced gradient of this rank's shards into `out` [tensors]. */
+/* Computes, for each tensor, the checksum of this rank's shards of the reduced gradient, into `out`
+ * [tensors]. */
 static void sum_gradient(rn_checked_state state, int tensors, uint64_t *out) {
   const rn_optimizer *o = state.optimizer;
   const rn_shard_table *table = &state.weights->shards;

@@ -55,8 +55,8 @@ rn_status rn_run_create_from(rn_err *err, const Retnet__Config *given, const rn_
 }
 
 /*
- * Destroys the parts in reverse order, after stopping the communication thread, which drives their
- * messages.
+ * Destroys the parts in reverse order, after stopping the communication thread, which makes MPI
+ * calls for them.
  */
 void rn_run_destroy(rn_run *run) {
   rn_parallel_context_stop_thread(&run->parallel);

@@ -7,7 +7,7 @@ static bool is_off(const Retnet__Train *train) {
   return train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_OFF;
 }
 
-/* Returns the highest value that is not a spike after values [count]. */
+/* Returns the limit above which the next value is a spike, given the previous values [count]. */
 static double limit_of(const double *values, int count, double sigma) {
   double sum = 0, squares = 0;
   for (int i = 0; i < count; i++) sum += values[i];
@@ -19,7 +19,7 @@ static double limit_of(const double *values, int count, double sigma) {
 rn_spike rn_spike_find(const rn_spike_guard *g, const Retnet__Train *train, double loss,
                        double grad_norm) {
   const rn_spike none = {.what = NULL};
-  /* The guard of a checkpoint may hold more steps than the window of this launch. */
+  /* The guard was loaded from a checkpoint whose run may have had a larger train.spike_window. */
   const int steps = g->count < train->spike_window ? g->count : train->spike_window;
   const int first = g->count - steps;
   if (is_off(train) || steps < 2 || steps < train->spike_window / 2) return none;

@@ -33,8 +33,9 @@ typedef struct rn_weights {
 } rn_weights;
 
 /**
- * Allocates zeroed weights, divides them into shards and offers them to `stage`. If the stage does
- * not adopt the array, weights are copied to the stage, layer group by layer group, as they arrive.
+ * Allocates zeroed weights, divides them into shards, and lets `stage` adopt the array, that is,
+ * use it as its own (rn_stage_adopt_weights). If the stage refuses, weights are copied to the
+ * stage, layer group by layer group, as they arrive.
  *
  * With parallel.share_weights auto, ranks share if a node has several ranks of one stage and every
  * node has enough shared memory; if memory is insufficient, a warning gives the reason. For tests
@@ -66,15 +67,15 @@ rn_status rn_weights_start_fetch(rn_err *err, rn_weights *weights);
 rn_status rn_weights_finish_fetch(rn_err *err, rn_weights *weights);
 
 /**
- * If the weights have changed and the stage has adopted their array, lets the stage update the
- * values that it derives from the weights (bf16 shadow). Ranks that share the memory divide this
- * work. Collective: over the replicas.
+ * Updates the bf16 shadow of the weights, if the stage has one, has adopted the array of the
+ * weights, and the weights have changed. Ranks that share the memory divide this work. Collective:
+ * over the replicas.
  */
 rn_status rn_weights_cast(rn_err *err, rn_weights *weights);
 
 /**
- * Returns, on one rank of this node, the number of bytes that the ranks of the node share, and 0 on
- * the others.
+ * Returns the number of bytes of weights that the ranks of this node share. Only one rank of the
+ * node returns it, the others return 0, so that the sum over the node is right.
  */
 int64_t rn_weights_shared_bytes(const rn_weights *weights);
 

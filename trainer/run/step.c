@@ -142,7 +142,8 @@ static rn_status finish_step(rn_err *err, rn_run *run, const rn_step_result *res
   }
   RN_TRY(err, rn_data_stream_advance(err, &run->data, run->parallel.grid, skipped));
   RN_TRY(err, handle_spike(err, config->train, run, &result->spike));
-  if (rn_step_rolls_back(config->train, result)) return RN_OK; /* the rollback comes first */
+  /* The caller rolls back first, and calls rn_step_check_bad_steps only if it cannot. */
+  if (rn_step_rolls_back(config->train, result)) return RN_OK;
   return rn_step_check_bad_steps(err, run, result);
 }
 

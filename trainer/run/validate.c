@@ -34,8 +34,9 @@ static rn_status add_losses(rn_err *err, val_reader *v, rn_range stored, int64_t
 }
 
 /*
- * Returns the number of rounds between two agreements on read failures. It is more than one with a
- * pipeline, because an agreement makes the stages wait for each other.
+ * Returns the number of rounds (one micro-batch on every data rank) between two agreements on read
+ * failures. It is more than one with a pipeline, because an agreement makes the stages wait for
+ * each other.
  */
 static int64_t rounds_between(const rn_layout *layout) {
   enum { PER_STAGE = 8 };
@@ -71,7 +72,7 @@ static rn_status add_tail(rn_err *err, val_reader *v, int64_t stored, int64_t le
   return rn_agree(err, run->parallel.world, v->read);
 }
 
-/* Computes the sum over all ranks; in reproducible mode by integer addition. */
+/* Computes the sum of the losses over all ranks; in reproducible mode by integer addition. */
 static rn_status sum_losses(rn_err *err, const rn_run *run, const rn_loss_sum *sums, double *sum) {
   if (!rn_local_model_is_exact(&run->model)) {
     *sum = sums->plain;

@@ -109,9 +109,9 @@ void rn_pipeline_schedule_destroy(rn_pipeline_schedule *list) {
 }
 
 /*
- * True if less than 3 % of the step is idle, for F = B = W. In units of F + B + W, the busy time is
- * m * K. The idle time is (p-1) / 3 if (m-1) * K >= p-1; otherwise it is assumed to be 2 * (p-1)
- * / 3.
+ * True if less than 3 % of the step is idle. The symbols are those of pipeline_schedule.h; F, B and
+ * W are assumed to be equal. In units of F + B + W, the busy time is m * K. The idle time is (p-1)
+ * / 3 if (m-1) * K >= p-1; otherwise it is assumed to be 2 * (p-1) / 3.
  */
 static bool is_busy(int stages, int microbatches, int64_t segments) {
   const bool hidden = (microbatches - 1) * segments >= stages - 1;

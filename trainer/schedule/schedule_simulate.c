@@ -84,8 +84,8 @@ static rn_status count_task(rn_err *err, world *w, const rank *r, const rn_task 
 typedef enum { READY, WAITS, WRONG } readiness;
 
 /*
- * Checks that a task's input rows have arrived and that a buffer for its output rows is free. If
- * one of these becomes true only after *at_s, sets *at_s to the time from which both are true.
+ * Checks that a task's input rows have been sent and that a buffer for its output rows will be
+ * free. Raises *at_s, the time at which the task can start, to the time when both are true.
  */
 static readiness rows_ready(const world *w, const rank *r, const rn_task *t, double *at_s) {
   const int forward = t->kind == RN_TASK_FORWARD ? 1 : -1, n = r->track[t->kind].started;

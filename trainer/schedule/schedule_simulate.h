@@ -2,10 +2,12 @@
  * Simulates the schedules of a pipeline as discrete events, without MPI.
  *
  * Every rank executes its stage's schedule. Rows are received in the order in which they are sent.
- * With several ranks per stage, sequences are striped: in each layer, rank s receives the state of
- * segment k from rank s-1, and rank 0 receives it from the last rank, which computed it in segment
- * k-1. Gradients are sent in the opposite direction. A waiting rank forwards states that arrive, so
- * a rank sends its state as soon as the incoming state and its own contribution are both available.
+ * With several ranks per stage, the consecutive pieces of a sequence belong to ranks 0, 1, ...,
+ * S-1, 0, 1, ... of the stage, where S is their number; segment k of a rank is its k-th piece. In
+ * each layer, rank s receives the state of segment k from rank s-1, and rank 0 receives it from the
+ * last rank, which computed it in segment k-1. Gradients are sent in the opposite direction. A
+ * waiting rank forwards states that arrive, so a rank sends its state as soon as the incoming state
+ * and its own contribution are both available.
  */
 #ifndef RN_TRAINER_SCHEDULE_SCHEDULE_SIMULATE_H
 #define RN_TRAINER_SCHEDULE_SCHEDULE_SIMULATE_H

@@ -76,8 +76,8 @@ rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
   return line != RN_OK ? line : record;
 }
 
-/* True for a step that gets a separate line even on a terminal. There, all other steps appear only
- * in the progress line. */
+/* True for a step that gets a line of its own even on a terminal. Other steps are shown on a
+ * terminal only in the progress line. */
 static bool is_notable(const Retnet__Train *train, const rn_metrics_sample *sample) {
   return sample->val != NULL || sample->result->skipped || sample->counters->step == train->steps;
 }

@@ -8,10 +8,10 @@
 
 /**
  * Takes the lock of run.dir before anything in it is read or changed. If the folder does not exist
- * or is not writable, returns RN_OK and sets *out to NULL, because some jobs write nothing there
- * (for example, if the run is finished and on a read-only disk). While rank 0 observes the
- * heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop` is requested
- * during the wait, the wait ends, and *out may be NULL.
+ * or is not writable, returns RN_OK and sets *out to NULL. This is not an error, because a job need
+ * not write there: for example, a finished run may be on a read-only disk. While rank 0 observes
+ * the heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop` is
+ * requested during the wait, the wait ends, and *out may be NULL.
  *
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
@@ -23,8 +23,8 @@ rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *r
  * Creates run.dir and takes its lock, unless *lock is already held. Rank 0 only. If `stop` is set
  * during a wait for another owner, returns RN_OK, and *lock stays NULL.
  *
- * If *lock was not held, another job may have used the folder after this job listed the
- * checkpoints. This is the case if there is a checkpoint later than `known_step` (-1: any
+ * If *lock was not held, checks that no other job has used the folder since this job listed the
+ * checkpoints, that is, that no checkpoint is later than `known_step` (-1: that there is no
  * checkpoint).
  *
  * Errors: RN_ERR_BUSY if another job has used the folder (the lock is then released); those of

@@ -7,8 +7,9 @@
 /**
  * Checks that every rank sees the lock of this job in `run_dir`, which rank 0 holds. A shared file
  * system may be slow to show a new file, so ranks that do not see it look again until `timeout_s`
- * has passed; rank 0 reports the wait. Returns RN_OK without a result if rank 0 cannot read the
- * lock, and if stop->asked() returns true on any rank; then stop->given is set on all ranks.
+ * has passed; rank 0 reports the wait. Checks nothing and returns RN_OK if rank 0 itself cannot
+ * read the lock. If stop->asked() returns true on any rank, sets stop->given on all ranks and
+ * returns RN_OK.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_MISMATCH, agreed, naming the first rank that does not see the lock, its host,

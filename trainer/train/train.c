@@ -50,7 +50,8 @@ typedef struct agreement {
 
 enum { WISH_STOP, WISH_WRITE, WISH_LEAVE, WISHES };
 
-/* A signal asked a rank to stop. */
+/* Another reason to stop, besides those of rn_time_reason: a rank received a signal that asks for
+ * it. */
 enum { ASKED = RN_TIME_REASONS };
 
 /* Returns this rank's reason to stop. A limit is a reason as soon as it may be reached before
@@ -254,8 +255,9 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   return train_steps(err, l);
 }
 
-/* Records the shared memory that exists so far, if run.dir exists already: a resume of a large
- * model takes minutes, in which the job may be killed. */
+/* If run.dir exists already, records in it which shared memory this job has created so far, so that
+ * the next job can remove it if this one is killed. Loading a large model takes minutes, so this is
+ * done early. */
 static rn_status record_early(rn_err *err, rn_world *world, const Retnet__Config *given,
                               const launch *l) {
   int64_t exists = l->folder.lock != NULL;
