@@ -79,10 +79,9 @@ void rn_ffn_forward(const rn_ffn_block *block, const rn_real *params, rn_rows ro
 void rn_ffn_backward_input(const rn_ffn_block *block, const rn_real *params, rn_rows rows,
                            rn_array dy, rn_ffn_activations *activations, rn_real *dx);
 
-/** Returns the weight gradients of fc1 (with the gate) and of fc2 in `out`, as products. Call after
- * backward_input with the same activations. Shapes: x [R, D], the input of forward; dy [R, D], as
- * passed to backward_input.
- */
+/** Sets `out` to the operands of the matrix products that compute the weight gradients of fc1 (with
+ * the gate) and of fc2. Call after backward_input with the same activations. Shapes: x [R, D], the
+ * input of forward; dy [R, D], as passed to backward_input. */
 void rn_ffn_weight_products(const rn_ffn_block *block, rn_array x, rn_array dy,
                             const rn_ffn_activations *activations, rn_weight_product out[2]);
 

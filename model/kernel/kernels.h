@@ -114,8 +114,7 @@ typedef struct rn_score_block {
  * The scores s and the gradients dP of two queries, from which softmax_backward_pair computes P and
  * dS in bf16.
  *
- *   P = exp(scale * s - lse),   dS = scale * P * (dP - delta)   0 for keys that the query does not
- * see
+ *   P = exp(scale * s - lse),   dS = scale * P * (dP - delta)   for visible keys, else 0
  *
  * P and dS are stored as pairs of queries in p and ds [keys], and dS also by rows in ds_rows. All
  * rows are padded to a multiple of RN_SCORE_LANES elements; kernels may write the padding.

@@ -61,8 +61,9 @@ static void declare(rn_buffer_plan *plan, rn_layers layers, const char *name, si
       layers};
 }
 
-/* Returns the phases in which a buffer is live, for the placement: bits 0 to 31 are the phases of a
- * retention layer, bits 32 to 63 those of an attention layer. */
+/* Returns a phase set for placement: bits 0 to 31 are the phases of a retention layer in which the
+ * buffer is live, bits 32 to 63 those of an attention layer. The two kinds of layers never run at
+ * the same time, so their buffers may share bytes. */
 static rn_phase_set live_in_layers(rn_phase_set live, rn_layers layers) {
   enum { NEXT_KIND = 32 };
   _Static_assert((int)RN_UNIT_PHASES <= (int)NEXT_KIND,
@@ -71,7 +72,8 @@ static rn_phase_set live_in_layers(rn_phase_set live, rn_layers layers) {
   return live << NEXT_KIND | (layers == RN_ALL_LAYERS ? live : 0);
 }
 
-/* Computes the bytes that a layer of each kind needs, after RN_MEMORY_LAYER has been placed. */
+/* Sets plan->layer_bytes: the bytes of RN_MEMORY_LAYER that a layer of each kind needs. Call after
+ * the buffers have been placed. */
 static void measure_layers(rn_buffer_plan *plan) {
   for (int i = 0; i < plan->count; i++) {
     const rn_planned_buffer *p = &plan->planned[i];

@@ -53,8 +53,8 @@ static inline rn_buffer_use rn_use_in_backward(rn_unit_phase first, rn_unit_phas
   return (rn_buffer_use){RN_BUFFER_TEMPORARY, 0, rn_phase_range(first, last)};
 }
 
-/** Combines two uses of one buffer; the second use does not need the contents that the first use
- * leaves. */
+/** Combines two uses of one buffer. The contents are not preserved from the first use to the
+ * second. */
 static inline rn_buffer_use rn_use_twice(rn_buffer_use a, rn_buffer_use b) {
   return (rn_buffer_use){a.kind, a.forward | b.forward, a.backward | b.backward};
 }
@@ -105,14 +105,14 @@ void rn_buffer_plan_place(rn_buffer_plan *plan);
 /** The memory that holds the buffers of one layer for one unit (model/pass/unit.h). */
 typedef struct rn_buffer_space {
   rn_buffer_plan *plan;    /* not owned */
-  char *base[RN_MEMORIES]; /* not owned; unused before the plan is placed */
+  char *base[RN_MEMORIES]; /* not owned; unused before rn_buffer_plan_place */
   rn_layers layers;        /* kind of the layers whose buffers are declared */
 } rn_buffer_space;
 
 /**
- * Before the plan is placed, declares a buffer and returns NULL. Afterwards, returns the address of
- * the buffer, or NULL if the save policy does not use the buffer. The contents are undefined when
- * the first phase of a use begins.
+ * Before rn_buffer_plan_place, declares a buffer and returns NULL. Afterwards, returns the address
+ * of the buffer, or NULL if the save policy does not use the buffer. At the beginning of each range
+ * of phases in which a buffer is live, its contents are undefined.
  */
 void *rn_buffer_take(const rn_buffer_space *space, const char *name, size_t bytes,
                      rn_buffer_use use);

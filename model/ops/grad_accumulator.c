@@ -10,8 +10,8 @@
 #include "proto/base/range.h"
 #include "proto/base/span.h"
 
-/* Size of the tiles of an exact product. A task computes the contribution of one reduction block
- * to a tile. */
+/* Size of the tiles of a weight gradient with exact sums. A task adds the contribution of one
+ * reduction block to one tile. */
 enum { EXACT_ROWS = 64, EXACT_COLS = 256 };
 
 void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
@@ -30,8 +30,9 @@ void rn_grad_accumulator_start(rn_grad_accumulator *accumulator) {
   }
 }
 
-/* Computes sums += values. Sets `overflowed` if a sum of `parts` summands as large as one of the
- * values might overflow, or if a value is NaN (any comparison with NaN is false). */
+/* Computes sums += values. `parts` is the number of summands that each sum gets in a step. Sets
+ * `overflowed` if a value is so large that `parts` such values might overflow the sum, or if a
+ * value is NaN (any comparison with NaN is false). */
 static void add_exactly(rn_grad_accumulator *accumulator, double parts, int64_t n,
                         const rn_real *values, int64_t *sums) {
   const double limit = 0x1p11 / parts;

@@ -4,8 +4,9 @@
  * Layers do not write to the gradient. They pass their contributions (products dW += dY^T X,
  * vectors, rows) to the accumulator, which determines how the contributions are summed. Plain sums
  * are computed in rn_real, in the order of the calls. Exact sums do not depend on the order: the
- * contribution of each reduction block is rounded to a multiple of 2^-52 and added as an integer,
- * so the result does not depend on how reduction blocks are distributed over ranks.
+ * contribution of each reduction block (model/pass/rows.h) is rounded to a multiple of 2^-52 and
+ * added as an integer, so the result does not depend on how reduction blocks are distributed over
+ * ranks.
  */
 #ifndef RN_MODEL_OPS_GRAD_ACCUMULATOR_H
 #define RN_MODEL_OPS_GRAD_ACCUMULATOR_H
@@ -51,8 +52,8 @@ typedef struct rn_weight_product {
 } rn_weight_product;
 
 /** Adds the gradients of at most RN_TN_PRODUCTS_MAX matrices, summed over the same rows. The
- * threads share the tiles of all these products; a thread that finds no tile to which it can add a
- * piece runs tasks of `queue`, which may be NULL. */
+ * threads share the tasks of all these products (model/ops/weight_queue.h). A thread that finds no
+ * task that can begin runs tasks of `queue`, which may be NULL. */
 void rn_grad_accumulator_products(rn_grad_accumulator *accumulator, rn_weight_queue *queue,
                                   rn_rows rows, const rn_weight_product *products, int count);
 

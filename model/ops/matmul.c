@@ -61,7 +61,7 @@ void rn_matmul_nn(rn_rows rows, int k, int n, rn_array dy, int64_t lddy, rn_arra
   }
 }
 
-/* ---- products of one tile of a step ---- */
+/* ---- one tile of a product (model/ops/tile_steps.h) ---- */
 
 static nt_tile nt_tile_of(const rn_step_tile *tile, const rn_tile_product *p) {
   const rn_matrix x = rn_matrix_from(p->x, tile->rows.begin, 0),

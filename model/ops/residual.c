@@ -5,7 +5,7 @@
 #include "proto/base/range.h"
 #include "proto/base/span.h"
 
-/* Processes rows that are few enough to stay in cache from one loop to the next. */
+/* Processes a few rows, which stay in cache while dropout, the sum and the norm are computed. */
 static void process_rows(const rn_residual *r, const rn_real *params, const rn_unit *unit,
                          int width, rn_range rows) {
   const int64_t begin = rows.begin * width, end = rows.end * width;

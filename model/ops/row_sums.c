@@ -6,8 +6,8 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* Number of elements of a slice of a vector. One thread adds up the sums of the parts for one
- * slice. */
+/* Number of elements in a slice of a vector. For each slice, one thread adds the sums of all parts
+ * of the rows (row_slices.h). */
 enum { SLICE = 16 };
 
 size_t rn_row_sums_bytes(int vectors, int width) {
@@ -25,8 +25,8 @@ static void sum_part(const rn_row_sums *s, rn_range rows, double *sums) {
   rn_span_task_end(begin_s);
 }
 
-/* Adds the sums of `count` parts and accumulates the total in the gradient, for one slice of a
- * vector. */
+/* For one slice of a vector, adds the sums of `count` parts of the rows and accumulates the total
+ * in the gradient. */
 static void accumulate(const double *sums, int64_t count, int64_t stride, rn_range slice,
                        int64_t offset, rn_grad_accumulator *accumulator) {
   const int64_t n = rn_range_count(slice);

@@ -34,8 +34,8 @@ static double busy_share(int64_t blocks, int64_t cols, int64_t width) {
  * Returns the number of columns of a product's tiles, a multiple of `grain`: the largest number
  * from MIN_COLS to MAX_COLS for which THREADS threads are busy for 90 % of the time or, if there is
  * none, the number for which they are busy for the largest fraction of the time. Packed products
- * are equally fast for all numbers in this range. Wider tiles would take too long between two polls
- * and would not fit in the second-level cache.
+ * are equally fast for all numbers in this range. Wider tiles would make the time between two polls
+ * of the port too long and would not fit in the second-level cache.
  */
 static int tile_cols_of(int64_t blocks, int64_t cols, int grain) {
   enum { MIN_COLS = 128, MAX_COLS = 256, ROUND = 64 };
@@ -62,9 +62,9 @@ static rn_step_tiling step_tiling(int block_rows, int64_t blocks, rn_step_shape 
   return s;
 }
 
-/* Returns the number of blocks for which the width of tiles is chosen. In reproducible mode, this
- * is a typical number, because tiles must not depend on the number of rows, which depends on the
- * layout of the ranks. */
+/* Returns the number of blocks that is assumed when the width of tiles is chosen. In reproducible
+ * mode, this is not the actual number: tiles must not depend on the number of rows, because that
+ * number depends on the layout of the ranks. */
 static int64_t typical_blocks(const rn_steps_tiling *t) {
   enum { TYPICAL_BLOCKS = 32, MANY = 8 };
   if (t->rows.reduction_block == 0) return t->blocks;

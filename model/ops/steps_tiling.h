@@ -1,5 +1,6 @@
 /**
- * Cuts the steps of work over rows (model/ops/tile_steps.h) into tiles.
+ * Cuts work into tiles. The work consists of steps that process the same rows one after the other
+ * (model/ops/tile_steps.h).
  *
  * Rows are cut into blocks, which are the same for all steps. A step cuts a block into tiles: by
  * columns if the step is a product, by rows if it works on whole rows. All sizes are pure functions
@@ -36,7 +37,7 @@ typedef struct rn_step_tile {
 } rn_step_tile;
 
 /** How a step cuts each block into tiles of at most `rows` x `cols` elements; `across` is the
- * number of tiles side by side. */
+ * number of tiles that cover all columns of a row. */
 typedef struct rn_step_tiling {
   int rows, cols;
   int64_t width, across; /* width: columns of the whole output */
@@ -53,10 +54,8 @@ typedef struct rn_steps_tiling {
 /** Returns the tiling of `count` steps. */
 rn_steps_tiling rn_steps_tiling_of(rn_rows rows, const rn_step_shape *steps, int count);
 
-/** Returns the rows of a block. The range is empty if the block is beyond the end of its part of
- * the rows (rn_rows_part): all parts have part_blocks blocks, even if a part has fewer rows than
- * the longest part.
- */
+/** Returns the rows of a block. Each part of the rows (rn_rows_part) has part_blocks blocks; in a
+ * part that is shorter than the longest part, the ranges of the last blocks may be empty. */
 rn_range rn_steps_tiling_block(const rn_steps_tiling *tiling, int64_t block);
 
 /** Returns the number of tiles of a block in a step; 0 if the block has no rows. */

@@ -1,6 +1,6 @@
 /**
- * Runs steps of work over rows, split into tiles for all threads, without barriers between the
- * steps.
+ * Runs a sequence of steps over the same rows, for example the products and activations of a block.
+ * Each step is split into tiles for all threads; there are no barriers between the steps.
  *
  * A tile of a step begins as soon as all tiles of the previous step are complete in the same block
  * of rows. The rows of a block are therefore still in cache when the next step reads them, and

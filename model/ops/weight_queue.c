@@ -10,8 +10,8 @@
 #include "proto/base/arena.h"
 #include "proto/base/span.h"
 
-/* The state of a tile: twice the number of pieces that have been added, plus 1 while a thread adds
- * the next piece. */
+/* The state of a tile: twice the number of pieces (weight_queue.h) that have been added to it, plus
+ * 1 while a thread adds the next piece. */
 typedef atomic_int tile_state;
 
 /* A product, its progress, and the event whose function is called when this product and all older
@@ -47,9 +47,9 @@ static bool claim(const entry *e, int64_t tile, int *piece) {
                                                  memory_order_acquire, memory_order_relaxed);
 }
 
-/* Runs one task of a product. Each call tries a different tile first; unless a thread is delayed,
- * the first pieces of all tiles are therefore added before any second piece. Returns false if no
- * task can begin now. */
+/* Runs one task of a product: adds the next piece of the sum to one tile. Each call tries a
+ * different tile first, so that usually every tile gets its first piece before any tile gets its
+ * second. Returns false if no task can begin now. */
 static bool run_task(entry *e) {
   if (unclaimed(e) == 0) return false;
   const int64_t first = atomic_fetch_add_explicit(&e->next, 1, memory_order_relaxed);
@@ -89,8 +89,8 @@ static void wait_for_tile(int *spins) {
   if (++*spins > SPINS) sched_yield();
 }
 
-/* Runs tasks on the calling thread until every task has begun. While other threads are adding
- * pieces to all remaining tiles, runs tasks of `filler`. */
+/* Runs tasks on the calling thread until every task has begun. While no task can begin, because
+ * other threads are adding pieces to all remaining tiles, runs tasks of `filler`. */
 static void run_until_claimed(entry *all, int count, rn_weight_queue *filler) {
   for (int spins = 0; any_unclaimed(all, count);) {
     if (run_one(all, count) || (filler != NULL && rn_weight_queue_run_one(filler))) {

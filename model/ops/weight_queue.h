@@ -51,7 +51,7 @@ enum { RN_WEIGHT_QUEUE_PRODUCTS = 8, RN_WEIGHT_QUEUE_TILES = 1 << 15 };
 typedef struct rn_weight_queue rn_weight_queue;
 
 /** Computes `count` products now, with all threads, which share the tasks of all products. A thread
- * that finds no tile to which it can add a piece runs tasks of `queue`, which may be NULL. */
+ * that finds no task that can begin runs tasks of `queue`, which may be NULL. */
 void rn_weight_sums_run(const rn_weight_sum *sums, int count, rn_weight_queue *queue);
 
 /** Creates an empty queue. Errors: RN_ERR_MEMORY. */

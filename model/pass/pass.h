@@ -1,9 +1,9 @@
 /**
- * A pass is one forward or backward computation of a unit. This struct is the context that a stage
- * gives to its layers and blocks.
+ * A pass is one forward or backward computation of a unit (model/pass/unit.h). rn_pass is the
+ * context that a stage passes to its layers and blocks.
  *
- * Layers and blocks do not change it. A caller of the functions in model/stage/stage.h sets unit,
- * port, rows, form, train and weights; the CPU backend sets the other fields.
+ * Layers and blocks do not change the context. A caller of the functions in model/stage/stage.h
+ * sets unit, port, rows, form, train and weights; the CPU backend sets the other fields.
  */
 #ifndef RN_MODEL_PASS_PASS_H
 #define RN_MODEL_PASS_PASS_H
@@ -19,7 +19,7 @@
 typedef struct rn_pass {
   const rn_real *params; /* [total]: the stage's flat parameters; not owned */
   const rn_unit *unit;   /* not owned */
-  rn_scan_port *port;    /* runs FORWARD scans of states, REVERSE scans of adjoints; not owned */
+  rn_scan_port *port;    /* scans states (FORWARD) and adjoints (REVERSE); not owned */
   rn_row_port *rows;     /* exchanges keys and values of attention layers; not owned; NULL: the unit
                             holds whole sequences */
   rn_form form;          /* form of the retention; used by forward only */

@@ -1,7 +1,7 @@
 /**
- * Splits rows into parts, for gradients of vectors that are sums over rows. One task sums the
- * contributions of one part. The parts do not depend on the number of threads, so the bits of the
- * sums do not either.
+ * Splits rows into parts, for gradients of vectors, each of which is a sum over rows. One task
+ * computes the sum over one part. The parts do not depend on the number of threads, so the bits of
+ * the sums do not either.
  */
 #ifndef RN_MODEL_PASS_ROW_SLICES_H
 #define RN_MODEL_PASS_ROW_SLICES_H
@@ -19,7 +19,7 @@ typedef struct rn_row_slices {
   int64_t count, each; /* number of parts; rows per part if there are no reduction blocks */
 } rn_row_slices;
 
-/** Returns the parts of the rows. */
+/** Returns the parts into which `rows` are split. */
 static inline rn_row_slices rn_row_slices_of(rn_rows rows) {
   const int64_t even = (rows.count + RN_ROW_SLICES - 1) / RN_ROW_SLICES;
   const int64_t each = even > RN_ROW_SLICES_MIN_ROWS ? even : RN_ROW_SLICES_MIN_ROWS;
@@ -34,8 +34,8 @@ static inline rn_range rn_row_slice_at(rn_row_slices parts, int64_t index) {
   return (rn_range){begin, rn_smaller(begin + parts.each, parts.rows.count)};
 }
 
-/** Returns how many of `count` parts are added to each other before their sum is added to the
- * gradient: 1 with reduction blocks, which are added to the gradient separately, otherwise all. */
+/** Returns how many of `count` parts are summed before the sum is added to the gradient: 1 with
+ * reduction blocks, whose sums are added to the gradient one by one; otherwise all. */
 static inline int64_t rn_row_slices_together(rn_row_slices parts, int64_t count) {
   return parts.rows.reduction_block > 0 ? 1 : count;
 }

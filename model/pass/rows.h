@@ -3,8 +3,8 @@
  *
  * In reproducible mode, a sequence is split into reduction blocks of a fixed number of tokens; the
  * last block may be shorter. No product or sum crosses a block boundary, so that shapes, and
- * therefore bits, do not depend on how a sequence is split over ranks. In other modes, all rows are
- * one part.
+ * therefore bits, do not depend on how a sequence is split over ranks. A part is a set of rows
+ * within which products and sums stay: one reduction block or, in other modes, all rows.
  */
 #ifndef RN_MODEL_PASS_ROWS_H
 #define RN_MODEL_PASS_ROWS_H
@@ -14,7 +14,7 @@
 
 typedef struct rn_rows {
   int64_t count;
-  int tokens; /* rows of one sequence's segment, which begins at a reduction block boundary */
+  int tokens;          /* rows per sequence; a reduction block begins at the first of them */
   int reduction_block; /* rows of a reduction block; 0: no boundaries */
 } rn_rows;
 

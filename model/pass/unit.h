@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/** A unit: one segment of each of a few sequences. Arrays are [B, T] unless noted, and not
- * owned. */
+/** A unit: one segment (T consecutive tokens) of each of the B sequences of a micro-batch. Arrays
+ * are [B, T] unless noted, and not owned. */
 typedef struct rn_unit {
   int sequences;         /* B */
   int tokens;            /* T, the tokens per sequence in this segment; may be 0 */

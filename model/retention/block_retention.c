@@ -96,8 +96,8 @@ static void retain_first_token(const rn_retention_rows *work, rn_block_rows in, 
                         o);
 }
 
-/* Recomputes o of the first token of each document. A task is one head of one document; neither the
- * heads nor the documents alone would be enough tasks for many threads. With n threads, each thread
+/* Recomputes o of the first token of each document. A task is one head of one document, because one
+ * task per head or one per document would be too few for many threads. With n threads, each thread
  * takes every n-th task. */
 static void retain_first_tokens(const rn_retention_rows *work, rn_block_rows in) {
   const rn_unit *unit = work->pass->unit;
@@ -151,7 +151,8 @@ static rn_status retain_in_chunks(rn_err *err, const rn_retention_rows *work,
   return RN_OK;
 }
 
-/* Copies the received state to the arrays that the forms without chunks and the backward read. */
+/* For the forms without chunks, copies the received state to `received`, which forward reads, and,
+ * unless they are in bf16, to `states`, which backward reads. */
 static void keep_state_received(const rn_block_retention_activations *t, size_t bytes) {
   memcpy(t->received, t->state, bytes);
   if (!t->states.bf16) memcpy(rn_array_reals(t->states), t->state, bytes);

@@ -4,9 +4,10 @@
  *   k = rot(x Wk^T / sqrt(K)), v = x Wv^T, q = rot(x Wq^T), g = x Wg^T
  *   y = (silu(g) * headnorm(alpha * retention(q, k, v))) Wo^T
  *
- * Forward first computes the input of the scan. While the scan is in flight, it does the work that
- * does not need the result of the scan; afterwards, it does the remaining work. Source: Sun et al.,
- * Retentive Network (2307.08621), eq. 8 and 9.
+ * A scan over the ranks computes the state before each segment of a sequence
+ * (proto/ports/scan_port.h). Forward first computes the input of the scan. While the scan is in
+ * flight, it does the work that does not need the result of the scan; afterwards, it does the
+ * remaining work. Source: Sun et al., Retentive Network (2307.08621), eq. 8 and 9.
  */
 #ifndef RN_MODEL_RETENTION_BLOCK_RETENTION_H
 #define RN_MODEL_RETENTION_BLOCK_RETENTION_H
@@ -62,14 +63,15 @@ rn_status rn_block_retention_backward_input(rn_err *err, rn_block_retention *blo
                                             rn_block_grads grads,
                                             rn_block_retention_activations *activations);
 
-/** Returns the weight gradient of the output projection as a product. Call after backward_input
- * with the same dy, while activations->gated is valid. */
+/** Returns the operands of the matrix product that computes the weight gradient of the output
+ * projection. Call after backward_input with the same dy, while activations->gated is valid. */
 rn_weight_product rn_block_retention_product_out(const rn_block_retention *block,
                                                  const rn_layer_params *at, rn_array dy,
                                                  const rn_block_retention_activations *activations);
 
-/** Returns the weight gradients of the input projections as products: of k and v in out[0], of q
- * and g in out[1]. Call after backward_input; x is the input of forward. */
+/** Returns the operands of the matrix products that compute the weight gradients of the input
+ * projections: of k and v in out[0], of q and g in out[1]. Call after backward_input; x is the
+ * input of forward. */
 void rn_block_retention_products_in(const rn_block_retention *block, const rn_layer_params *at,
                                     rn_array x, const rn_block_retention_activations *activations,
                                     rn_weight_product out[2]);

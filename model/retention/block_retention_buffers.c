@@ -107,7 +107,8 @@ static void take_saved(const rn_block_retention *b, const rn_buffer_space *s,
       rn_buffer_reals(s, "state received", state_count(b), use_of_received(s->plan->policy));
 }
 
-/* Takes the buffers of the scan, which forward and backward both use. */
+/* Declares or gets the buffers of the scan (see rn_buffer_take), which forward and backward both
+ * use. */
 static void take_scanned(const rn_block_retention *b, const rn_buffer_space *s,
                          rn_block_retention_activations *t) {
   const rn_buffer_use scan =

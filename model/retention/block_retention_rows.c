@@ -142,7 +142,7 @@ static void norm_backward(const rn_retention_rows *r, rn_head_rows at) {
 /* Computes the gradients of g and of the normed rows from dy. If the head norm has no weight, also
  * computes the gradient of o. A tile consists of whole heads. */
 static void project_and_gate_backward(const void *self, const rn_step_tile *tile) {
-  enum { CACHED_ROWS = 32 }; /* so few that they stay in the L1 cache between two kernels */
+  enum { CACHED_ROWS = 32 }; /* few enough to stay in the L1 cache from one kernel to the next */
   const phase *p = self;
   const rn_retention_rows *r = p->rows;
   const rn_block_retention *b = r->b;

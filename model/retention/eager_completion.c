@@ -14,9 +14,10 @@ static rn_status propagate(rn_err *err, rn_eager_completion *c) {
   return c->scan->publish != NULL ? c->scan->publish(c->scan->self, err, c->states.state) : RN_OK;
 }
 
-/* Inside a parallel region, one thread would propagate the states alone, and all other threads
- * would wait for it at the end of the region. Therefore, propagation is left to
- * rn_eager_completion_finish, which uses all threads, unless another rank waits for the result. */
+/* Ends the scan if the state has arrived. Propagates it only if poll() is called outside a parallel
+ * region or if another rank waits for the result (publish): inside a region, one thread would
+ * propagate alone while all others wait for it at the end of the region. Otherwise,
+ * rn_eager_completion_finish propagates the state with all threads. */
 static void poll(void *self) {
   rn_eager_completion *c = self;
   c->scan->poll(c->scan->self);

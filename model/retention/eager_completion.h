@@ -1,11 +1,11 @@
 /**
- * Completes a scan eagerly: ends the scan and computes the states of a segment's chunks as soon as
- * the state before the segment has arrived.
+ * Completes a scan eagerly: as soon as the state before the segment has arrived, ends the scan and
+ * computes the state before each chunk of the segment.
  *
- * This matters in reproducible mode, where the next ranks wait for the state after the segment.
- * Other computations poll the field `port` meanwhile. A poll receives the state if it has arrived,
- * and in reproducible mode also completes the scan. rn_eager_completion_finish does whatever is
- * left. Results do not depend on when the scan is completed.
+ * This matters in reproducible mode, where the next rank waits for the state after the segment.
+ * While the scan is in flight, other computations poll the field `port`. A poll receives the state
+ * if it has arrived, and in reproducible mode also computes the states. rn_eager_completion_finish
+ * does whatever is left. Results do not depend on when the scan is completed.
  */
 #ifndef RN_MODEL_RETENTION_EAGER_COMPLETION_H
 #define RN_MODEL_RETENTION_EAGER_COMPLETION_H
@@ -22,7 +22,7 @@ typedef struct rn_eager_completion {
   const rn_retention *retention;
   const rn_retention_view *view;
   rn_segment_states states;
-  bool arrived, done; /* arrived: end() has been called; done: states are propagated */
+  bool arrived, done; /* arrived: end() has been called; done: chunk states are computed */
   rn_status status;   /* status of a completion inside poll(); err holds the cause of an error */
   rn_err err;
 } rn_eager_completion;

@@ -11,7 +11,7 @@ static int64_t count_of(rn_head_rows at) {
   return rn_range_count(at.rows) * rn_range_count(at.heads);
 }
 
-/* Returns the index of head n of `at` among the heads of all rows. */
+/* Returns r H + h, where r and h are the row and the head of pair n of `at`. */
 static int64_t head_of(rn_head_norm_shape s, rn_head_rows at, int64_t n) {
   const int64_t heads = rn_range_count(at.heads);
   return (at.rows.begin + n / heads) * s.heads + at.heads.begin + n % heads;

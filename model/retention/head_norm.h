@@ -31,8 +31,8 @@ typedef struct rn_head_rows {
 
 /**
  * Computes y and factor. This function and all functions below except rn_head_weight_backward
- * process the heads `at` on the calling thread; they use `scratch` [4 V], which belongs to this
- * thread, if rows are in bf16.
+ * process the heads `at` on the calling thread. Parameters named `scratch` are memory [4 V] for
+ * this thread only; it is used if rows are in bf16.
  *
  * Shapes: o [R, H, V]: the retention, overwritten; y [R, H, V]: the normalized rows, without the
  *         weight, may be o itself; alpha, factor [R, H]: factor is a multiplier that backward

@@ -7,10 +7,13 @@
  *   chunkwise   o_i = inner part of the chunk + g^(i+1) q_i R
  *               R <- g^L R + sum over i of g^(L-1-i) k_i^T v_i
  *
- * Documents: `doc_position` counts tokens from the start of the document; no token sees tokens of
- * an earlier document. The chunkwise form runs in phases: begin (contributions of chunks, start of
+ * In the chunkwise form, R is the state before the chunk, L is the number of tokens of the chunk,
+ * and i counts its tokens from 0. The form runs in phases: begin (contributions of chunks, start of
  * the scan), inner part, end (state before each chunk, cross part). The inner part hides the
  * transfer of states.
+ *
+ * `doc_position` counts tokens from the start of the document; no token sees tokens of an earlier
+ * document.
  *
  * Source: Sun et al., Retentive Network (arXiv 2307.08621), eq. 5-7; g is gamma.
  * Shapes: q, k [B, T, H, K] and v, o [B, T, H, V] as strided rows; states [chunks, B, H, K, V].
@@ -29,9 +32,9 @@
  * are small enough that the states of a few heads give enough tasks for many threads. */
 enum { RN_SLAB_ELEMENTS = 1024 };
 
-/** The sizes, decay tables and work space of the threads, for segments of at most max_tokens
- * tokens. The pointers to tables are those of the first layer; rn_retention_of_layer returns a copy
- * with the pointers of another layer. */
+/** The sizes, the decay tables, and work space for each thread, for segments of at most max_tokens
+ * tokens. If decays depend on the layer, the pointers to the tables point to those of the first
+ * layer; rn_retention_of_layer returns a copy that points to those of another layer. */
 typedef struct rn_retention {
   int heads, key_width, value_width, chunk, max_tokens;
   rn_retention_scale scale;
@@ -128,8 +131,9 @@ rn_real *rn_retention_scratch(const rn_retention *r);
 void rn_retention_forward_begin(const rn_retention *r, const rn_retention_view *u,
                                 rn_real *contributions, rn_real *own);
 
-/** Computes the contributions of the chunks and of the segment to the adjoint from the gradient of
- * o, with the same shapes as rn_retention_forward_begin. Sums from the last chunk to the first. */
+/** Computes the contributions of the chunks and of the whole segment to the adjoint from the
+ * gradient of o. Shapes are as in rn_retention_forward_begin. The contribution of the segment is
+ * summed from the last chunk to the first. */
 void rn_retention_backward_begin(const rn_retention *r, const rn_retention_view *u, rn_matrix d_o,
                                  rn_real *contributions, rn_real *own);
 

@@ -96,8 +96,8 @@ static scan_step step_at(const rn_retention *r, const rn_retention_view *u,
                      (chunk * heads + head) * state_elements(r)};
 }
 
-/* Computes own, the sum of the contributions of all chunks to the segment's state, in the
- * direction of the scan. */
+/* Computes own, the contribution of the whole segment to the state: the decayed sum of the
+ * contributions of its chunks, in the direction of the scan. */
 static void sum_contributions(const rn_retention *r, const rn_retention_view *u,
                               rn_scan_direction direction, const rn_real *contributions,
                               rn_real *own) {

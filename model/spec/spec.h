@@ -39,16 +39,18 @@ typedef enum { RN_INIT_TORCHSCALE, RN_INIT_NORMAL002 } rn_init_rule;
 typedef enum { RN_FORM_CHUNKWISE, RN_FORM_PARALLEL, RN_FORM_RECURRENT } rn_form;
 
 /** Number of tokens in a block of queries and in a block of keys of attention
- * (model/attention/attention.h). A sequence can be cut without a change of the blocks if the cut is
- * at a multiple of RN_SPEC_QUERY_BLOCK tokens, and if the first key that is kept from the tokens
- * before the cut is at a multiple of RN_SPEC_KEY_BLOCK. */
+ * (model/attention/attention.h). If a sequence is cut into segments, the blocks (and thus the bits
+ * of results) stay the same under two conditions: the cuts are at multiples of RN_SPEC_QUERY_BLOCK
+ * tokens, and the first key that a segment receives from earlier segments is at a multiple of
+ * RN_SPEC_KEY_BLOCK. */
 enum { RN_SPEC_QUERY_BLOCK = 128, RN_SPEC_KEY_BLOCK = 256 };
 
 /** model.attention_layers can list layers 0 .. RN_SPEC_LISTED_LAYERS - 1. */
 enum { RN_SPEC_LISTED_LAYERS = 1024 };
 
 /** A model specification. Shapes are written with these letters: D = dim = H K, value_dim = H V, F
- * = ffn_dim, N = vocab. The number of heads of attention layers is a separate field. */
+ * = ffn_dim, N = vocab. H is the number of heads of retention layers; attention layers have
+ * attention_heads heads. */
 typedef struct rn_spec {
   rn_arch arch;
   int layers, dim, value_dim, ffn_dim, heads, vocab;
@@ -104,9 +106,9 @@ static inline bool rn_spec_attends(const rn_spec *spec, int layer) {
 /** Returns the number of attention layers among layers first .. last - 1. */
 int rn_spec_attention_layers(const rn_spec *spec, int first, int last);
 
-/** Adapts a spec whose width has been reduced. In a transformer, reduces the numbers of heads to
- * divisors of the new width, and resets value_dim to its default. In other models, replaces all
- * attention layers by retention layers. */
+/** Adapts a spec whose width has been reduced. In a transformer, reduces the numbers of heads so
+ * that the new width can be divided into them, and resets value_dim to its default. In other
+ * models, replaces all attention layers by retention layers. */
 void rn_spec_fit_attention(rn_spec *spec);
 
 /** Returns the key and value width of a head of attention layers. */

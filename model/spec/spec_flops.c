@@ -79,7 +79,7 @@ static double mean_visible_keys(const rn_spec *spec) {
 
 enum {
   PASSES = 3
-}; /* computations of equal cost: forward, gradient of the input, gradient of the weights */
+}; /* three computations of equal cost: forward, gradient of the input, gradient of the weights */
 
 static double retention_flops(const rn_spec *spec) {
   enum { COUNTED_CHUNK = 128 };

@@ -1,5 +1,6 @@
 /**
- * Defines the activations of a unit in flight, and the memory plans of a stage.
+ * Defines the activations of a unit (model/pass/unit.h) between its forward and its backward, and
+ * the memory plans of a stage.
  *
  * The arena of rn_activations holds what forward saves for backward. Temporary buffers are in a
  * workspace that the layers share, because layers run one at a time. A stage has one workspace per
@@ -54,7 +55,8 @@ typedef struct rn_activations {
    * (model/stage/waiting_units.h) */
   rn_rows rows_of_weights;
   rn_grad_accumulator *accumulator; /* not owned */
-  int layers_left; /* number of layers that are not in the queue yet: layers 0 .. layers_left - 1 */
+  int layers_left; /* layers 0 .. layers_left - 1 have not been added to the stage's rn_weight_queue
+                      yet */
   struct rn_activations *next_waiting;
 } rn_activations;
 

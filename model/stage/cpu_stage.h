@@ -1,5 +1,5 @@
-/** Declares what the files of the CPU backend share: the stage, its slots, and the calls of
- * decoders. */
+/** Declares what the files of the CPU backend share: the stage, its slots, and the functions of
+ * rn_stage_ops that concern decoders. */
 #ifndef RN_MODEL_STAGE_CPU_STAGE_H
 #define RN_MODEL_STAGE_CPU_STAGE_H
 
@@ -14,7 +14,7 @@ typedef struct rn_cpu_stage {
   int max_tokens;       /* maximum T of a unit */
   size_t slot_elements; /* [B, T, D] */
   float *weights;       /* [total], adopted */
-  void *gradient;       /* adopted memory for the gradient; NULL: the stage allocates its own */
+  void *gradient;       /* memory from rn_stage_adopt_gradient; NULL: the stage allocates its own */
   rn_grad_accumulator accumulator;
 } rn_cpu_stage;
 

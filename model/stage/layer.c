@@ -231,7 +231,8 @@ static void accumulate_ffn_weights(const rn_layer *layer, const rn_pass *pass,
   rn_grad_accumulator_products(pass->accumulator, queue, rows, fc1_fc2 + waiting, 2 - waiting);
 }
 
-/* Returns the weight gradients of the projections of k, v, q and g in `out`, as products. */
+/* Sets `out` to the operands of the matrix products that compute the weight gradients of the
+ * projections of k, v, q and g. */
 static void products_in(const rn_layer *layer, const rn_layer_activations *t,
                         rn_weight_product out[2]) {
   if (layer->attends) {

@@ -48,9 +48,10 @@ typedef struct rn_layer {
  */
 typedef struct rn_layer_activations {
   rn_real *norm_in1, *norm_in2; /* inputs of the norms */
-  /* residual inputs; with pre-norm also inputs of the norms */
+  /* residual inputs; with pre-norm, the same arrays as norm_in1 and norm_in2 */
   rn_real *residual_in1, *residual_in2;
-  /* inputs of the blocks; with post-norm in rn_real, aliases of residual_in1 and residual_in2 */
+  /* inputs of the blocks; with post-norm in rn_real, the same arrays as residual_in1 and
+   * residual_in2 */
   rn_array in1, in2;
   bool recompute_inputs; /* true if in1 and in2 are temporary, and backward_input recomputes them */
   /* true if the operands of the weight gradients of fc1 and of the projections of k, v, q and g

@@ -8,8 +8,8 @@ static bool has_own_input(const rn_layer *layer) {
   return layer->pre_norm || layer->bf16;
 }
 
-/* Takes the buffer of the layer's input, which is the output of the embedding or of the previous
- * layer. */
+/* Declares or gets (rn_buffer_take) the buffer of the layer's input, which is the output of the
+ * embedding or of the previous layer. */
 static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
   const rn_phase_set forward =
       rn_phase_range(RN_UNIT_PHASE_RETENTION_NORM, RN_UNIT_PHASE_RESIDUAL) |

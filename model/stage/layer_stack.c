@@ -142,7 +142,7 @@ static rn_status take_work(rn_err *err, rn_layer_stack *stack) {
   return take_copy(err, stack);
 }
 
-/* Creates a stack without work space. This suffices to compute sizes. */
+/* Creates a stack without the memory that take_work allocates. This suffices to compute sizes. */
 static rn_status outline(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                          rn_layer_stack **out) {
   const int first_layer = shape.first_layer, last_layer = shape.last_layer;

@@ -28,8 +28,8 @@
 
 typedef struct rn_layer_stack rn_layer_stack;
 
-/** Creates a stack without workspaces; rn_activations_create allocates them. Errors:
- * RN_ERR_MEMORY. */
+/** Creates a stack. Its workspaces (model/memory/workspace.h) are allocated later, by
+ * rn_activations_create. Errors: RN_ERR_MEMORY. */
 rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape shape,
                                 rn_layer_stack **out);
 void rn_layer_stack_destroy(rn_layer_stack **stack);
@@ -49,10 +49,10 @@ size_t rn_layer_stack_bf16_shadow_bytes(const rn_layer_stack *stack);
 void rn_layer_stack_use_bf16_shadow(rn_layer_stack *stack, rn_bf16 *copy);
 
 /**
- * Attaches a port for layer groups. From now on, forward waits at `port` for each layer group
- * before it reads the group's weights. Backward reports each layer group whose gradient it has
- * accumulated, in order from the last layer to the embedding. For the head's group, the caller must
- * wait and report.
+ * Attaches a port for layer groups (embedding, each layer, head; proto/ports/layer_group_port.h).
+ * From now on, forward waits at `port` for each layer group before it reads the group's weights.
+ * Backward reports each layer group whose gradient it has accumulated, in order from the last layer
+ * to the embedding. For the head's group, the caller must wait and report.
  */
 void rn_layer_stack_attach(rn_layer_stack *stack, rn_layer_group_port port);
 

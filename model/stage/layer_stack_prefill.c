@@ -2,7 +2,8 @@
 
 #include "proto/base/range.h"
 
-/* Processes one unit, which begins at the slot's position. */
+/* Processes the tokens `tokens` of the prompt as one unit, which begins at the position of the
+ * decoder's slot. */
 static rn_status forward_unit(rn_err *err, rn_layer_stack *stack, rn_activations *activations,
                               rn_prefill *prefill, const rn_layer_stack_prompt *prompt,
                               rn_range tokens) {

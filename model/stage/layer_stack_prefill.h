@@ -17,9 +17,9 @@ typedef struct rn_layer_stack_prompt {
 } rn_layer_stack_prompt;
 
 /**
- * Processes a prompt, starting from the current state of the slot, in units of at most
- * rn_prefill_max_tokens tokens. `activations` must have space for such a unit. Errors: those of
- * rn_layer_stack_forward.
+ * Processes a prompt, starting from the current state of the decoder's slot, in units
+ * (model/pass/unit.h) of at most rn_prefill_max_tokens tokens. `activations` must have space for
+ * such a unit. Errors: those of rn_layer_stack_forward.
  */
 rn_status rn_layer_stack_prefill(rn_err *err, rn_layer_stack *stack, rn_activations *activations,
                                  rn_prefill *prefill, const rn_layer_stack_prompt *prompt);

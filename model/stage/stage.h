@@ -208,11 +208,11 @@ rn_status rn_stage_slot_create(rn_err *err, rn_stage *stage, rn_stage_slot_shape
 void rn_stage_slot_destroy(rn_stage *stage, rn_stage_slot **slot);
 
 /**
- * Attaches a port for layer groups. From now on, forward waits at `port` for each layer group
- * before it reads the group's weights. Backward reports each layer group whose gradient it has
- * accumulated, in order from the last layer to the embedding. For the head's group, the caller
- * waits and reports. The port's wait() may map the group's weights for writing; its added() may map
- * the group's gradient for reading.
+ * Attaches a port for layer groups (embedding, each layer, head; proto/ports/layer_group_port.h).
+ * From now on, forward waits at `port` for each layer group before it reads the group's weights.
+ * Backward reports each layer group whose gradient it has accumulated, in order from the last layer
+ * to the embedding. For the head's group, the caller waits and reports. The port's wait() may map
+ * the group's weights for writing; its added() may map the group's gradient for reading.
  */
 void rn_stage_attach(rn_stage *stage, rn_layer_group_port port);
 

@@ -1,6 +1,6 @@
 /**
- * Lists the units of a stage whose weight gradients are deferred: backward_input has been called
- * for them, but not yet backward_weight.
+ * Lists the units (model/pass/unit.h) of a stage whose weight gradients are deferred:
+ * backward_input has been called for them, but not yet backward_weight.
  *
  * The stage's queue takes weight products from this list, layer by layer, while the stage or its
  * caller would otherwise wait. Units are processed in the order of their backward_input, and the
@@ -21,7 +21,8 @@ typedef struct rn_waiting_units {
 /** Adds a unit; pass->activations must not change until rn_waiting_units_finish. */
 void rn_waiting_units_add(rn_waiting_units *units, const rn_pass *pass);
 
-/** Returns a source of products for the queue. The source keeps the pointer `units`. */
+/** Returns a source that adds the weight gradients of these units to the queue. The source keeps
+ * the pointer `units`. */
 rn_weight_queue_source rn_waiting_units_source(rn_waiting_units *units);
 
 /**
