@@ -75,7 +75,7 @@ void rn_row_exchange_use_thread(rn_row_exchange *exchange, rn_comm_thread *threa
 typedef struct rn_row_unit {
   int microbatch; /* index of the micro-batch in the step */
   int segment, segments;
-  bool backward;        /* forward of the same segment and micro-batch must come first */
+  bool backward;        /* true for backward; the unit's forward must come first */
   const int64_t *bound; /* [segments x ranks + 1]: positions at which the pieces begin, then the
                            length of the sequence; copied */
 } rn_row_unit;

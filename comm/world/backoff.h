@@ -13,8 +13,8 @@
 /** State of one wait. `polls` counts the polls so far; set it to 0 when a wait begins. */
 typedef struct rn_backoff {
   int polls;
-  bool other_thread; /* true if the waiting thread is not the main thread; the wait is then not
-                        marked (proto/base/progress.h) */
+  bool other_thread; /* true if the waiting thread is not the main thread; the watchdog then does
+                        not see this rank as waiting (rn_progress_poll) */
 } rn_backoff;
 
 /** Called between two polls: spins, yields or sleeps, depending on how many polls the wait has

@@ -8,7 +8,8 @@
 #include "proto/base/affinity.h"
 #include "proto/base/progress.h"
 
-/* A pause between rounds lasts 1/WAIT_PARTS of the time waited so far, at most MAX_PAUSE_MS. */
+/* The pause between two rounds is 1/WAIT_PARTS of the time waited so far, but at most
+ * MAX_PAUSE_MS. */
 enum { MAX_PAUSE_MS = 200, WAIT_PARTS = 8 };
 
 static void pause_since(int64_t begin_ns) {
@@ -18,8 +19,9 @@ static void pause_since(int64_t begin_ns) {
   nanosleep(&pause, NULL);
 }
 
-/* Waits in rounds until no rank is working. The sum excludes the units that the rounds themselves
- * count; otherwise each round would look like progress to the next one. */
+/* Waits in rounds until no rank is working. Each round in which the ranks have counted new units of
+ * progress counts one unit on every rank. `counted` is the number of these units; they are
+ * subtracted from the sum, otherwise a round would mistake them for progress. */
 static rn_status wait_in_rounds(rn_err *err, rn_world *world, bool (*is_working)(void *),
                                 void *context, rn_collective_stop *stop) {
   const int64_t begin_ns = rn_progress_now_ns();

@@ -43,8 +43,8 @@ typedef struct rn_collective_stop {
 } rn_collective_stop;
 
 /**
- * Like rn_collective_wait_for_root, but `work` must return soon after stop->given is set. It may
- * also return although no rank has asked to stop.
+ * Like rn_collective_wait_for_root, but `work` must return soon after stop->given is set. If no
+ * rank asks it to stop, it returns when it is finished.
  *
  * Collective: over the world.
  * Errors:     those of rn_collective_wait_for_root.

@@ -50,13 +50,13 @@ int rn_cores_threads(rn_cores cores, int requested);
  * collective. Errors: none. */
 bool rn_cores_threads_given(int requested);
 
-/** True if the ranks that share these cores have a core for each of their `threads` threads. Not
+/** True if the cores suffice for all `threads` threads of each of the ranks that share them. Not
  * collective. Errors: none. */
 bool rn_cores_suffice(rn_cores cores, int threads);
 
 /**
- * True if the ranks that share these cores have at least one more core per rank than `threads`. Not
- * collective. Errors: none.
+ * True if the cores suffice for all `threads` threads of each of the ranks that share them, and for
+ * one more thread per rank. Not collective. Errors: none.
  */
 bool rn_cores_left_over(rn_cores cores, int threads);
 

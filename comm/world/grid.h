@@ -58,8 +58,8 @@ MPI_Comm rn_grid_sequence_comm(const rn_grid *grid);
 MPI_Comm rn_grid_replica_comm(const rn_grid *grid);
 
 /**
- * Returns scratch memory [ranks of the grid, RN_GRID_SCRATCH] for small sums; any function that
- * computes a sum may overwrite it. Not collective. Errors: none.
+ * Returns scratch memory [ranks of the grid, RN_GRID_SCRATCH] for functions such as rn_sum_doubles,
+ * which overwrite it. Not collective. Errors: none.
  */
 double *rn_grid_scratch(const rn_grid *grid);
 

@@ -20,8 +20,8 @@
  */
 rn_status rn_mpi_status(rn_err *err, int code, const char *call, const char *file, int line);
 
-/** Marks the end of the wait that RN_MPI_WAIT_STATUS begins; returns `status`. Not collective.
- * Errors: none. */
+/** Tells the watchdog that the wait begun by RN_MPI_WAIT_STATUS has ended; returns `status`. Not
+ * collective. Errors: none. */
 static inline rn_status rn_mpi_waited(rn_status status) {
   rn_progress_wait(false);
   return status;
@@ -35,8 +35,9 @@ void rn_mpi_version_line(char *line, size_t bytes);
 
 /**
  * These functions free a communicator or a window and set the handle to its null value; a null
- * handle is accepted. The call is marked as a wait for the watchdog. After a failure of MPI, they
- * free nothing: the other ranks do not call them, so the calls would wait until the job is aborted.
+ * handle is accepted. During the call, the watchdog sees this rank as waiting. After a failure of
+ * MPI, they free nothing: the other ranks do not make this call, so it would wait until the job is
+ * aborted.
  *
  * Collective: over the communicator, or over the window.
  * Errors:     none: an MPI error is ignored, because the caller no longer uses the object.
@@ -57,8 +58,9 @@ void rn_mpi_progress(MPI_Comm comm);
 #define RN_MPI_STATUS(err, call) rn_mpi_status((err), (call), #call, __FILE__, __LINE__)
 #define RN_MPI(err, call) RN_TRY(err, RN_MPI_STATUS(err, call))
 
-/* These macros are like RN_MPI_STATUS and RN_MPI, but for MPI calls that wait for other ranks: they
- * mark the wait for the watchdog. The lint mpi_waits lists the MPI calls that need this. */
+/* These macros are like RN_MPI_STATUS and RN_MPI, but for MPI calls that wait for other ranks:
+ * during the call, the watchdog sees this rank as waiting. tests/lint/mpi_waits.cmake lists the MPI
+ * calls that need this. */
 #define RN_MPI_WAIT_STATUS(err, call) \
   (rn_progress_wait(true), rn_mpi_waited(RN_MPI_STATUS(err, call)))
 #define RN_MPI_WAIT(err, call) RN_TRY(err, RN_MPI_WAIT_STATUS(err, call))

@@ -15,8 +15,7 @@
 
 enum { MAX_ADDRESSES = 16, HOST_BYTES = 64, TRUST_S = 10 };
 
-/* The addresses at which rank 0 receives datagrams, and the token that all datagrams of the job
- * carry. */
+/* Where rank 0 receives datagrams, and the token that all datagrams of the job carry. */
 typedef struct endpoint {
   uint64_t token;
   uint16_t port; /* 0: rank 0 has no socket */
@@ -25,7 +24,8 @@ typedef struct endpoint {
   char host[HOST_BYTES];
 } endpoint;
 
-/* Datagram of a rank to rank 0. All ranks run the same binary, so the layout is the same. */
+/* The datagram that a rank sends to rank 0. All ranks run the same binary, so they agree on its
+ * layout. */
 typedef struct report_message {
   uint64_t token;
   int64_t units, step, idle_ns;
@@ -33,10 +33,10 @@ typedef struct report_message {
   char operation[RN_PROGRESS_NAME_BYTES];
 } report_message;
 
-/* Answer of rank 0. */
+/* The datagram with which rank 0 answers a report. */
 typedef struct answer_message {
   uint64_t token;
-  int64_t units; /* units that all ranks have counted */
+  int64_t units; /* sum of the units that the ranks have counted */
   int32_t printed, unused;
 } answer_message;
 
@@ -53,9 +53,9 @@ struct rn_rank_reports {
   endpoint root;
   received *ranks;           /* [world size] on rank 0, [1] and unused on other ranks */
   char (*hosts)[HOST_BYTES]; /* [world size] on rank 0, [1] and unused on other ranks */
-  int64_t units;             /* rank 0: sum over `ranks` */
+  int64_t units;             /* on rank 0: sum of the units in `ranks` */
   bool expired;
-  /* On other ranks: the last answer. */
+  /* On other ranks: the last answer of rank 0, when it arrived, and from which address. */
   answer_message answer;
   int64_t answer_ns; /* 0: none */
   struct sockaddr_in answer_from;
@@ -67,8 +67,8 @@ static bool is_root(const rn_rank_reports *r) {
 
 /* ---- creation ---- */
 
-/* Lists the IPv4 addresses of this host that are up, the loopback addresses last: hosts that are
- * simulated on one machine may have no others. */
+/* Lists the IPv4 addresses of the network interfaces that are up. Loopback addresses come last;
+ * they are needed if the hosts are simulated on one machine without a network. */
 static void list_addresses(endpoint *out) {
   struct ifaddrs *all = NULL;
   if (getifaddrs(&all) != 0) return;
@@ -220,8 +220,8 @@ static void send_to(const rn_rank_reports *r, const report_message *message, uin
                sizeof to);
 }
 
-/* Sends to the address from which rank 0 answers or, if rank 0 does not answer, to all of its
- * addresses. */
+/* Sends a report to the address from which rank 0 has answered in the last TRUST_S seconds or, if
+ * it has not answered, to all of its addresses. */
 static void send_report(const rn_rank_reports *r, const report_message *message) {
   if (r->answer_ns != 0 && seconds_since(r->answer_ns) < TRUST_S) {
     send_to(r, message, r->answer_from.sin_addr.s_addr);

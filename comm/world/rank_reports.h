@@ -1,11 +1,11 @@
 /**
- * Sends what each rank does to rank 0, so that the watchdog can name a late, stopped or
- * disconnected rank on another host.
+ * Keeps rank 0 informed of what every rank is doing, so that the watchdog can name a rank on
+ * another host that is late, stopped or disconnected.
  *
  * Each rank sends a UDP datagram of about 100 bytes to rank 0 at every call of
  * rn_rank_reports_exchange, and rank 0 answers with a shorter one. MPI is not used, because the
  * main thread may hang in an MPI call. Datagrams may be lost. If none arrive, for example because a
- * firewall drops UDP, the functions report that nothing is known, and nothing else fails.
+ * firewall drops UDP, the watchdog knows less about the other hosts, but nothing fails.
  *
  * Datagrams carry a random number that MPI has distributed; those without it are ignored. Their
  * content appears only in the message of the watchdog.
@@ -32,7 +32,7 @@ typedef struct rn_rank_report {
 
 /**
  * Opens the sockets. Sets *out to NULL on all ranks if all ranks are on one node, or if rank 0
- * cannot open its socket. A rank that cannot open its own sends no reports.
+ * cannot open its socket. A rank that cannot open its own socket sends no reports.
  *
  * Collective: over the world. Ownership: the world outlives the object.
  * Errors:     RN_ERR_MEMORY, agreed; RN_ERR_MPI.
@@ -43,9 +43,10 @@ rn_status rn_rank_reports_create(rn_err *err, const rn_world *world, rn_rank_rep
 void rn_rank_reports_destroy(rn_rank_reports **reports);
 
 /**
- * Sends the marks of this rank and receives all datagrams that have arrived, without waiting. Also
- * sends `expired` to rank 0: true if the watchdog of this rank has detected no progress for its
- * time limit. Not collective; all calls on a rank are from one thread. Errors: none.
+ * Sends a report of this rank to rank 0 and receives all datagrams that have arrived, without
+ * waiting. The report contains the main members of `mine`, the progress record of this rank, and
+ * `expired`: true if the watchdog of this rank has seen no progress of the job for its time limit.
+ * Not collective; all calls on a rank are from one thread. Errors: none.
  */
 void rn_rank_reports_exchange(rn_rank_reports *reports, rn_progress *mine, bool expired);
 
@@ -56,19 +57,20 @@ void rn_rank_reports_receive(rn_rank_reports *reports);
  */
 int rn_rank_reports_descriptor(const rn_rank_reports *reports);
 
-/** Returns the number of units that all ranks have counted, as far as this rank knows; it grows if
- * one of them makes progress. Not collective. Errors: none. */
+/** Returns the sum of the units that the ranks have counted, as far as this rank knows; it grows
+ * when any rank makes progress. Not collective. Errors: none. */
 int64_t rn_rank_reports_units(const rn_rank_reports *reports);
 
-/** True if a rank has reported that its watchdog expired. For rank 0. Not collective. Errors: none.
- */
+/** True if another rank has reported `expired` (see rn_rank_reports_exchange). For rank 0. Not
+ * collective. Errors: none. */
 bool rn_rank_reports_expired(const rn_rank_reports *reports);
 
-/** Sends every rank another answer, which says that rank 0 has printed the table, so that no other
+/** Tells every rank that rank 0 has printed the watchdog's table of all ranks, so that no other
  * rank prints one. For rank 0. Not collective. Errors: none. */
 void rn_rank_reports_confirm_printed(rn_rank_reports *reports);
 
-/** True if rank 0 has printed the table. For the other ranks. Not collective. Errors: none. */
+/** True if rank 0 has told this rank that it has printed the table. For the other ranks. Not
+ * collective. Errors: none. */
 bool rn_rank_reports_printed(const rn_rank_reports *reports);
 
 /** Returns the seconds since the last answer of rank 0; negative: there was none. For the other

@@ -27,7 +27,8 @@ static uint64_t shared_memory_device(void) {
   return stat("/dev/shm", &folder) == 0 ? (uint64_t)folder.st_dev : 0;
 }
 
-/* Hashes what identifies this host. */
+/* Sets *out to a hash of host name, boot id and shared-memory device, which together identify this
+ * host. */
 static rn_status hash_host(rn_err *err, uint64_t *out) {
   char host[MPI_MAX_PROCESSOR_NAME], boot_id[BOOT_ID_BYTES], text[sizeof host + BOOT_ID_BYTES + 32];
   int length;
@@ -38,7 +39,8 @@ static rn_status hash_host(rn_err *err, uint64_t *out) {
   return RN_OK;
 }
 
-/* Replaces *comm by the part of its ranks that have the same color; the ranks keep their order. */
+/* Replaces *comm by a communicator of those of its ranks that pass the same color, in the same
+ * order. */
 static rn_status split(rn_err *err, uint64_t color, MPI_Comm *comm) {
   MPI_Comm whole = *comm;
   const rn_status status =
@@ -49,7 +51,7 @@ static rn_status split(rn_err *err, uint64_t color, MPI_Comm *comm) {
   return RN_OK;
 }
 
-/* A color has 31 bits, so two splits compare 62 bits of the hash. */
+/* MPI colors have 31 bits, so two successive splits by color compare 62 bits of the hash. */
 rn_status rn_real_host_split(rn_err *err, MPI_Comm comm, MPI_Comm *out) {
   uint64_t hash;
   RN_TRY(err, hash_host(err, &hash));

@@ -10,10 +10,10 @@
 /**
  * Splits `comm` into one communicator per host, in which the ranks keep their order.
  *
- * Two ranks are on one host if MPI says so, and if host name, boot id of the kernel and the file
- * system mounted at /dev/shm are the same. MPI alone does not suffice: it repeats what the launcher
- * says, and a launcher may count several hosts or containers as one node. Memory that such ranks
- * share with MPI_Win_allocate_shared would crash them.
+ * Two ranks are on one host if MPI says so and if they have the same host name, the same boot id of
+ * the kernel, and the same file system mounted at /dev/shm. MPI alone does not suffice: it repeats
+ * what the launcher says, and a launcher may count several hosts or containers as one node. Ranks
+ * that cannot really share memory would crash when they use memory of MPI_Win_allocate_shared.
  *
  * Collective: over `comm`. Ownership: the caller frees *out.
  * Errors:     RN_ERR_MPI.

@@ -33,9 +33,9 @@ static bool is_plain_name(const char *name) {
 }
 
 /*
- * True if `path` is a file directly in /dev/shm, or one that the launcher of Open MPI 4 shares with
- * its ranks: TMPDIR/ompi.HOST.UID/pid.N/pmix_dstor_X/FILE. The files of each mpirun take 8 MB in
- * total. No other path is recorded or removed.
+ * True for the only two kinds of files that are recorded and removed: files directly in /dev/shm,
+ * and files that mpirun of Open MPI 4 shares with its ranks (8 MB per mpirun),
+ * TMPDIR/ompi.HOST.UID/pid.N/pmix_dstor_X/FILE.
  */
 static bool is_shm_path(const char *path) {
   const size_t folder = sizeof SHM_FOLDER - 1;
@@ -70,8 +70,8 @@ static void list_file(FILE *out, const char *host, const char *path) {
           (unsigned long long)file.st_ino, path);
 }
 
-/* Writes one line per shared-memory file that this process maps, and one for the file that the
- * OpenMP library of LLVM creates for each process, but does not keep mapped. */
+/* Writes one line for each shared-memory file that this process maps, and one for the file that
+ * LLVM's OpenMP library creates for the process; that file is not mapped any more. */
 static rn_status list_mapped(rn_err *err, const char *host, char **text, size_t *bytes) {
   char line[LINE_BYTES + PATH_MAX], last[PATH_MAX] = "";
   FILE *maps = fopen("/proc/self/maps", "r");
@@ -179,7 +179,8 @@ static bool remove_left_over(const entry *e) {
   return unlink(e->path) == 0;
 }
 
-/* Sets done[line] = 1 for each line of this host that can be dropped. */
+/* Removes the files that are recorded for this host and no longer used. Sets done[line] = 1 for
+ * each line that can be dropped from the record. */
 static void clean_host(const char *host, const entry *entries, bool *alive, int64_t lines,
                        int64_t *done) {
   for (int64_t i = 0; i < lines; i++) {

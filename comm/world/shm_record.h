@@ -2,9 +2,10 @@
  * Records the shared-memory files that a run maps, so that the next start can remove the files that
  * a killed run left behind.
  *
- * `run.dir/shared-memory.txt` has one line per rank and file in /dev/shm, and per rank and file
- * that mpirun shares with its ranks in the folder for temporary files: host, process id, start time
- * of the process, inode and path of the file. A line may be repeated.
+ * `run.dir/shared-memory.txt` has one line for each rank and each file that the rank maps: host,
+ * process id, start time of the process, inode and path of the file. The files are those in
+ * /dev/shm, and those in the folder for temporary files through which mpirun shares data with its
+ * ranks. A line may be repeated.
  */
 #ifndef RN_COMM_WORLD_SHM_RECORD_H
 #define RN_COMM_WORLD_SHM_RECORD_H

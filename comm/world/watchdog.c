@@ -21,8 +21,8 @@
 #include "proto/base/stack_dump.h"
 
 /* The watchdog counts CHECKS checks without progress instead of measuring the elapsed time, so a
- * suspension of the process counts as at most one check. A rank that has given no sign of life for
- * SILENT_CHECKS checks is stopped, dead or cut off. */
+ * suspension of the process counts as at most one check. A rank whose watchdog has not reported for
+ * SILENT_CHECKS checks is considered stopped, dead or disconnected. */
 enum {
   CHECKS = 32,
   SILENT_CHECKS = 12,
@@ -32,7 +32,7 @@ enum {
   MAX_POLL_MS = 60000
 };
 
-/* The marks of one rank, in memory shared by the ranks of its node. */
+/* What the other ranks of a node can read about one rank, in memory that they share. */
 typedef struct heartbeat {
   rn_progress progress;
   _Atomic int64_t checked_ns; /* time of the last check by the rank's watchdog; stale if the process
@@ -49,7 +49,7 @@ struct rn_watchdog {
   heartbeat *node, *mine;
   rn_rank_reports *reports; /* NULL: all ranks are on one node */
   rn_rank_state *states;    /* [world size] workspace for the table */
-  bool *warned;             /* [world size] state of rn_watchdog_silence_warn */
+  bool *warned;             /* [world size] ranks about which rn_watchdog_silence_warn has warned */
   pthread_t thread;
   int stop_event; /* becomes readable when the thread must end; -1: not open */
   bool running;
@@ -101,8 +101,8 @@ static int compare_ranks(const void *a, const void *b) {
   return ((const rn_rank_state *)a)->rank - ((const rn_rank_state *)b)->rank;
 }
 
-/* Runs on rank 0. Lists all ranks of the job and returns their number; returns 0 if no rank of
- * another node has ever reported. */
+/* For rank 0. Writes the states of all ranks of the job to w->states and returns their number;
+ * returns 0 if no rank of another node has ever reported. */
 static int list_job(const rn_watchdog *w) {
   int count = list_node(w), on_node = 0, heard = 0;
   for (int r = 0; r < count; r++) w->states[r].host = rn_world_host(w->world);
@@ -145,7 +145,8 @@ static void print_job(const rn_watchdog *w) {
 
 /* ---- the end of a job ---- */
 
-/* Prints the stack of this rank if other ranks of its node may be waiting for it. */
+/* Prints the stack of this rank if it is the rank for which the others of its node probably
+ * wait. */
 static void print_stack(const rn_watchdog *w) {
   char line[160 + MPI_MAX_PROCESSOR_NAME];
   const int count = list_node(w), slowest = rn_watchdog_table_slowest(w->states, count);
@@ -208,13 +209,13 @@ static int64_t units_of_job(const rn_watchdog *w) {
   return sum;
 }
 
-/* True if another rank has detected that the job makes no progress. */
+/* True if another rank has told this one that the job makes no progress. */
 static bool is_told(const rn_watchdog *w) {
   return w->reports != NULL &&
          (rn_rank_reports_expired(w->reports) || rn_rank_reports_printed(w->reports));
 }
 
-/* Exchanges reports, then waits for the length of a check, and receives the reports that arrive
+/* Exchanges reports, then waits until the next check is due, and receives the reports that arrive
  * meanwhile. Returns false if the thread must end. */
 static bool wait_for_check(const rn_watchdog *w) {
   const int64_t end_ns = rn_progress_now_ns() + (int64_t)(w->limit_s * 1e9 / CHECKS) + 1;
@@ -233,9 +234,9 @@ static bool wait_for_check(const rn_watchdog *w) {
   return true;
 }
 
-/* Runs on rank 0. Warns about silent hosts, except after a check of more than twice its length:
- * this process was suspended, and if the whole job was, the other ranks have not had time to
- * report. */
+/* Runs on rank 0. Warns about silent hosts. Gives no warning if the last check took more than twice
+ * as long as intended: this process was then suspended, perhaps with the whole job, and the other
+ * ranks may not have had time to report. */
 static void warn_of_silence(const rn_watchdog *w) {
   const bool on_time = elapsed_s(atomic_load(&w->mine->checked_ns)) < 2 * w->limit_s / CHECKS;
   if (!on_time) return;

@@ -6,17 +6,18 @@
  * A thread on every rank checks whether any rank of the job still counts units. As long as one rank
  * does, the job is considered alive, because the others may be waiting for that rank.
  *
- * The marks are in memory shared by the node, so other ranks can report a stopped process. Ranks of
- * several nodes also send them to rank 0 (comm/world/rank_reports.h), which prints the table of all
- * ranks; it distinguishes waiting ranks, those that they wait for, and those that no longer report.
- * If rank 0 does not answer, each node prints a table of its own ranks.
+ * The progress record of each rank (rn_progress) is in memory shared by its node, so that the other
+ * ranks can report on a stopped process. If there are several nodes, all ranks also send their
+ * records to rank 0 (comm/world/rank_reports.h), which prints a table of all ranks: ranks that
+ * wait, ranks for which they wait, and ranks that no longer report. If rank 0 does not answer, each
+ * node prints a table of its own ranks.
  *
- * If no reports arrive at all, a node knows only its own progress. Where it may wait a long time
- * for work on another node (rank 0 locks run.dir or handles its files, or a save writes files), the
- * ranks therefore use comm/world/collective_wait.h, which shows the progress of that work to all
- * nodes. The limit must then exceed the longest time that a rank works between two messages. The
- * longest such time is the evaluation of one sequence: if the last round of an evaluation has fewer
- * sequences than there are groups of ranks, groups without a sequence wait for the others.
+ * If no reports arrive at all, a node knows only its own progress. Therefore, where a node may wait
+ * a long time for work on another node (rank 0 locks run.dir or handles its files, or a save writes
+ * files), the ranks use comm/world/collective_wait.h, which shows the progress of that work to all
+ * nodes. Elsewhere, the limit must exceed the longest time that a rank works between two messages.
+ * This is the evaluation of one sequence: if the last round of an evaluation has fewer sequences
+ * than there are groups of ranks, groups without a sequence wait for the others.
  */
 #ifndef RN_COMM_WORLD_WATCHDOG_H
 #define RN_COMM_WORLD_WATCHDOG_H
@@ -26,12 +27,12 @@
 typedef struct rn_watchdog rn_watchdog;
 
 /**
- * Starts the watchdog and moves the marks of proto/base/progress.h to memory shared by the node. If
- * no rank counts a unit for `limit_s` seconds, rank 0 prints the table to stderr, the late rank of
- * each node prints the stack of its main thread, and all ranks end with the exit code of
- * RN_ERR_WATCHDOG. Before that, rank 0 warns of each host with ranks that no longer report. Call it
- * from the main thread. Time in which the whole job is suspended does not count. If `limit_s` is 0,
- * starts nothing and sets *out to NULL.
+ * Starts the watchdog and moves the progress record of this process (rn_progress_use) to memory
+ * shared by the node. If no rank counts a unit for `limit_s` seconds, rank 0 prints the table to
+ * stderr; on each node, the rank for which the others probably wait prints the stack of its main
+ * thread; and all ranks exit with the code of RN_ERR_WATCHDOG. Before that, rank 0 warns of each
+ * host with ranks that no longer report. Call it from the main thread. Time in which the whole job
+ * is suspended does not count. If `limit_s` is 0, starts nothing and sets *out to NULL.
  *
  * Collective: over the world; all pass the same limit. Ownership: the world outlives the watchdog.
  * Errors:     RN_ERR_LIBRARY if no thread can be created, RN_ERR_MEMORY, agreed; RN_ERR_MPI.

@@ -7,10 +7,10 @@
 
 #include "comm/world/watchdog_table.h"
 
-enum { LIST_BYTES = 200, MORE_BYTES = 32 /* for one rank and " and N more" */ };
+enum { LIST_BYTES = 200, MORE_BYTES = 32 /* space for one rank and " and N more" */ };
 
-/* The ranks of a host report at different times, so a warning also lists those that are nearly
- * late. */
+/* True if a warning about the rank's host should list the rank. Ranks of a host report at different
+ * times, so half the limit is enough. */
 static bool is_silent(const rn_rank_report *report, double limit_s) {
   return report->silent_s > limit_s / 2;
 }
@@ -34,7 +34,7 @@ static void list_newly_silent(const rn_rank_reports *reports, const char *host, 
   if (more > 0) snprintf(text + used, LIST_BYTES - used, " and %d more", more);
 }
 
-/* True if stderr accepts a line at once. */
+/* True if a line can be written to stderr without waiting. */
 static bool can_write(void) {
   struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
   return poll(&out, 1, 0) > 0;

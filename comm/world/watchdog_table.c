@@ -26,7 +26,7 @@ int rn_watchdog_table_slowest(const rn_rank_state *ranks, int count) {
   return slowest;
 }
 
-/* Why the rank makes no progress, as far as it is known. */
+/* Writes to `text` why the rank makes no progress; nothing if the reason is unknown. */
 static void describe(const rn_rank_state *s, char *text, size_t bytes) {
   if (is_silent(s) && s->host != NULL) {
     snprintf(
@@ -53,7 +53,8 @@ static int format_line(const rn_rank_state *s, bool late, char *line, size_t byt
                   late ? " <- late" : "");
 }
 
-/* Groups the ranks by how much their lines matter: 0 late, 1 may delay others, 2 waits. */
+/* Returns the group of a rank; groups are printed in this order: 0 late, 1 may delay others, 2
+ * waits for others. */
 static int group_of(const rn_rank_state *ranks, int i, int slowest) {
   const bool late = is_silent(&ranks[i]) || (i == slowest && !is_silent(&ranks[slowest]));
   return late ? 0 : may_delay_others(&ranks[i]) ? 1 : 2;

@@ -15,15 +15,16 @@ typedef struct rn_rank_state {
   char operation[RN_PROGRESS_NAME_BYTES]; /* empty: unknown */
   int64_t step;
   double idle_s;   /* time since the last progress */
-  double silent_s; /* time since the process last reported, if it is silent; otherwise <= 0 */
+  double silent_s; /* if the process no longer reports: time since it last did; otherwise <= 0 */
   bool waits;      /* true if it waits for other ranks */
 } rn_rank_state;
 
 /**
- * Writes `title` and one line per rank to stderr, at most 64: if there are more, the lines of ranks
- * that wait for others are left out and counted. Marks the silent ranks as late. If there are none,
- * marks the rank that the others probably wait for: among the ranks that do not wait themselves,
- * the one with the oldest progress. Not collective. Errors: none.
+ * Writes `title` and one line per rank to stderr. If there are more than 64 ranks, prints only 64
+ * lines, leaves out ranks that wait for others first, and prints the number of ranks left out.
+ * Marks silent ranks as late. If no rank is silent, marks as late the rank for which the others
+ * probably wait: of the ranks that do not wait, the one whose last progress is the oldest. Not
+ * collective. Errors: none.
  */
 void rn_watchdog_table_print(const char *title, const rn_rank_state *ranks, int count);
 

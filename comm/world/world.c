@@ -141,7 +141,8 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   MPI_Initialized(&started);
   if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   rn_err agreed = *err;
-  if (rank == 0) status = rn_program_check_output(&agreed, status); /* the others print nothing */
+  /* The other ranks have no output that could be lost. */
+  if (rank == 0) status = rn_program_check_output(&agreed, status);
   const int code = rn_status_exit_code(status);
   if (status == RN_ERR_MPI) {
     print_failure(&agreed);

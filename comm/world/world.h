@@ -22,9 +22,9 @@ typedef struct rn_world rn_world;
  *
  * Collective: over all ranks of the job.
  * Errors:     RN_ERR_USAGE if MPI has one rank but the launcher reports more; RN_ERR_LIBRARY if MPI
- *             does not provide MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI; none is agreed. *out
- *             may be
- *             set on failure too; pass it to rn_world_finish.
+ *             does not provide MPI_THREAD_FUNNELED; RN_ERR_MEMORY; RN_ERR_MPI. These errors are not
+ *             agreed: some ranks may fail while others succeed. *out may be set even on failure;
+ *             pass it to rn_world_finish.
  */
 rn_status rn_world_start(rn_err *err, int *argc, char ***argv, rn_world **out);
 

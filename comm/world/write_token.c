@@ -12,7 +12,7 @@
 
 enum { POLL_NS = 1000000 };
 
-/* The token that a rank has passed most recently. */
+/* What a rank wrote when it last passed the token; the next rank reads it. */
 typedef struct slot {
   _Atomic int64_t round; /* round in which the token was passed; stored after `end` and `status` */
   _Atomic int64_t end;
@@ -28,7 +28,8 @@ struct rn_write_token {
   atomic_bool cancelled;
 };
 
-/* Returns the node rank of the first rank in the row of `node_rank`. */
+/* Returns the first rank of the row (see write_token.h) to which `node_rank` belongs. All ranks
+ * here are ranks on the node. */
 static int row_begin(int node_rank, int node_ranks) {
   const int rows = node_ranks < RN_WRITE_TOKEN_FILES ? node_ranks : RN_WRITE_TOKEN_FILES;
   int row = 0;
