@@ -68,8 +68,8 @@ void rn_affinity_restore(void) {
 
 typedef enum { OWN, OTHER_CORE, ANY } choice;
 
-/* Returns the first core of the mask that is not taken, or -1. With OTHER_CORE, no thread may be
- * assigned to its physical core. */
+/* Returns the first core of the mask that is not taken, or -1 if there is none. With OTHER_CORE,
+ * also skips cores whose physical core is busy. */
 static int free_core(const rn_mask *mask, const int *sibling, const rn_mask *taken,
                      const rn_mask *busy, choice how) {
   for (int c = 0; c < RN_MASK_CORES; c++) {
@@ -105,7 +105,8 @@ const char *rn_affinity_folder(void) {
   return folder != NULL ? folder : "/sys/devices/system/cpu";
 }
 
-/* Returns the first number in the core's list of siblings, or -1 if the list cannot be read. */
+/* Returns the first number in the file that lists the siblings of a core; -1 if the file cannot be
+ * read. Siblings are the hardware threads of one physical core. */
 static int first_sibling(const char *folder, int core) {
   char path[512];
   int first = -1;
@@ -134,7 +135,8 @@ int rn_affinity_physical(const rn_mask *mask, const int *sibling) {
 
 rn_mask rn_affinity_divide(const rn_mask *mask, const int *sibling, int parts, int index) {
   const int physical = rn_affinity_physical(mask, sibling);
-  rn_mask seen = {0}, chosen = {0}, part = {0}; /* seen, chosen: physical cores */
+  /* sets of physical cores (seen, chosen) and of cores (part) */
+  rn_mask seen = {0}, chosen = {0}, part = {0};
   if (physical < parts) return part;
   const rn_range own = rn_cut(physical, parts, index);
   for (int c = 0, next = 0; c < RN_MASK_CORES; c++) {
@@ -155,7 +157,8 @@ void rn_affinity_claim(const rn_mask *cores) {
   if (is_claimed) claimed = *cores;
 }
 
-/* Returns the launcher's cores without the claimed ones, or all of them if none would be left. */
+/* Returns the launcher's cores without those that compute threads have claimed (rn_affinity_claim);
+ * all of the launcher's cores if none would be left. */
 static rn_mask free_cores(const rn_mask *all) {
   rn_mask kept, rest;
   if (!is_claimed) return *all;
@@ -174,8 +177,8 @@ static int create_on_free_cores(pthread_t *thread, void *(*start)(void *), void 
   pthread_attr_setaffinity_np(&attributes, RN_MASK_BYTES, cores.set);
   code = pthread_create(thread, &attributes, start, argument);
   pthread_attr_destroy(&attributes);
-  /* If the system has reduced the set of allowed cores since start, pthread_create fails with this
-   * mask; the thread is then created without a mask. */
+  /* pthread_create fails with this mask if the system no longer allows these cores, for example
+   * because a cpuset has shrunk. The thread is then created without a mask. */
   return code == 0 ? 0 : pthread_create(thread, NULL, start, argument);
 }
 

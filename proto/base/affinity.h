@@ -70,9 +70,9 @@ void rn_affinity_siblings(const char *folder, const rn_mask *mask,
 int rn_affinity_physical(const rn_mask *mask, const int *sibling);
 
 /**
- * Divides the physical cores of `mask` evenly into `parts` parts and returns the cores of `mask`
- * that are in part `index`. Returns an empty set if there are fewer physical cores than parts. Pure
- * function.
+ * Divides the physical cores of `mask` into `parts` nearly equal parts and returns the cores of
+ * `mask` that are in part `index`. Returns an empty set if there are fewer physical cores than
+ * parts. Pure function.
  */
 rn_mask rn_affinity_divide(const rn_mask *mask, const int *sibling, int parts, int index);
 

@@ -24,8 +24,8 @@ size_t rn_arena_round(size_t bytes) {
 }
 
 /*
- * Allocates zeroed memory, in huge pages if it is large. Matrix products read columns, and with
- * small pages every row of a column would need a separate TLB entry.
+ * Allocates zeroed memory, in huge pages if it is large. Matrix products read blocks of columns;
+ * with small pages, every row of such a block would need a separate TLB entry.
  */
 static void *take_zeroed(size_t bytes, rn_touch touch) {
   const bool huge = bytes >= LARGE_BYTES;

@@ -1,5 +1,5 @@
-/** An arena is a block of memory that is allocated once and then divided into pieces, so that
- * nothing is allocated within a step. */
+/** An arena is a block of memory that is allocated once and from which arrays are then taken one
+ * after the other, so that nothing is allocated within a step. */
 #ifndef RN_PROTO_BASE_ARENA_H
 #define RN_PROTO_BASE_ARENA_H
 
@@ -9,9 +9,9 @@
 
 /**
  * Selects which thread touches each page first. Linux places a page in the memory of the socket
- * whose thread touches it first. With RN_TOUCH_RANGES, each thread touches one range, the same as
- * in loops over a flat array. With RN_TOUCH_PAGES, the threads touch pages in turn, so that each
- * array in an arena is spread over the memory of all sockets.
+ * whose thread touches it first. With RN_TOUCH_RANGES, each thread touches one contiguous range,
+ * the same that it gets in a parallel loop over the array. With RN_TOUCH_PAGES, the threads take
+ * turns page by page, so that each array in an arena is spread over the memory of all sockets.
  */
 typedef enum { RN_TOUCH_RANGES, RN_TOUCH_PAGES } rn_touch;
 
@@ -19,8 +19,9 @@ typedef enum { RN_TOUCH_RANGES, RN_TOUCH_PAGES } rn_touch;
 typedef void rn_zero(rn_touch touch, char *memory, size_t bytes, size_t page);
 
 /**
- * Sets the function that zeroes large allocations (1 MiB or more) of the calling thread. NULL, the
- * default: the calling thread zeroes them. Arenas use RN_TOUCH_PAGES, other memory RN_TOUCH_RANGES.
+ * Sets the function that zeroes the allocations of 1 MiB or more that the calling thread makes.
+ * NULL, the default: the calling thread zeroes them itself. Arenas pass RN_TOUCH_PAGES to the
+ * function, rn_alloc passes RN_TOUCH_RANGES.
  */
 void rn_arena_zero_by(rn_zero *zero);
 
@@ -51,7 +52,7 @@ rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_eac
 
 /**
  * Grows an array so that it can hold at least `count` elements; doubles *capacity. `array` is the
- * address of the pointer, which is NULL or memory of malloc; error messages name the array as
+ * address of the pointer, which is NULL or was returned by malloc; error messages name the array as
  * `what`. Errors: RN_ERR_MEMORY; the array is then unchanged.
  */
 rn_status rn_grow(rn_err *err, const char *what, size_t count, size_t bytes_each, void *array,

@@ -16,8 +16,7 @@ enum { ORDER_BYTES = 128 };
 
 static const char slow[] = ":slow=", busy[] = ":busy=", late[] = ":late=";
 
-/* The last value read from RETNET_FAULT, and the number of passes since RETNET_FAULT got this
- * value. */
+/* The value of RETNET_FAULT at the last pass, and the number of passes since it got this value. */
 static struct {
   pthread_mutex_t lock;
   char order[ORDER_BYTES];

@@ -1,13 +1,14 @@
 /**
  * Injects faults at named sites, for tests.
  *
- * RETNET_FAULT="site:n[:kind]" injects a fault at the n-th pass (from 1) through that site,
+ * A site is a named place in the code; each time that the code runs there is a pass.
+ * RETNET_FAULT="site:n[:kind]" injects a fault at the n-th pass through that site (n starts at 1),
  * "site:n-m" at passes n to m, "site:n-" at the n-th and all later passes. Kinds: `fail` (the
- * default) makes the caller behave as if its system call had failed with ENOSPC; EIO, EDQUOT,
- * EROFS, EFBIG and ENOENT do the same with that error; `kill` ends the process immediately, as kill
- * -9 does; `stop` suspends it; `loop` blocks the calling thread forever; `slow=MS` delays the pass
- * by MS milliseconds, after which it succeeds. If the variable is not set, a pass costs one
- * getenv().
+ * default) makes the caller behave as if its system call had failed with ENOSPC; `EIO`, `EDQUOT`,
+ * `EROFS`, `EFBIG` and `ENOENT` do the same with the error of that name; `kill` ends the process
+ * immediately, as kill -9 does; `stop` suspends it; `loop` blocks the calling thread forever;
+ * `slow=MS` delays the pass by MS milliseconds, after which it succeeds. If the variable is not
+ * set, a pass costs one getenv().
  *
  * Two sites simulate a machine on which ranks are not equally fast. Only these sites have the kinds
  * `busy` and `late`:

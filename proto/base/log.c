@@ -11,10 +11,11 @@
 
 static struct {
   bool quiet, json;
-  bool launched;     /* true if started by mpirun; then no other rank writes to the same streams */
+  /* true if mpirun started this process; then no other rank shares its stdout and stderr */
+  bool launched;
   bool line_pending; /* true while a progress line is on the terminal */
   volatile sig_atomic_t may_drop;
-  sigset_t let_in; /* signals to unblock while a text is written */
+  sigset_t let_in; /* signals that are unblocked while a text is written */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {

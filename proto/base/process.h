@@ -1,4 +1,5 @@
-/** Identifies a process beyond its PID, and tests whether a process is still alive. */
+/** Identifies a process more reliably than its PID does, and tests whether a process is still
+ * alive. */
 #ifndef RN_PROTO_BASE_PROCESS_H
 #define RN_PROTO_BASE_PROCESS_H
 
@@ -33,8 +34,9 @@ bool rn_process_has_ended(long long pid, unsigned long long start);
  * here. */
 bool rn_process_is_local(const rn_process *other);
 
-/** True if a local process is known to run. False for a zombie, for a reused PID, and if /proc does
- * not tell; use rn_process_has_ended before anything of the process is removed. */
+/** True if a local process is known to run; false for a zombie, for a reused PID, and if /proc
+ * cannot be read. False therefore does not prove that the process has ended: before removing its
+ * files, call rn_process_has_ended. */
 bool rn_process_is_alive(const rn_process *other);
 
 #endif

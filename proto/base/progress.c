@@ -5,7 +5,8 @@
 
 #include "proto/base/fault.h"
 
-/* If the last poll is older than this, the process is not waiting: it computes or hangs. */
+/* A process that polls counts as waiting for POLL_NS after each rn_progress_poll; after that time,
+ * it computes or hangs. */
 enum { POLL_NS = 250000000 };
 
 static rn_progress own;

@@ -4,8 +4,8 @@
  *
  * The main thread sets the name of the operation that it begins. Any thread counts a unit (a layer
  * of a micro-batch, a batch of an evaluation, a chunk of a file, a bucket of gradients) when it has
- * finished the unit. Each of these calls is a mark; a mark costs a few stores and one reading of
- * the clock (< 0.1 us).
+ * finished the unit. Each of these calls makes a mark in the progress record of the process, which
+ * takes a few stores and one reading of the clock (< 0.1 us).
  */
 #ifndef RN_PROTO_BASE_PROGRESS_H
 #define RN_PROTO_BASE_PROGRESS_H
@@ -17,7 +17,8 @@
 
 enum { RN_PROGRESS_NAME_WORDS = 6, RN_PROGRESS_NAME_BYTES = RN_PROGRESS_NAME_WORDS * 8 };
 
-/** The marks of one process, possibly in memory that other processes read. Zero-initialize it. */
+/** The progress record of one process, possibly in memory that other processes read.
+ * Zero-initialize it. */
 typedef struct rn_progress {
   _Atomic int64_t units;     /* units finished plus operations begun; never decreases */
   _Atomic int64_t step;      /* step of the current operation */
@@ -27,13 +28,13 @@ typedef struct rn_progress {
   _Atomic uint64_t name[RN_PROGRESS_NAME_WORDS];
 } rn_progress;
 
-/** Stores the marks in *marks from now on; if NULL, in private memory of this process. */
+/** Makes *marks the progress record of this process; if NULL, a record in its private memory. */
 void rn_progress_use(rn_progress *marks);
 
-/** Marks that the main thread begins `operation` (truncated to 47 bytes) of `step`. */
+/** Records that the main thread begins `operation` (truncated to 47 bytes) of `step`. */
 void rn_progress_begin(const char *operation, int64_t step);
 
-/** Marks that the main thread begins another operation of the same step. */
+/** Records that the main thread begins another operation of the same step. */
 void rn_progress_phase(const char *operation);
 
 /** Counts one finished unit of work. Thread-safe. */
@@ -42,17 +43,18 @@ void rn_progress_unit(void);
 /** Returns the number of units counted so far. */
 int64_t rn_progress_units(void);
 
-/** Marks that the main thread enters (or leaves) a call that may have to wait for other ranks. */
+/** Records that the main thread enters (true) or leaves (false) a call that may have to wait for
+ * other ranks. */
 void rn_progress_wait(bool waits);
 
-/** Marks that the main thread polls for a message. The thread is considered to be waiting as long
+/** Records that the main thread polls for a message. The thread is considered to be waiting as long
  * as it repeats this call. */
 void rn_progress_poll(void);
 
-/** Copies the name of the current operation in *marks to `name`. */
+/** Copies the name of the current operation from the record *marks to `name`. */
 void rn_progress_name(rn_progress *marks, char name[RN_PROGRESS_NAME_BYTES]);
 
-/** True if the process whose marks are in *marks is waiting for other ranks. */
+/** True if the process with the record *marks is waiting for other ranks. */
 bool rn_progress_is_waiting(rn_progress *marks);
 
 /** Returns CLOCK_MONOTONIC in nanoseconds; all processes of a host read the same clock. */

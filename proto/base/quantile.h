@@ -4,8 +4,8 @@
 
 enum { RN_QUANTILE_MAX = 100 };
 
-/** Returns the quantile of values [count] at the fraction `share` (0.5: the median). If the
- * quantile falls between two values, returns their mean. 1 <= count <= RN_QUANTILE_MAX. */
+/** Returns the `share` quantile of values [count] (0.5: the median, 0.9: the 90th percentile). If
+ * it falls between two values, returns their mean. 1 <= count <= RN_QUANTILE_MAX. */
 double rn_quantile(const double *values, int count, double share);
 
 /** Returns the median; 1 <= count <= RN_QUANTILE_MAX. */

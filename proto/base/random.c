@@ -11,8 +11,8 @@ static philox4x32_ctr_t philox(rn_random_key key, uint64_t low, uint64_t high) {
   return philox4x32(counter, philox_key);
 }
 
-/* Hashes the words in order: for each word, encrypts the word and its index with the key so far, to
- * obtain the next key. */
+/* Hashes the words one after the other: each step applies Philox with the current key to the word
+ * and its index, and takes the next key from the result. */
 rn_random_key rn_random_key_make(rn_random_purpose purpose, const uint64_t *words, int count) {
   rn_random_key key = {{(uint32_t)purpose, (uint32_t)count}};
   for (int i = 0; i < count; i++) {

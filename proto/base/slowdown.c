@@ -6,8 +6,8 @@
 
 static const char site[] = "compute";
 
-/* Returns the CPU time of the calling thread. Elapsed time would include waiting for other ranks,
- * which must not be slowed down. */
+/* Returns the CPU time of the calling thread. Unlike elapsed time, it does not include waits for
+ * other ranks, which must not be lengthened. */
 static double thread_s(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);

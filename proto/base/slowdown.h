@@ -9,8 +9,9 @@
 double rn_slowdown_begin(void);
 
 /**
- * Ends a phase. If the site is set, spins until the CPU time used since `begin_s` has increased by
- * the percentage that RETNET_FAULT specifies. Returns the added CPU time in seconds.
+ * Ends a phase. If the site is set, lengthens the phase by the percentage that RETNET_FAULT
+ * specifies: spins for that fraction of the CPU time used since `begin_s`. Returns the added CPU
+ * time in seconds.
  */
 double rn_slowdown_end(double begin_s);
 

@@ -17,7 +17,9 @@ static struct {
   rn_spans trace;
   span open[RN_SPAN_DEPTH];
   int depth;
-  atomic_int task_path; /* index of the innermost span's path, for tasks of all threads; -1: none */
+  /* index of the path to which tasks of all threads are added: that of the innermost open span; -1:
+   * none */
+  atomic_int task_path;
 } recorder;
 
 rn_status rn_spans_start(rn_err *err, int64_t max_events) {

@@ -2,10 +2,11 @@
  * Profiles the main thread by recording nested, named spans of time.
  *
  * A span lasts from rn_span_begin to rn_span_end. A phase is a span that lasts from rn_span_phase
- * to the next phase or to the end of the enclosing span, so that a function with consecutive phases
- * needs one call for each. Sums are recorded for each path ("step / forward / k, v projection"),
- * and single events up to a maximum number. While nothing is recorded, a call costs one test of a
- * flag. Only the main thread may begin and end spans, outside parallel regions.
+ * to the next rn_span_phase or to the end of the enclosing span, so that a function with
+ * consecutive phases needs only one call per phase. Sums are recorded for each path ("step /
+ * forward / k, v projection"), and single events up to a maximum number. While nothing is recorded,
+ * a call costs one test of a flag. Only the main thread may begin and end spans, outside parallel
+ * regions.
  *
  * Tasks are the pieces of a parallel loop. Any thread may record them; they belong to the span that
  * is open while the loop runs. They show whether a phase has enough pieces for all threads: the
@@ -61,7 +62,7 @@ void rn_spans_stop(void);
 /** Returns the current record; valid between start and stop. */
 rn_spans *rn_spans_get(void);
 
-/** Returns the total seconds of all spans of one name, whatever their paths. */
+/** Returns the total time in seconds of all spans with this name, on all paths. */
 double rn_spans_total_s(const char *name);
 
 /** These functions implement the inline functions below. They are called only while recording. */

@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* HANDLER_FRAMES: the handler itself and the frame of the kernel that calls it. */
+/* HANDLER_FRAMES: number of stack frames that are not printed: that of the signal handler, and the
+ * one that the kernel inserts to call it. */
 enum { STACK_BYTES = 1 << 16, MAX_FRAMES = 64, HANDLER_FRAMES = 2 };
 
 static char handler_stack[STACK_BYTES];
@@ -22,7 +23,8 @@ static void wait_forever(int signal) {
   for (;;) pause();
 }
 
-/* Generated code may use the stack pointer for other purposes, so following the stack may fail. */
+/* backtrace() may crash if the signal interrupts oneDNN's generated code, which uses the stack
+ * pointer for other purposes. If it crashes, the thread waits instead of ending the process. */
 static void survive_bad_stack(void) {
   const struct sigaction action = {.sa_handler = wait_forever, .sa_flags = SA_ONSTACK | SA_NODEFER};
   sigaction(SIGSEGV, &action, NULL);
@@ -49,7 +51,7 @@ void rn_stack_dump_prepare(void) {
   prepared = sigaltstack(&stack, NULL) == 0;
 }
 
-/* Waits until *flag is set; returns it. */
+/* Waits until *flag is set, at most `timeout_ms`; returns the flag. */
 static bool wait_for(atomic_bool *flag, int timeout_ms) {
   const struct timespec pause = {0, 1000000};
   for (int ms = 0; ms < timeout_ms && !atomic_load(flag); ms++) nanosleep(&pause, NULL);

@@ -13,8 +13,9 @@ void rn_stack_dump_prepare(void);
 
 /**
  * Interrupts the main thread, which prints its stack to stderr, innermost call first, and then
- * waits forever: it must not continue, because its computation may have been damaged (see
- * trainer/launch/stop_request.h). Call it from another thread, which then ends the process.
+ * waits forever: it must not continue, because the signal handler may have overwritten matrix
+ * elements (see trainer/launch/stop_request.h). Call it from another thread, which then ends the
+ * process.
  *
  * Returns false if nothing was printed after `timeout_ms`: rn_stack_dump_prepare was not called, or
  * the main thread is in a system call that a signal does not interrupt.

@@ -1,9 +1,9 @@
-/** Defines errors. A function returns a status for the program, and rn_err holds a text for the
- * user. */
+/** Defines how functions report errors: the return value is a status for the calling code, and
+ * rn_err holds a text for the user. */
 #ifndef RN_PROTO_BASE_STATUS_H
 #define RN_PROTO_BASE_STATUS_H
 
-/* name, exit code of a program that ends with this status, text for messages */
+/* X(name, exit code of a program that ends with this status, text for messages) */
 #define RN_STATUS_LIST(X)                            \
   X(RN_OK, 0, "ok")                                  \
   X(RN_ERR_USAGE, 2, "wrong usage or configuration") \

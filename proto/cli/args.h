@@ -57,11 +57,12 @@ typedef struct rn_args {
   bool config_keys;         /* the help also lists all configuration keys */
 } rn_args;
 
-/** The parts of a command line that are not options of the table. Zero-initialize; free with
- * rn_words_free(&found.words). */
+/** What a command line contains besides the options in the caller's table. Zero-initialize; free
+ * with rn_words_free(&found.words). */
 typedef struct rn_args_found {
-  bool help, version; /* true if the command line has this option; parsing stops there */
-  /* value of --generate ("man" or "bash"), at which parsing also stops; NULL without this option */
+  bool help, version; /* true if this option was found; parsing stops at it */
+  /* value of --generate ("man" or "bash"), an option at which parsing also stops; NULL if not
+   * found */
   const char *generate;
   rn_words words;
 } rn_args_found;

@@ -16,7 +16,8 @@ static int number(const char *variable) {
   return text != NULL ? atoi(text) : 0;
 }
 
-/* True in a shell started by `srun --pty`, where this process is not a task of the job step. */
+/* True if this process was started from a shell that `srun --pty` started: the task of the job step
+ * is then the shell, not this process. */
 static bool is_interactive(void) {
   return getenv("SLURM_PTY_PORT") != NULL && number("SLURM_TASK_PID") != (int)getpid();
 }
@@ -37,10 +38,9 @@ bool rn_launched_prints(void) {
   return rn_launched_detect().rank == 0;
 }
 
-/* True for the first rank of this node and job step that calls this function; false for other ranks
- * as long as that first process is alive. The name of the socket is abstract, so no file is
- * created.
- */
+/* True on one rank per node and job step: the first that calls this function. It claims the right
+ * to print by binding a socket to a name; the function returns false on other ranks while that
+ * process lives. The name is abstract, so no file is created. */
 static bool speaks_for_node(void) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};
   const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
@@ -58,8 +58,8 @@ bool rn_launched_prints_late(void) {
   if (launched.rank == 0) return true;
   const bool by_mpirun = strncmp(launched.variable, "OMPI", 4) == 0;
   if (!by_mpirun && getenv("SLURM_STEP_ID") != NULL && !speaks_for_node()) return false;
-  /* Waits for either signal: Open MPI's mpirun ends a process with SIGCONT, followed by SIGTERM,
-   * possibly seconds later. */
+  /* To end a process, mpirun of Open MPI sends SIGCONT and, possibly seconds later, SIGTERM. Either
+   * one ends this wait. */
   const struct timespec pause = {.tv_sec = PAUSE_S};
   sigset_t ends;
   sigemptyset(&ends);

@@ -24,8 +24,8 @@ rn_launched rn_launched_detect(void);
 bool rn_launched_prints(void);
 
 /**
- * Returns true if this rank should print an error that rank 0 has probably printed, too. Rank 0
- * returns true immediately. The other ranks first wait for some seconds, because the launcher
+ * True if this rank should print an error although rank 0 has probably printed the same error. Rank
+ * 0 returns true immediately. The other ranks first wait for some seconds, because the launcher
  * usually ends them after rank 0 has exited. srun may not end them; under srun, one rank per node
  * returns true.
  */

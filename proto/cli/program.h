@@ -2,8 +2,8 @@
  * Declares the functions that every program calls first and last: they prepare the standard streams
  * and report lost output.
  *
- * A program returns an error if its output is lost (full disk, closed pipe, closed descriptor), but
- * it is not killed, so that a training run continues after its terminal is closed.
+ * If output is lost (full disk, closed pipe, closed descriptor), a program continues, so that a
+ * training run survives the end of its terminal, and reports the error when it exits.
  */
 #ifndef RN_PROTO_CLI_PROGRAM_H
 #define RN_PROTO_CLI_PROGRAM_H

@@ -19,13 +19,12 @@
 /** Size of a buffer that holds the text of any value. */
 enum { RN_OPTIONS_TEXT_BYTES = 6 * 4096 + 16 };
 
-/** RN_OPTIONS_MAX_KEYS: upper bound of the number of keys in the schema. RN_OPTIONS_BY_S: the
- * `line` of a key that was set by -s. */
+/** RN_OPTIONS_MAX_KEYS: upper bound of the number of keys in the schema. RN_OPTIONS_BY_S: value of
+ * rn_options_locations.line for a key that was set by -s. */
 enum { RN_OPTIONS_MAX_KEYS = 128, RN_OPTIONS_BY_S = -1 };
 
-/** The place where each key was given, in the order of the schema: the line in the file, -1 for -s,
- * 0 if the key was not given.
- */
+/** Where each key was given; keys are in the order of the schema. `line` is the line in the file,
+ * RN_OPTIONS_BY_S for -s, or 0 if the key was not given. */
 typedef struct rn_options_locations {
   const char *file; /* not owned */
   int line[RN_OPTIONS_MAX_KEYS];

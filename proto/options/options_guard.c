@@ -41,7 +41,8 @@ rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *by
   return status;
 }
 
-/* State of the parse so far: the number of events, the nesting depth, the number of documents. */
+/* State of the parser: number of events so far, current nesting depth, number of documents so
+ * far. */
 typedef struct yaml_tally {
   int events, depth, documents;
 } yaml_tally;

@@ -52,8 +52,9 @@ int rn_options_key_index(const char *name) {
   return rn_options_find(name, &key) ? rn_options_index(&key) : -1;
 }
 
-/* Returns the distance of `name` from a key. The same name in another section has distance 2, so
- * that a key in the same section that differs in one letter is nearer. */
+/* Returns the distance between `name` and a key: the smaller of the distance of the full names and
+ * that of the names without section plus 2. A key in the same section that differs in one letter is
+ * thus nearer than the same name in another section. */
 static int distance(const char *name, const rn_schema_key *key, const char *full) {
   const char *dot = strchr(name, '.'), *own = dot != NULL ? dot + 1 : name;
   const int whole = rn_nearest_distance(name, full),

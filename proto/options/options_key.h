@@ -5,8 +5,8 @@
 #include "proto/options/options.h"
 #include "proto/options/schema_table.h"
 
-/* Maximum length of a text value. Quoting takes up to six bytes per byte, hence
- * RN_OPTIONS_TEXT_BYTES. */
+/* RN_OPTIONS_STRING_BYTES: maximum length of a text value, including the final 0. Quoting turns one
+ * byte into up to six, so RN_OPTIONS_TEXT_BYTES is six times as large. */
 enum { RN_OPTIONS_STRING_BYTES = 4096, RN_OPTIONS_NAME_BYTES = 64 };
 
 /** A key: the field of its section in Config, the field of the key in the section, and its row of

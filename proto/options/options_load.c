@@ -152,7 +152,8 @@ static rn_status read_section(rn_err *err, yaml_reader *reader, const yaml_node_
     if (body != NULL && body->type == YAML_MAPPING_NODE) {
       rn_options_nearest_section(section, nearest, sizeof nearest);
     } else {
-      /* `section` may be a key that was written outside its section. */
+      /* There is a value instead of a mapping, so `section` may be a key that was written without
+       * its section. */
       rn_options_nearest(section, nearest, sizeof nearest);
     }
     return rn_fail(err, RN_ERR_USAGE, "%s: unknown section %s; did you mean %s?", place, section,

@@ -114,7 +114,8 @@ rn_status rn_options_require(rn_err *err, const Retnet__Config *config, const ch
                  name);
 }
 
-/* Writes the words of an enum, or the range of a key. */
+/* Writes the allowed values of a key for the help: the words of an enum, a range, or the fields of
+ * a list. */
 static void domain_text(const rn_schema_key *schema, const ProtobufCFieldDescriptor *field,
                         char *text, size_t bytes) {
   char word[RN_OPTIONS_NAME_BYTES];

@@ -10,9 +10,10 @@
 
 typedef struct rn_layer_group_port {
   void *self;
-  /** Called before the group's weights are read. Returns when the weights are complete. */
+  /** Called before the weights of group `part` are read. Returns when they are complete. */
   rn_status (*wait)(rn_err *err, void *self, int part);
-  /** Called after a unit of work has added its contribution to the group's gradient. */
+  /** Called for each unit of work (a micro-batch, or a segment of one) after it has added its
+   * contribution to the gradient of group `part`. */
   void (*added)(void *self, int part);
 } rn_layer_group_port;
 

@@ -1,10 +1,10 @@
 /**
- * Defines the interface through which attention gets the keys and values of earlier pieces of a
- * sequence, and returns their gradients.
+ * Defines the interface through which attention receives the keys and values of earlier pieces of a
+ * sequence, and in backward passes on the gradients of these keys and values.
  *
- * A sequence is divided into pieces, over ranks and over the segments of a rank. A query sees keys
- * and values of its own piece and of earlier pieces. The gradient of a key is therefore a sum over
- * queries of the key's piece and of later pieces. Backward processes the pieces in descending
+ * A sequence is divided into pieces, over ranks and over the segments of a rank. A query attends to
+ * keys and values of its own piece and of earlier pieces. The gradient of a key is therefore a sum
+ * over queries of the key's piece and of later pieces. Backward processes the pieces in descending
  * order, and the port completes the sums of a piece when backward reaches the piece.
  *
  * comm/rows/row_exchange.h implements a port across ranks and segments; model/decode/prefill.h
@@ -59,9 +59,9 @@ typedef struct rn_row_port {
   /** Called in backward after end(). Sets *out to the sums to which the caller then adds. NULL in
    * ports without backward. */
   rn_status (*begin_sums)(void *self, rn_err *err, int elements, rn_row_gradients *out);
-  /** Called in backward after the caller has added to the sums. Passes on the sums for rows of
-   * earlier pieces, and completes the sums for the piece's own rows, which the caller then reads.
-   */
+  /** Called in backward after the caller has added to the sums. Sends the sums for rows of earlier
+   * pieces towards the owners of these rows, and completes the sums for the rows of this piece,
+   * which the caller then reads. */
   rn_status (*end_sums)(void *self, rn_err *err);
 } rn_row_port;
 

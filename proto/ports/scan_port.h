@@ -1,9 +1,9 @@
 /**
- * Defines the interface through which the model gets the state before this rank's piece of a
- * sequence.
+ * Defines the interface through which the model receives the retention state before this rank's
+ * piece of a sequence.
  *
- * The element of the scan is (log a, X): the matrix X that a piece of a sequence adds to the state,
- * and the factor a by which the state before the piece decays over the piece:
+ * The scan combines elements (log a, X), one per piece of a sequence: X is the matrix that the
+ * piece adds to the state, and a the factor by which the earlier state decays over the piece:
  *
  *   (log a1, X1) then (log a2, X2) = (log a1 + log a2, exp(log a2) * X1 + X2)
  *
