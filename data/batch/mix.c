@@ -81,8 +81,8 @@ void rn_mix_destroy(rn_mix *mix) {
   *mix = (rn_mix){0};
 }
 
-/* Returns how many further samples can come from other sources before source i lags behind its
- * share by the maximum that the bound in mix.h allows. */
+/* Returns the number of further samples after which source i would lag behind its share by the
+ * maximum (the bound in mix.h) if none of them came from it. */
 static double slack(const rn_mix *m, int i) {
   const double margin = (double)m->total / (2 * m->sources - 2);
   return ((double)(m->total - m->behind[i]) - margin) / (double)m->weight[i];

@@ -9,9 +9,9 @@
  *
  * so count_i differs from the share of source i by less than one sample.
  *
- * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980): the next
- * sample comes from a source that would otherwise be behind its share by at least 1 / (2 * n - 2);
- * of these sources, from the one that would reach the bound first.
+ * Source: Tijdeman, The chairman assignment problem, Discrete Mathematics 32 (1980). The candidates
+ * for the next sample are the sources that would otherwise be behind their share by at least
+ * 1 / (2 * n - 2). The candidate that would reach the bound first is chosen.
  */
 #ifndef RN_DATA_BATCH_MIX_H
 #define RN_DATA_BATCH_MIX_H
@@ -27,8 +27,8 @@ typedef struct rn_mix {
   int sources;
   int64_t *weight; /* weights scaled to integers without a common divisor */
   int64_t total;   /* sum of `weight`; the order of the sources repeats with this period */
-  int64_t *behind; /* total * (share of the first `position` samples - count); 0 at the start of a
-                      period */
+  int64_t *behind; /* position * weight - total * count, which is total times the number of
+                      samples that the source is behind its share; 0 at the start of a period */
   int64_t *count;  /* number of samples of each source before `position` */
   int64_t position;
 } rn_mix;
@@ -46,10 +46,10 @@ typedef struct rn_mix_sample {
 rn_status rn_mix_create(rn_err *err, const double *weight, int sources, rn_mix *out);
 void rn_mix_destroy(rn_mix *mix);
 
-/** Returns sample g. Calls may request samples in any order; the time grows with the number of
- * samples between the previously requested sample and g or, if g is earlier or at least a period
- * later, with the number of samples from the beginning of g's period to g (about 5 ns for each
- * sample of three sources). */
+/** Returns sample g. Calls may request samples in any order. The time is proportional to the number
+ * of samples from the previously requested sample to g or, if g is earlier than that sample or at
+ * least a period later, from the beginning of g's period to g. With three sources, it is about 5 ns
+ * per sample. */
 rn_mix_sample rn_mix_sample_at(rn_mix *mix, int64_t g);
 
 #endif

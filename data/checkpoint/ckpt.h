@@ -160,8 +160,8 @@ rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
 /**
  * Callbacks of rn_ckpt_find. `report` is called with one line, without a newline, for each skipped
- * checkpoint. `open` opens a step folder and verifies its checksums, for example with several
- * ranks; if it is NULL, the calling process does this alone.
+ * checkpoint. `open` opens a step folder and verifies its checksums; it can divide this work among
+ * several ranks. If it is NULL, the calling process does the work alone.
  */
 typedef struct rn_ckpt_notes {
   void (*report)(void *context, const char *line);
@@ -176,8 +176,8 @@ typedef struct rn_ckpt_notes {
  * All checksums are verified. In a run directory, damaged checkpoints are reported to `notes` and
  * skipped. If `mark_bad` is set and a valid checkpoint is found, newer checkpoints whose content is
  * wrong are renamed to step-N.bad; a checkpoint with a missing file keeps its name. If a running
- * job removes an old checkpoint while it is being read, the run is listed again and nothing is
- * reported.
+ * job removes an old checkpoint while it is being read, the checkpoints of the run are listed again
+ * and nothing is reported.
  * Errors: RN_ERR_NOT_FOUND if there is no checkpoint; RN_ERR_FORMAT if all are damaged; for a step
  *         folder, the error of opening it.
  */

@@ -33,8 +33,9 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
 }
 
 /*
- * If the step exists, exchanges the old and the new folder atomically. On a file system without
- * RENAME_EXCHANGE, renames twice: the old folder to step-N.bad, then the new one to step-N.
+ * Renames the staging folder to step-N. If step-N exists, exchanges the two folders atomically. On
+ * a file system without RENAME_EXCHANGE, renames twice: the existing folder to step-N.bad, then the
+ * staging folder to step-N.
  */
 static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
@@ -48,7 +49,8 @@ static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   return rn_file_rename(err, staged.text, final.text);
 }
 
-/* Fault injection site: returns an I/O error if the test set `site` to fail here. */
+/* Fault injection: makes the calling function return an I/O error if a test has enabled a fault at
+ * `site`. */
 #define FAULT_SITE(err, site, doing, path) \
   if (rn_fault_now(site)) return rn_file_fail((err), (doing), (path), errno)
 

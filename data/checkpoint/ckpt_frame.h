@@ -2,8 +2,8 @@
  * A frame of a checkpoint file holds up to RN_CKPT_FRAME_ELEMENTS floats as one blob.
  *
  * Weights compress better if their bytes are shuffled into four planes, one per byte position,
- * because signs and exponents are similar and the low bits are noise. Moments that are still zero
- * do not compress better. The packer compresses a sample both ways to decide.
+ * because signs and exponents are similar and the low bits are noise. Moments of the optimizer that
+ * are still zero do not benefit. To decide, the packer compresses a sample both ways.
  */
 #ifndef RN_DATA_CHECKPOINT_CKPT_FRAME_H
 #define RN_DATA_CHECKPOINT_CKPT_FRAME_H

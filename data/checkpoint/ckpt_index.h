@@ -34,7 +34,7 @@ int64_t rn_ckpt_tensor_index(const Retnet__Manifest *manifest, Retnet__TensorKin
  * it is about to be written.
  * Ownership: extents point into the manifest; rn_ckpt_index_destroy.
  * Errors:    `status`, naming `where` and the tensor or file, unless the table of tensors is
- * sorted, slices fill every file without gaps, and every tensor is covered exactly once.
+ *            sorted, slices fill every file without gaps, and every tensor is covered exactly once.
  */
 rn_status rn_ckpt_index_create(rn_err *err, const char *where, rn_status status,
                                const Retnet__Manifest *manifest, rn_ckpt_index *out);

@@ -14,7 +14,7 @@
  * the watchdog would see no progress. */
 #define SYNC_BYTES (INT64_C(256) << 20)
 
-/* State of writing one file, with the content of its report. */
+/* State of writing one checkpoint file, with the content of the FileReport about it. */
 typedef struct file_writer {
   rn_file file;
   int64_t begin;  /* number of bytes written by earlier writers */

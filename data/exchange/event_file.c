@@ -34,7 +34,7 @@ static rn_status find_newest(rn_err *err, const char *folder, long long *newest)
   return RN_OK;
 }
 
-/* Writes the name of this host; replaces characters that are not safe in a path by "_". */
+/* Sets `host` to the name of this host; replaces characters that are not safe in a path by "_". */
 static void plain_host(char host[HOST_BYTES]) {
   if (gethostname(host, HOST_BYTES) != 0) host[0] = '\0';
   host[HOST_BYTES - 1] = '\0';

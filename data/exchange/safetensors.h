@@ -99,7 +99,7 @@ typedef struct rn_safetensors_header {
 /**
  * Creates a file with this header. The tensors must then be appended in the order of the header.
  *
- * rn_safetensors_finish gives the file its name `path`.
+ * The file has a temporary name until rn_safetensors_finish renames it to `path`.
  * Ownership: the header is used only during the call.
  */
 rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetensors_header *header,
@@ -109,7 +109,8 @@ rn_status rn_safetensors_create(rn_err *err, const char *path, const rn_safetens
 rn_status rn_safetensors_append(rn_err *err, rn_safetensors_writer *writer, const void *data,
                                 size_t bytes);
 
-/** Makes the file durable under its name; all bytes declared by the header must be written. */
+/** Renames the file to its final name, durably; all bytes that the header declares must have been
+ * appended. */
 rn_status rn_safetensors_finish(rn_err *err, rn_safetensors_writer **writer);
 
 /** Discards an unfinished file and removes what was written; accepts NULL. */

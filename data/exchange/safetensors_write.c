@@ -20,7 +20,7 @@ struct rn_safetensors_writer {
   int64_t declared;
 };
 
-/* Returns NULL if it is out of memory. */
+/* Returns the entry of a tensor in the header, or NULL if out of memory. */
 static json_t *tensor_json(const rn_safetensors_tensor *tensor, int64_t *offset) {
   json_t *shape = json_array();
   int64_t bytes = (int64_t)rn_safetensors_type_bytes(tensor->type);

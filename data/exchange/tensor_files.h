@@ -20,7 +20,8 @@
 typedef struct rn_tensor_files rn_tensor_files;
 
 /**
- * Opens a .safetensors file, or all those of a folder, and checks the headers and the index.
+ * Opens a .safetensors file or, in a folder, model.safetensors or the files that the index names.
+ * Checks the headers and the index.
  *
  * Ownership: rn_tensor_files_close; names and tensors are valid until then.
  * Errors:    RN_ERR_FORMAT naming file and tensor (a tensor in two files, or not in the file that
@@ -77,8 +78,8 @@ rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, co
  * rn_tensor_files_create is a single file. */
 rn_path rn_tensor_files_beside(const rn_tensor_files_writer *writer, const char *name);
 
-/** Gives all files, including the index if there are several files, their final names. If that
- * fails, the content of the folder is as before. All elements must have been appended. */
+/** Renames all files, including the index if there is one, to their final names. If that fails, the
+ * content of the folder is as before. All elements must have been appended. */
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer);
 
 /** Removes what was written, and leaves the folder as it was; accepts NULL. */

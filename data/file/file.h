@@ -68,8 +68,8 @@ rn_status rn_file_remove_tree(rn_err *err, const char *path);
 /** True if `path` exists, even as a dangling link; false if it cannot be looked up. */
 bool rn_file_exists(const char *path);
 
-/** Sets *exists like rn_file_exists. Use it where a file that seems to be missing changes a result.
- * Errors: RN_ERR_IO if the file cannot be looked up. */
+/** Sets *exists like rn_file_exists, but fails if `path` cannot be looked up. Must be used where it
+ * would be wrong to treat such a file as missing. Errors: RN_ERR_IO. */
 rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
 
 /**
@@ -81,9 +81,9 @@ rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /** Returns the path of the file that a symbolic link leads to; returns `path` itself if it is
- * not a link or is a dangling link. An output file that the user names is written under a temporary
- * name, which is then renamed to the returned path; renaming it to `path` would replace the link.
- */
+ * not a link or is a dangling link. Used for output files that the user names: they are written
+ * under a temporary name and then renamed, and a rename to `path` would replace the link instead of
+ * the file. */
 rn_path rn_file_resolve_symlink(const char *path);
 
 /** Checks that a new file may be created at `path` or may replace an existing file there. Errors:

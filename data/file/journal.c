@@ -20,7 +20,7 @@ rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journ
   return status;
 }
 
-/* Opens the file that now has the journal's path, or creates it. */
+/* Opens or creates the file at the journal's path. */
 static rn_status attach(rn_err *err, rn_journal *j) {
   struct stat info;
   if (j->fd >= 0) close(j->fd);
@@ -31,7 +31,7 @@ static rn_status attach(rn_err *err, rn_journal *j) {
   return RN_OK;
 }
 
-/* True if the open file still has the journal's path. */
+/* True if the journal's path still leads to the open file. */
 static bool is_attached(const rn_journal *j) {
   struct stat named, held;
   return j->fd >= 0 && stat(j->path.text, &named) == 0 && fstat(j->fd, &held) == 0 &&

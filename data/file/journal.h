@@ -27,12 +27,12 @@ rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journ
  * waits; RN_ERR_MEMORY: the line is lost. */
 rn_status rn_journal_add(rn_err *err, rn_journal *journal, const char *line, size_t bytes);
 
-/** Writes the waiting lines, if there are any. Errors: RN_ERR_IO, RN_ERR_NOT_FOUND: they wait on.
- */
+/** Writes the waiting lines, if there are any. Errors: RN_ERR_IO, RN_ERR_NOT_FOUND: the lines stay
+ * in memory. */
 rn_status rn_journal_flush(rn_err *err, rn_journal *journal);
 
-/** Drops waiting lines and opens the file again, for a caller that has changed it. Errors:
- * RN_ERR_IO naming the file; then the next write tries again. */
+/** Discards the waiting lines and opens the file again. Must be called after the caller has changed
+ * the file. Errors: RN_ERR_IO naming the file; the next write then tries again to open it. */
 rn_status rn_journal_reopen(rn_err *err, rn_journal *journal);
 
 /** Tries to write the waiting lines, and closes the file. Accepts a zeroed journal. */

@@ -1,5 +1,5 @@
-/** Removes lines from a file with any content. Memory is bounded, and a crash does not damage the
- * file. */
+/** Removes selected lines from a file, which may have any content. Memory is bounded, and a crash
+ * does not damage the file. */
 #ifndef RN_DATA_FILE_JOURNAL_FILTER_H
 #define RN_DATA_FILE_JOURNAL_FILTER_H
 

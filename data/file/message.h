@@ -8,9 +8,9 @@
 #include "proto/base/status.h"
 
 /**
- * Unpacks a message. A lack of memory must not look like damage: a damaged checkpoint is renamed,
- * and damaged blocks are left out. `out` is the address of a pointer to the message, which becomes
- * NULL on failure; `fault` says what is wrong with a message that cannot be parsed.
+ * Unpacks a message. Reports a lack of memory differently from damage, because callers rename a
+ * damaged checkpoint and skip damaged blocks. `out` is the address of a pointer to the message,
+ * which becomes NULL on failure; `fault` is the error text for a message that cannot be parsed.
  *
  * Ownership: the caller frees the message with protobuf_c_message_free_unpacked(message, NULL).
  * Errors:    RN_ERR_FORMAT, "WHERE: FAULT"; RN_ERR_MEMORY, naming `where`.

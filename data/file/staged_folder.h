@@ -27,8 +27,8 @@ rn_status rn_staged_folder_create(rn_err *err, const char *folder, rn_staged_fol
  */
 rn_status rn_staged_folder_publish(rn_err *err, rn_staged_folder *staged);
 
-/** Removes the staged files, and the folder if it was created; accepts a zeroed or published
- * object. */
+/** Removes the staged files, and `folder` if rn_staged_folder_create created it; accepts a zeroed
+ * or published object. */
 void rn_staged_folder_abandon(rn_staged_folder *staged);
 
 #endif

@@ -36,8 +36,8 @@ static rn_status refuse_folder(rn_err *err, const stream *s) {
   return rn_fail(err, RN_ERR_FORMAT, "%s is a folder; give a file", s->name);
 }
 
-/* Allocates the size of a regular file plus one byte, so that the end is found without growing the
- * buffer. */
+/* Allocates the buffer. For a regular file, it has one byte more than the file, so that the read
+ * that finds the end of the file does not need a larger buffer. */
 static rn_status reserve(rn_err *err, stream *s) {
   struct stat info;
   size_t capacity = 1 << 16;

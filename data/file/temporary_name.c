@@ -12,8 +12,8 @@
 
 enum { PLACE_BYTES = 9, ID_BYTES = 33 };
 
-/* Returns true if this system has a machine id, and writes it. An image that has not been booted
- * contains the word "uninitialized". */
+/* Returns true if this system has a machine id, and stores it in `id`. In an image that has not
+ * been booted, the file contains the word "uninitialized". */
 static bool read_machine_id(char id[ID_BYTES]) {
   FILE *file = fopen("/etc/machine-id", "r");
   const bool known = file != NULL && fgets(id, ID_BYTES, file) != NULL;
@@ -26,10 +26,11 @@ static XXH64_hash_t add_text(XXH64_hash_t hash, const char *text) {
 }
 
 /*
- * Writes <place> (temporary_name.h). The machine id distinguishes hosts that share a host name, for
- * their first PID namespaces have the same number. It does not depend on the boot, as
- * rn_process.kernel does, so that files of processes that a reboot ended are found and removed.
- * Without a machine id, the boot distinguishes the hosts, and such files stay.
+ * Writes <place> (temporary_name.h). Host name and PID namespace are not enough: hosts may have the
+ * same name, and the first PID namespace has the same number on every host. The machine id
+ * distinguishes them. Unlike the boot id in rn_process.kernel, it stays the same after a reboot, so
+ * files of processes that the reboot ended are found and removed. On a host without a machine id,
+ * the boot id is used, and such files stay.
  */
 static void name_place(const rn_process *self, char place[PLACE_BYTES]) {
   char id[ID_BYTES];
@@ -53,8 +54,9 @@ rn_path rn_temporary_name(const char *begin, const char *end) {
   return path;
 }
 
-/* True if `name` is BEGIN<place>-<process id>END and its process has ended. If the process id is
- * that of this process, it was reused. */
+/* True if `name` is BEGIN<place>-<process id>END and its process has ended. A name with the id of
+ * this process is that of an ended process with the same id, because this process has not created
+ * such a file yet. */
 static bool is_left(const char *name, const char *begin, const char *place, const char *end) {
   const size_t length = strlen(begin);
   char *after;
@@ -71,7 +73,8 @@ void rn_temporary_remove_left(const char *begin, const char *end) {
   const char *slash = strrchr(begin, '/');
   const struct dirent *entry;
   char place[PLACE_BYTES];
-  if (self.start == 0 || strchr(self.kernel, '/') == NULL) return; /* process ids mean nothing */
+  /* Without /proc, it cannot be determined which processes have ended. */
+  if (self.start == 0 || strchr(self.kernel, '/') == NULL) return;
   DIR *open_folder = opendir(folder.text);
   if (open_folder == NULL) return;
   name_place(&self, place);

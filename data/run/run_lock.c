@@ -23,7 +23,7 @@
 #include "proto/base/progress.h"
 
 #define LOCK_NAME "lock"
-#define OWN_PREFIX "lock." /* followed by an id: file of a contender for the lock */
+#define OWN_PREFIX "lock." /* lock.<id>: file of a process that tries to take the lock */
 #define AFTER_PREFIX "lock.after-"
 #define BEAT_WORD "\nbeat "
 
@@ -231,10 +231,11 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
 }
 
 /*
- * True if the file belongs to a process that ended before it got the lock. Whether a process of
- * another host has ended is unknown, and likewise for a process that was killed before it had
- * written its record; then the file counts as left if the lock file was written much later than it:
- * no process waits that long. Both times are from the clock of the file system.
+ * True if the file belongs to a process that ended before it got the lock. It is unknown whether a
+ * process of another host has ended, or a process that was killed before it wrote its record. The
+ * file of such a process counts as left behind if the lock file is newer than it by more than
+ * WAITS * dead_s, because no process waits that long. Both times are from the clock of the file
+ * system.
  */
 static bool is_left(const rn_run_lock *l, const char *path) {
   enum { WAITS = 10 };

@@ -57,8 +57,9 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
  */
 rn_status rn_run_lock_check(rn_err *err, rn_run_lock *lock);
 
-/** Reads the id of the owner of `run_dir`, which no other owner has and which does not change with
- * the heartbeat. Sets it to "" if the lock does not exist or cannot be read. Needs no lock. */
+/** Sets `id` to the id of the owner of `run_dir`, or to "" if the lock does not exist or cannot be
+ * read. Every owner has a different id, and the heartbeat does not change it. The caller need not
+ * hold the lock. */
 void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]);
 
 /** Stops the heartbeat and removes the lock if this process still owns it. Accepts NULL. */

@@ -1,5 +1,5 @@
-/* Writes a shard: blocks as soon as there are some for each thread, then the footer and the
- * postscripts; finally renames the file. */
+/* Writes a shard: collects several blocks for each thread, then compresses them in parallel and
+ * writes them; at the end writes the footer and the postscripts, and renames the file. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>

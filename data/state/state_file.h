@@ -1,7 +1,7 @@
 /**
  * Stores the state of a model that has read a text, so that a long prompt is processed only once.
  *
- *   frames    the bytes of the state, compressed by zstd in pieces
+ *   frames    the bytes of the state, as a sequence of zstd frames
  *   message   a GenerationState (proto/schema/state.proto): which model and tokenizer, the tokens,
  *             and size and checksum of each frame
  *   trailer   magic "RNSTATE1", length of the message, XXH3-64 of the message
@@ -47,8 +47,9 @@ typedef struct rn_state_reader {
 
 /**
  * Opens a file and reads its message. Checks, without reading the frames, that they fill the file
- * exactly. Also checks the counts of the message: `read` must be less than the number of tokens;
- * if the last token was sampled (`drawn`), it must be the only token that the model has not read.
+ * exactly. Also checks the counts of the message: the number of tokens that the model has read
+ * (`read`) must be less than the number of tokens; if the last token was sampled (`drawn`), it must
+ * be the only one that the model has not read.
  *
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT for a truncated or damaged file, or another
  *         kind of file; RN_ERR_MISMATCH for a later format.

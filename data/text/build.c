@@ -18,7 +18,7 @@ typedef struct builder {
   rn_build_ids ids;
   rn_encode_queue *queue; /* NULL: without a tokenizer */
   rn_build_split split;
-  rn_tokens tokens; /* ids of a piece of a token file */
+  rn_tokens tokens; /* ids of the current piece of a token file */
 } builder;
 
 static rn_status take_tokens(void *self, rn_err *err, const rn_tokens *tokens, bool begins,
@@ -28,8 +28,8 @@ static rn_status take_tokens(void *self, rn_err *err, const rn_tokens *tokens, b
   return rn_build_split_add(err, &b->split, tokens, begins);
 }
 
-/* Fills b->tokens with the ids of a piece and the number of text bytes to which the tokenizer
- * decodes each of them (0 without a tokenizer), and adds these bytes to the report. */
+/* Fills b->tokens with the ids of a piece and, for each id, the number of text bytes to which the
+ * tokenizer decodes it (0 without a tokenizer). Adds these numbers to the report. */
 static rn_status add_text_bytes(rn_err *err, builder *b, const rn_document_piece *piece) {
   const void *ignored = NULL;
   b->tokens.count = 0;

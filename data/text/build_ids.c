@@ -23,8 +23,8 @@ static vocabulary vocabulary_of(const rn_build_options *options, int llmc_bytes)
   return v;
 }
 
-/* Sets `ids` for token files without a tokenizer. If they have no separator, a new id after all
- * other ids becomes the document token. */
+/* Sets `ids` for token files without a tokenizer. The separator becomes the document token; if
+ * there is none, the id v.size, which no token has, becomes the document token. */
 static rn_status use_numbers(rn_err *err, vocabulary v, rn_build_ids *ids) {
   const int document = v.separator >= 0 ? v.separator : v.size;
   unsigned char words[8];

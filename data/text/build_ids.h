@@ -1,8 +1,8 @@
 /**
- * Determines the meaning of the ids of a build. They are the ids of a tokenizer or, if all inputs
- * are token files, just numbers below --vocab-size. If neither --tokenizer nor --vocab-size is
- * given for llm.c files, they are the ids of GPT-2 (u16) or Llama 3 (u32), because llm.c writes no
- * other ids.
+ * Determines to which tokenizer the ids in a data folder belong. If all inputs are token files, no
+ * tokenizer is needed: the ids are just numbers below --vocab-size. If neither --tokenizer nor
+ * --vocab-size is given for llm.c files, they are the ids of GPT-2 (u16) or Llama 3 (u32), because
+ * llm.c writes no other ids.
  */
 #ifndef RN_DATA_TEXT_BUILD_IDS_H
 #define RN_DATA_TEXT_BUILD_IDS_H
@@ -13,7 +13,7 @@
 
 /** Zero-initialise. */
 typedef struct rn_build_ids {
-  Retnet__Tokenizer *file; /* NULL: the byte tokenizer, or none */
+  Retnet__Tokenizer *file; /* NULL: the byte tokenizer, or no tokenizer */
   rn_tokenizer *tokenizer; /* NULL: none, so text cannot be read */
   rn_shard_kind kind;
   rn_token_inputs inputs; /* how token files are read */

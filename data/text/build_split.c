@@ -8,8 +8,9 @@ static rn_status put_document(rn_err *err, rn_build_split *s, rn_shard_writer *w
   return rn_shard_append(err, writer, &s->document_token, 1, 0);
 }
 
-/* Appends tokens [from, to) in runs of at most RUN tokens. rn_shard_append divides the text bytes
- * of a run that spans two blocks in proportion to the tokens; short runs keep the error small. */
+/* Appends tokens [from, to), at most RUN tokens per call of rn_shard_append. If the tokens of a
+ * call span two blocks, it divides their text bytes in proportion to the tokens, which is inexact;
+ * few tokens per call keep the error small. */
 static rn_status put(rn_err *err, rn_build_split *s, rn_shard_writer *writer,
                      const rn_tokens *tokens, size_t from, size_t to) {
   enum { RUN = 4096 };
@@ -32,8 +33,8 @@ static rn_shard_writer *writer_of(const rn_build_split *s, int64_t document) {
   return rn_random_uniform(key, (uint64_t)document) < s->val_fraction ? s->val : s->train;
 }
 
-/* Returns the end of the document's spool entries, which is where those of the next document
- * begin. */
+/* Returns the end (exclusive) of the document's entries in the spool: the first entry of the next
+ * document. */
 static int64_t end_of(const rn_build_split *s, int64_t document, int64_t documents) {
   return document + 1 < documents ? s->first[document + 1] : s->spool.count;
 }
@@ -49,8 +50,8 @@ static rn_status replay_whole(rn_err *err, rn_build_split *s, int64_t document, 
   return RN_OK;
 }
 
-/* Writes a document if there are fewer than RN_FEW_DOCUMENTS documents: the last part of its tokens
- * goes to val. */
+/* Writes the first part of a document's tokens to train and the last part to val. Used if there are
+ * fewer than RN_FEW_DOCUMENTS documents. */
 static rn_status replay_parts(rn_err *err, rn_build_split *s, int64_t document, int64_t documents,
                               rn_tokens *tokens) {
   const int64_t val = (int64_t)((double)s->tokens[document] * s->val_fraction);

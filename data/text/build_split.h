@@ -3,8 +3,8 @@
  *
  * With RN_FEW_DOCUMENTS documents or more, a keyed hash of each document's index assigns the
  * document to train or val; with fewer, the last part of each document's tokens goes to val. Until
- * RN_FEW_DOCUMENTS documents have begun, it is unknown which rule applies, so a temporary file
- * keeps the tokens.
+ * RN_FEW_DOCUMENTS documents have begun, it is unknown which rule applies, so the tokens are kept
+ * in a temporary file (`spool`).
  */
 #ifndef RN_DATA_TEXT_BUILD_SPLIT_H
 #define RN_DATA_TEXT_BUILD_SPLIT_H

@@ -10,8 +10,8 @@
 
 static const char work_name[] = ".building-";
 
-/* True if an entry makes a folder non-empty; false for entries that a new file system already has.
- */
+/* True if a folder with this entry is not empty. Entries that every new file system has do not
+ * count. */
 static bool counts(const char *name) {
   return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "lost+found") != 0;
 }
@@ -72,7 +72,8 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
            target->exists ? "/" : "", work_name);
   rn_temporary_remove_left(begin.text, "");
   if (target->exists) RN_TRY(err, check_empty(err, target->out.text));
-  /* The name contains the process id, so that no other build removes the folder meanwhile. */
+  /* The name contains the process id: other builds remove only the work folders of processes that
+   * have ended. */
   target->work = rn_temporary_name(begin.text, "");
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
   exclude(target, target->work.text);

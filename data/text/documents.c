@@ -1,4 +1,5 @@
-/* Reads the documents of a file piece by piece: decompression, then lines or plain text. */
+/* Reads the documents of a file piece by piece: decompresses it, then divides it into JSON lines,
+ * or visits its text as one document. */
 #include "data/text/documents.h"
 
 #include <jansson.h>
@@ -17,7 +18,8 @@ typedef struct documents {
   void *self;
   rn_document_counts *counts;
   rn_unpack *unpack;
-  /* for JSON lines: the line whose end is not read yet; a long one is in `long_line` */
+  /* for JSON lines: the bytes of the current line that were read so far; when they become too many,
+   * they and the rest of the line are passed to `long_line` */
   rn_text line;
   rn_long_line *long_line;
   bool text_begun;               /* a piece of the long line's text was visited */
@@ -50,7 +52,9 @@ static rn_status find_text(rn_err *err, const char *name, const json_t *object,
   return rn_fail(err, RN_ERR_FORMAT, "%s: \"text\" is %s, not a string", name, kind_of(*text));
 }
 
-/* Parses a line, or the outline of a long one, and visits the last piece of its document. */
+/* Parses a line and visits its document. For a long line, `line` is the outline (long_line.h),
+ * whose text is empty, because the text was visited before; the visit then only ends the document.
+ */
 static rn_status visit_line(rn_err *err, documents *d, const char *line, size_t length,
                             bool begins) {
   json_error_t reason;

@@ -26,7 +26,7 @@ typedef struct rn_document_format {
   bool lines; /* true: each line is a JSON object whose "text" is a document; false: the file is one
                  document */
   rn_packing packing;
-  size_t held_line_bytes; /* longer lines are not held in memory; 0: 4 MiB */
+  size_t held_line_bytes; /* longer lines are read in pieces (long_line.h); 0: 4 MiB */
 } rn_document_format;
 
 typedef struct rn_document_counts {

@@ -6,9 +6,11 @@
 
 #include "proto/base/arena.h"
 
-/* A batch of text is encoded when it has BATCH_BYTES per thread or SEGMENTS segments. */
+/* The complete segments are encoded together when they have BATCH_BYTES bytes per thread, or when
+ * there are SEGMENTS of them. */
 enum { SEGMENT_BYTES = 1 << 18, BATCH_BYTES = 1 << 20, SEGMENTS = 4096 };
 
+/* A document, or a part of a document that can be encoded without the rest. */
 typedef struct segment {
   size_t offset, count; /* position and size of the segment in `text` */
   bool begins, ends;    /* true if the segment begins or ends a document */
@@ -20,7 +22,7 @@ struct rn_encode_queue {
   rn_queue_visitor visitor;
   int threads;
   bool may_cut;
-  size_t max_bytes;     /* limit for the open segment */
+  size_t max_bytes;     /* maximum size of the open segment */
   rn_encoder **encoder; /* [threads] */
   rn_text text;         /* text of the complete segments, then of the open segment */
   segment *segment;     /* [SEGMENTS] */
@@ -103,7 +105,8 @@ rn_status rn_encode_queue_flush(rn_err *err, rn_encode_queue *q) {
   return RN_OK;
 }
 
-/* Completes a segment with the first `count` bytes of the open segment. */
+/* Turns the first `count` bytes of the open segment into a complete segment; the rest becomes the
+ * open segment. */
 static rn_status complete(rn_err *err, rn_encode_queue *q, size_t count, bool ends) {
   segment *s = &q->segment[q->segments++];
   s->offset = q->open;
@@ -117,8 +120,8 @@ static rn_status complete(rn_err *err, rn_encode_queue *q, size_t count, bool en
   return q->segments == SEGMENTS || q->open >= batch ? rn_encode_queue_flush(err, q) : RN_OK;
 }
 
-/* Cuts the open segment if it is long. If it cannot be cut anywhere, tries again at twice its
- * size. */
+/* Cuts the open segment if it is long. If it cannot be cut anywhere, the next attempt is made when
+ * it has twice the size. */
 static rn_status cut_open(rn_err *err, rn_encode_queue *q) {
   const size_t length = q->text.count - q->open;
   if (length < q->next_try || !q->may_cut) return RN_OK;

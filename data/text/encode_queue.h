@@ -19,8 +19,8 @@ typedef struct rn_queue_visitor {
 typedef struct rn_encode_queue rn_encode_queue;
 
 /**
- * Creates the queue; special tokens named in `special` are allowed in texts (NULL: none). More than
- * `max_bytes` of text without a position for a cut are refused (0: 1 GiB).
+ * Creates the queue; special tokens named in `special` are allowed in texts (NULL: none). A stretch
+ * of text that cannot be cut may have at most `max_bytes` bytes (0: 1 GiB).
  * Ownership: the tokenizer must outlive the queue. Errors: RN_ERR_MEMORY, RN_ERR_USAGE.
  */
 rn_status rn_encode_queue_create(rn_err *err, const rn_tokenizer *tokenizer, const char *special,

@@ -178,7 +178,7 @@ static rn_status take_string(rn_err *err, rn_long_line *l, const char *bytes, si
   return RN_OK;
 }
 
-/* ---- the rest of the line ---- */
+/* ---- bytes outside of strings ---- */
 
 static rn_status take_outside(rn_err *err, rn_long_line *l, char c) {
   const rn_text *outline = &l->outline;

@@ -2,9 +2,9 @@
  * Reads a line of a JSONL file that is too long to be held in memory, piece by piece.
  *
  * Strings are decoded and checked here, because a JSON library returns a string only as a whole.
- * The value of the member "text" of the outermost object is passed on in pieces. What remains of
- * the line, its outline, has no long strings: it is parsed by the JSON library when the line is
- * complete.
+ * The value of the member "text" of the outermost object is passed on in pieces. The line without
+ * the content of its strings, the outline, is kept in memory; the JSON library parses it when the
+ * line is complete.
  */
 #ifndef RN_DATA_TEXT_LONG_LINE_H
 #define RN_DATA_TEXT_LONG_LINE_H
@@ -35,10 +35,11 @@ void rn_long_line_destroy(rn_long_line **line);
 rn_status rn_long_line_add(rn_err *err, rn_long_line *line, const char *bytes, size_t count);
 
 /**
- * Ends the line. *outline is the line with a single blank for each sequence of blanks, none at the
- * start, and "" for each string except the keys "text" of the outermost object. A string that has
- * \u0000 becomes "\u0000", because the library refuses it in a key. The outline is valid until the
- * object is destroyed.
+ * Ends the line. *outline is the line with these changes: each sequence of blanks becomes one
+ * blank, or is removed at the start of the line; each string becomes "", except the keys "text" of
+ * the outermost object. A string with \u0000, other than the value of "text", becomes "\u0000", so
+ * that the JSON library rejects it if it is a key. The outline is valid until the object is
+ * destroyed.
  *
  * Errors: RN_ERR_FORMAT if a string is not closed.
  */

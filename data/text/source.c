@@ -110,8 +110,8 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   return RN_OK;
 }
 
-/* Returns the format in which a file is read. An empty file that the user did not name is treated
- * as text, so it is skipped and counted. */
+/* Returns the format in which a file is read. An empty file that the user did not name is read as
+ * text: then it is counted as empty, whereas most token formats would report an error. */
 static rn_token_format format_of(const walk *w, const char *path, bool named) {
   struct stat info;
   const bool empty = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;

@@ -41,11 +41,13 @@ typedef struct rn_source_counts {
  * Files of a folder are read in the byte order of their paths, and so are the files that match a
  * pattern (*, ?, [). An input that is the name of an existing file is not a pattern; "-" is
  * standard input. Each line of a .jsonl file is a JSON object whose "text" is the document; .zst
- * and .gz files are decompressed. Token files are read if options->tokens is set; then NAME stands
- * for NAME.bin with NAME.idx. The case of file name extensions is ignored. Errors:
- * RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line; RN_ERR_FORMAT also for a file
- * without text that the user named, and for a Parquet file (the message contains a command that
- * converts the file).
+ * and .gz files are decompressed. Token files are read if options->tokens is set; the input NAME
+ * then also means the pair of files NAME.bin and NAME.idx. The case of file name extensions is
+ * ignored.
+ *
+ * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line; RN_ERR_FORMAT also for a
+ *         file without text that the user named, and for a Parquet file (the message contains a
+ *         command that converts the file).
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);

@@ -1,6 +1,6 @@
 #include "data/tokenizer/hf_compose.h"
 
-/* Returns NULL if it is out of memory, like the other functions of this file. */
+/* Returns NULL if out of memory, like the other functions of this file. */
 static json_t *added_tokens(json_t *special) {
   const char *name;
   json_t *id, *added = json_array();

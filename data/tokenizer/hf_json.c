@@ -89,7 +89,7 @@ static rn_status find_pattern(rn_err *err, const reading *r, const char **patter
   return RN_OK;
 }
 
-/* ---- components that would change ids ---- */
+/* ---- unsupported components, which would change the ids ---- */
 
 static bool is_absent(const json_t *value) {
   return value == NULL || json_is_null(value) || json_is_false(value) ||
@@ -140,8 +140,8 @@ static rn_status add_token(rn_err *err, const reading *r, const char *name, cons
   return rn_fail(err, status, "%s: token \"%.60s\": %s", r->where, name, inner.text);
 }
 
-/* Adds the tokens of "added_tokens". Must be called before add_vocab(), because a token that is in
- * both lists is special. */
+/* Adds the tokens of "added_tokens", which are special. Must be called before add_vocab(), which
+ * then skips those that are also in the vocabulary. */
 static rn_status add_added(rn_err *err, const reading *r) {
   const json_t *added = json_object_get(r->root, "added_tokens");
   for (size_t i = 0; i < json_array_size(added); i++) {

@@ -40,8 +40,8 @@ static size_t class_length(const char *at) {
   return (size_t)(end - at) + 1;
 }
 
-/* Returns the length of the beginning of a group, such as "(", "(?:", "(?i:", "(?=" or "(?<!". In
- * "(?i)" it does not include the closing bracket. */
+/* Returns the length of the beginning of a group, such as "(", "(?:", "(?i:", "(?=" or "(?<!". For
+ * "(?i)", the beginning is "(?i". */
 static size_t opening_length(const char *at) {
   if (at[1] != '?') return 1;
   const size_t named = at[2] == '<' ? 3 : 2;

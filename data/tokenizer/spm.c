@@ -68,8 +68,8 @@ static rn_status decode(rn_err *err, const void *self, const int32_t *id, size_t
   return RN_OK;
 }
 
-/* Returns 0 (no cut), because ids depend on the whole text: scores are rounded, and blanks at the
- * ends of the text are special. */
+/* Returns 0 (no cut), because sentencepiece chooses the ids for the text as a whole: it adds
+ * up rounded scores, and blanks at the ends of the text are special. */
 static size_t cut(const void *self, const char *text, size_t count) {
   (void)self;
   (void)text;

@@ -34,8 +34,8 @@ static const struct {
               rn_pattern_o200k,
               {{end_of_text, 199999}, {"<|endofprompt|>", 200018}}}};
 
-/* Sets *out to the settings of a known rank file; NULL for another file. Returns false if it is out
- * of memory. */
+/* Sets *out to the settings of a known rank file, or to NULL for any other file. Returns false if
+ * out of memory. */
 static bool known_settings(const Retnet__Tokenizer *file, json_t **out) {
   const XXH128_hash_t hash = XXH3_128bits(file->content.data, file->content.len);
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

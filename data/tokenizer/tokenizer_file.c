@@ -16,7 +16,7 @@
 
 enum { FORMAT = 1, MAX_BYTES = 1 << 29, PACK_LEVEL = 12, NAME_BYTES = 128 };
 
-/* The frame after the packed message: magic, number of bytes that follow, sum. */
+/* The frame after the packed message: magic, number of bytes that follow, checksum. */
 enum { SUM_MAGIC = 0x184D2A5E, SUM_AT = 8, SUM_BYTES = 8, SUM_FRAME_BYTES = SUM_AT + SUM_BYTES };
 
 /* The functions that read and create one kind of tokenizer. */
@@ -98,7 +98,7 @@ rn_status rn_tokenizer_create(rn_err *err, const Retnet__Tokenizer *file, rn_tok
   return k->create(err, file, name, rn_tokenizer_file_hash(file), out);
 }
 
-/* Appends the frame with the sum to `bytes` bytes; returns the size with it. */
+/* Appends the frame with the checksum to `packed` [bytes]; returns the total size. */
 static size_t append_sum(unsigned char *packed, size_t bytes) {
   unsigned char *frame = packed + bytes;
   rn_put_u32(frame, SUM_MAGIC);
@@ -107,7 +107,7 @@ static size_t append_sum(unsigned char *packed, size_t bytes) {
   return bytes + SUM_FRAME_BYTES;
 }
 
-/* Checks the sum, if the file has one, and subtracts its frame from *bytes. */
+/* Checks the checksum, if the file has one, and subtracts the size of its frame from *bytes. */
 static rn_status check_sum(rn_err *err, const char *where, const unsigned char *packed,
                            size_t *bytes) {
   if (*bytes < SUM_FRAME_BYTES) return RN_OK;

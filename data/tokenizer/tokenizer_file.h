@@ -4,8 +4,8 @@
  * The packed form is one zstd frame that holds a Tokenizer message (proto/schema/tokenizer.proto),
  * and a skippable frame with the XXH3-64 of all bytes before it, which files of older versions
  * lack. The hash of the tokenizer, XXH3-64 over kind, settings and content, is stored separately in
- * the data folder or checkpoint. Both are checked when the file is read. The byte tokenizer has no
- * file.
+ * the data folder or checkpoint. Checksum and hash are checked when the tokenizer is read. The byte
+ * tokenizer is not stored.
  */
 #ifndef RN_DATA_TOKENIZER_TOKENIZER_FILE_H
 #define RN_DATA_TOKENIZER_TOKENIZER_FILE_H
@@ -30,13 +30,14 @@ uint64_t rn_tokenizer_file_hash(const Retnet__Tokenizer *file);
  * naming the file; RN_ERR_MEMORY. */
 rn_status rn_tokenizer_create(rn_err *err, const Retnet__Tokenizer *file, rn_tokenizer **out);
 
-/** Packs a file. Ownership: the caller frees *packed. */
+/** Converts a Tokenizer message to the packed form. Ownership: the caller frees *packed. */
 rn_status rn_tokenizer_file_pack(rn_err *err, const Retnet__Tokenizer *file, void **packed,
                                  size_t *bytes);
 
 /**
- * Unpacks a file and checks that its hash is `hash`. The fields file_name and content of the
- * message have the name and the bytes of the original file, for export.
+ * Converts the packed form to a Tokenizer message, and checks that the hash of the tokenizer is
+ * `hash`. For export, the message also has the name (file_name) and the bytes (content) of the
+ * original file.
  *
  * Errors: RN_ERR_FORMAT naming `where`; RN_ERR_MEMORY.
  */

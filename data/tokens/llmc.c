@@ -105,9 +105,9 @@ rn_status rn_llmc_read(rn_err *err, const rn_file *file, rn_token_reader *r) {
   return rn_token_reader_read(err, r, HEADER_BYTES, tokens);
 }
 
-/* Determines whether separators precede or follow the documents. If a nanoGPT file begins with a
- * separator and does not end with one, the separators precede the documents, as in the output of
- * some scripts. */
+/* Determines whether separators precede or follow the documents of a nanoGPT file. They precede the
+ * documents if the file begins with a separator and does not end with one; some scripts write such
+ * files. */
 static rn_status find_place(rn_err *err, const rn_file *file, rn_token_reader *r) {
   unsigned char first[2], last[2];
   RN_TRY(err, rn_file_read(err, file, 0, first, sizeof first));

@@ -30,8 +30,8 @@ rn_token_format rn_token_file_format(const char *path);
  * it has neither extension. */
 rn_path rn_token_file_sibling(const char *path, const char *extension);
 
-/** Returns NAME.bin if `name` stands for NAME.bin with NAME.idx, as Megatron-LM names its data;
- * else an empty path. */
+/** Megatron-LM names a pair of files NAME.bin and NAME.idx by NAME. If `name` is such a name,
+ * returns the path of the .bin file; else an empty path. */
 rn_path rn_token_file_pair(const char *name);
 
 /** Returns the size of a token in an llm.c file, 2 or 4 bytes; 0 for any other file or a damaged

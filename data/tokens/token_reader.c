@@ -44,8 +44,8 @@ static bool is_known(const rn_token_rules *rules, int32_t id) {
   return rules->has == NULL || id == rules->separator || rules->has(rules->self, id);
 }
 
-/* Converts stored integers to ids, and checks that they are within the vocabulary. A negative
- * integer, read as unsigned, is larger than any vocabulary. */
+/* Converts the integers in `stored`, which are from byte `offset` of the file, to ids; checks that
+ * they are within the vocabulary. */
 static rn_status convert(rn_err *err, const rn_token_reader *r, int64_t offset,
                          const unsigned char *stored, size_t count) {
   const size_t bytes = (size_t)r->type.bytes;
@@ -61,7 +61,7 @@ static rn_status convert(rn_err *err, const rn_token_reader *r, int64_t offset,
   return RN_OK;
 }
 
-/* Visits ids that contain no separator. */
+/* Passes a sequence of ids without separators to the visitor. */
 static rn_status visit_run(rn_err *err, rn_token_reader *r, const int32_t *id, size_t count) {
   const bool begins = !r->open;
   if (count == 0) return RN_OK;
