@@ -11,7 +11,7 @@ typedef struct rn_bench_options {
   const char *threads;   /* list of thread counts to measure; NULL: parallel.threads */
   const char *positions; /* decode: list of positions; NULL: the default */
   const char *sequences; /* decode: list of numbers of sequences; NULL: the default */
-  const char *scan;      /* "none": time steps in pairs, one with and one without the scan */
+  const char *scan;      /* "none": steps are timed in pairs, with and without the scan */
   const char *precision; /* train.precision; NULL: the value in `keys` */
   int64_t rounds;        /* number of timed steps or samples; 0: the default of the benchmark */
   const char *dir;       /* directory for the files of the benchmark */
@@ -53,7 +53,7 @@ rn_status rn_bench_io(rn_err *err, rn_world *world, const rn_bench_options *opti
 
 /**
  * Times every kernel of a model with these keys, for every instruction set of this machine, and
- * compares the rate with the kernel's limit.
+ * compares its rate with its limit: the best GEMM rate or a memory bandwidth (bench_kernels.c).
  *
  * Collective: over the world; rank 0 reports its own results. Errors: those of the config.
  */
@@ -72,8 +72,8 @@ rn_status rn_bench_decode(rn_err *err, rn_world *world, const rn_bench_options *
 /**
  * Times pairs of training steps with the same work. In one step of a pair, all ranks share each
  * sequence; in the other, each rank has separate sequences (data.sequence_length and
- * data.batch_sequences then apply to one rank). Reports both times, their ratio, and the waits for
- * states by direction.
+ * data.batch_sequences then apply to one rank). Reports both times, their ratio, and the time
+ * spent waiting for states in forward and in backward.
  *
  * Collective: over the world. Errors: those of the config; RN_ERR_USAGE on a single rank.
  */

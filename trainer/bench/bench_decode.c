@@ -27,7 +27,7 @@ enum {
   TOKENS = RN_BENCH_GENERATOR_TOKENS,
   SWEEPS = 7,  /* read-only sweeps over memory per sample */
   LONG = 128,  /* samples of the long run, taken consecutively */
-  BATCHES = 3, /* batches of 1, 4 and 16 sequences */
+  BATCHES = 3, /* number of batch sizes: 1, 4 and 16 sequences */
   MAX_SLOTS = 16,
   BATCH_POSITION = 1000, /* position at which batches are measured */
   POSITIONS = 4,
@@ -44,9 +44,9 @@ static const int64_t divisors[POSITIONS] = {0, 16, 4, 1};
 typedef struct bench {
   int threads, rounds;
   bool bf16;           /* weights in bf16 */
-  rn_decoder *decoder; /* decoder of batches */
-  rn_decoder *single;  /* decoder of one sequence; equals `decoder` unless the keys and values of
-                          long sequences need separate memory */
+  rn_decoder *decoder; /* has a slot for each of MAX_SLOTS sequences */
+  rn_decoder *single;  /* decodes one sequence: the same object as `decoder`, or, if attention
+                          layers without a window need memory for a long sequence, another one */
   rn_bench_generator generator;
   float *memory[SWEEP_ARRAYS];
   double read_s[RN_QUANTILE_MAX], triad_s[RN_QUANTILE_MAX];

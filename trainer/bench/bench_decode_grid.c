@@ -32,8 +32,8 @@ static rn_status parse(rn_err *err, const rn_bench_options *options, grid *g) {
   return rn_bench_counts_parse(err, "--sequences", sequences, &g->sequences);
 }
 
-/* Writes the keys and values of all slots before they are read, because pages that were never
- * written all map to one page of zeros. */
+/* Writes the keys and values of all sequences before they are read. Otherwise the reads would not
+ * cause memory traffic, since all pages that were never written map to the same page of zeros. */
 static rn_status write_states(rn_err *err, grid *g) {
   void *state = NULL;
   rn_status status = RN_OK;

@@ -1,8 +1,9 @@
 /*
  * retnet-bench gemm measures the rate of each GEMM backend for the matrix products of a model.
  *
- * Small products are those of chunks; each thread computes separate ones. Large products are
- * divided among the threads by rows or by tiles, with the weight as it is or packed.
+ * Small products have the sizes of those within a chunk; each thread computes its own product.
+ * Large products are divided among the threads by rows or by tiles; with tiles, the weight is
+ * either used as it is or packed first.
  */
 #include <stdio.h>
 
@@ -24,7 +25,7 @@ static const struct {
 
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* Adds one product with every way to divide it among threads. These entries are consecutive and
+/* Adds one product once for each way to divide it among threads. These entries are consecutive and
  * form one row of the table. */
 static rn_status add_ways(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   for (int way = RN_RATE_ROWS; way <= RN_RATE_EACH; way++) {
@@ -48,7 +49,7 @@ static bool is_known(int provider, bool transposed) {
   return known;
 }
 
-/* Returns the next number of threads in the sequence 1, 2, 4, ..., all. */
+/* Returns the number of threads that follows `threads` in the sequence 1, 2, 4, ..., all. */
 static int more_threads(int threads, int all) {
   return threads < all && 2 * threads > all ? all : 2 * threads;
 }

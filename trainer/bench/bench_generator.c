@@ -48,7 +48,7 @@ rn_status rn_bench_generator_decoder(rn_err *err, const rn_spec *spec, rn_decode
   return RN_OK;
 }
 
-/* Decodes one more token for each of the first `count` slots. */
+/* Decodes one more token in each of the first `count` slots of the decoder (one sequence each). */
 static void step(rn_bench_generator *g, rn_decoder *decoder, int count) {
   static const rn_sampling sampling = {.temperature = 1, .top_p = 1};
   rn_decoder_step(decoder, g->params, count, g->slot, g->token, g->logits);

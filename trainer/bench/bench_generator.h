@@ -29,11 +29,12 @@ void rn_bench_generator_destroy(rn_bench_generator *generator);
 rn_status rn_bench_generator_decoder(rn_err *err, const rn_spec *spec, rn_decoder_shape shape,
                                      rn_bench_generator *generator, rn_decoder **out);
 
-/** Returns the seconds per step of the first `count` slots. This is the median of
- * RN_BENCH_GENERATOR_TOKENS consecutive steps, because other processes interrupt a few of them. */
+/** Decodes tokens in the first `count` slots of the decoder (one sequence each) and returns the
+ * seconds per step: the median of RN_BENCH_GENERATOR_TOKENS consecutive steps, since other
+ * processes may interrupt a few of them. */
 double rn_bench_generator_time(rn_bench_generator *generator, rn_decoder *decoder, int count);
 
-/** Sets the position of the first `count` slots, then returns the seconds per step. */
+/** Like rn_bench_generator_time, but first sets the position of these slots. */
 double rn_bench_generator_time_at(rn_bench_generator *generator, rn_decoder *decoder, int count,
                                   int64_t position);
 

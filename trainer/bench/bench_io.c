@@ -2,9 +2,9 @@
  * retnet-bench io measures the throughput of shards and checkpoints, including compression and the
  * file system.
  *
- * The limit is the throughput of a plain file with the weights. Writes end with fsync. Before a
- * read, the kernel is asked to drop the file from the page cache; if it does, the file is read from
- * the disk. Under mpirun each rank writes and reads separate files.
+ * For comparison, the weights are also written to and read from a plain file. Writes end with
+ * fsync. Before a read, the kernel is asked to drop the file from the page cache; if it does, the
+ * file is read from the disk. Under mpirun each rank writes and reads separate files.
  */
 #include <errno.h>
 #include <fcntl.h>

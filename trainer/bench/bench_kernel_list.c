@@ -16,9 +16,9 @@ rn_kernel_bench rn_kernel_bench_make(const rn_spec *spec) {
 
 /* ---- buffers ---- */
 
-/* Returns the number of elements of an area. An area must be large enough for the rows of a chunk
- * with the strides of a training step, for the scores of two tiles of rows, and for the rows of a
- * row-wise kernel. */
+/* Returns the number of elements of each operand array, rn_kernel_buffers.area[i]. It must be large
+ * enough for the rows of a chunk with the strides of a training step, for the scores of two tiles
+ * of rows, and for the rows of a row-wise kernel. */
 static size_t area_elements(const rn_kernel_bench *b) {
   const size_t chunk = (size_t)b->chunk * (size_t)larger(b->pair, 2 * RN_CHUNK_TILE);
   const size_t rows = RN_BENCH_CACHE_BYTES / sizeof(float) + 2 * (size_t)b->spec.ffn_dim +
@@ -76,8 +76,8 @@ static rn_chunk_grads grads_of(const rn_kernel_bench *b, const rn_kernel_buffers
   return (rn_chunk_grads){d, d + b->key_width, d + 2 * b->key_width, b->pair, b->pair};
 }
 
-/* A row of area 0 holds a row of q followed by a row of k; area 1 holds v. The rows of both areas
- * have the stride `pair`, as in the model. */
+/* A row of area[0] holds a row of q followed by a row of k; area[1] holds v. The rows of both
+ * arrays have the stride `pair`, as in the model. */
 #define Q(p) rn_reals((p)->area[0])
 #define K(b, p) rn_reals((p)->area[0] + (b)->key_width)
 #define V(p) rn_reals((p)->area[1])
@@ -147,7 +147,8 @@ static double inner_backward_flops(const rn_kernel_bench *b) {
 
 /* ---- rows ---- */
 
-/* Returns the number of rows that fill RN_BENCH_CACHE_BYTES if each row touches `floats` values. */
+/* Returns the number of rows that fill RN_BENCH_CACHE_BYTES if a kernel reads or writes `floats`
+ * values per row. */
 static int rows_of(double floats) {
   return larger(1, (int)(RN_BENCH_CACHE_BYTES / (floats * sizeof(float))));
 }

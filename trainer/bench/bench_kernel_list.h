@@ -1,11 +1,13 @@
-/** Lists the kernels of a model, each in a form that one thread can run on separate buffers. */
+/** Lists the kernels of a model. Each is wrapped in a function that one thread runs on its own
+ * buffers. */
 #ifndef RN_TRAINER_BENCH_BENCH_KERNEL_LIST_H
 #define RN_TRAINER_BENCH_BENCH_KERNEL_LIST_H
 
 #include "model/kernel/kernels.h"
 #include "proto/base/arena.h"
 
-/** Bytes that a row-wise kernel touches in one run. They fit into the private cache of a core. */
+/** RN_BENCH_CACHE_BYTES is the number of bytes that a row-wise kernel reads and writes in one run;
+ * they fit into the private cache of a core. RN_BENCH_AREAS is the number of operand arrays. */
 enum { RN_BENCH_CACHE_BYTES = 1 << 19, RN_BENCH_AREAS = 5 };
 
 /** The sizes of the model and the kernel set under test. */
@@ -18,7 +20,7 @@ typedef struct rn_kernel_bench {
 /** The operands of one thread. */
 typedef struct rn_kernel_buffers {
   rn_arena arena;
-  float *area[RN_BENCH_AREAS]; /* filled with values between -0.05 and 0.05 */
+  float *area[RN_BENCH_AREAS]; /* operand arrays, filled with values between -0.05 and 0.05 */
   float *state, *adjoint;      /* [K, V] */
   float *decay;                /* [C + 1], as in rn_chunk */
   int32_t *doc_position;       /* [C] positions in a document that began before the chunk */
@@ -33,7 +35,7 @@ rn_status rn_kernel_buffers_create(rn_err *err, const rn_kernel_bench *bench,
                                    rn_kernel_buffers *out);
 void rn_kernel_buffers_destroy(rn_kernel_buffers *buffers);
 
-/** One kernel. `flops` is set if the GEMM rate limits it; otherwise `bytes` is set. */
+/** One kernel. `flops` is set if the GEMM rate limits the kernel; otherwise `bytes` is set. */
 typedef struct rn_kernel_case {
   const char *name;
   void (*run)(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);

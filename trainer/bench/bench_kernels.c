@@ -1,11 +1,11 @@
 /*
  * retnet-bench kernels measures how close each kernel comes to its limit.
  *
- * Chunk kernels are limited by the GEMM rate. Row-wise kernels process 512 KiB per thread, which
- * stay in the cache of the core, as do rows between two matrix products in training. The limit of a
- * row-wise kernel is the rate of the simplest one, y = a * y + x. Optimizer kernels stream over
- * arrays in memory; their limit is the rate of y = a * y + x on such arrays, or of a read-only
- * sweep for kernels that only read. All threads run the same kernel at the same time.
+ * Chunk kernels are limited by the GEMM rate. Row-wise kernels process 512 KiB per thread. This
+ * data stays in the cache of the core, as the rows between two matrix products do in training. The
+ * limit of a row-wise kernel is the rate of the simplest one, y = a * y + x. Optimizer kernels
+ * stream over arrays in memory; their limit is the rate of y = a * y + x on such arrays, or of a
+ * read-only sweep for kernels that only read. All threads run the same kernel at the same time.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ typedef struct bench {
   int lines;
 } bench;
 
-/* ---- kernels on every thread ---- */
+/* ---- running a kernel on all threads ---- */
 
 typedef void run_kernel(const rn_kernel_bench *bench, const rn_kernel_buffers *buffers);
 

@@ -17,7 +17,7 @@
 #include "trainer/run/step.h"
 
 /* WARM_UP is the number of steps before the measurement. If steps are run in pairs to measure the
- * scan, matrix products are timed only after the first PRODUCTS_BESIDE_PAIRS pairs. */
+ * scan, matrix products are timed only after each of the first PRODUCTS_BESIDE_PAIRS pairs. */
 enum { WARM_UP = 2, PRODUCTS_BESIDE_PAIRS = 3 };
 
 /* The run and its measurements. `none_s` holds the times of the steps without a scan. */

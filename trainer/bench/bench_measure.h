@@ -1,4 +1,5 @@
-/** Measures the training steps of one configuration, and in which parts time is lost. */
+/** Measures the training steps of one configuration: total time, time by phase, time outside of
+ * matrix products, and cost of the scan. */
 #ifndef RN_TRAINER_BENCH_BENCH_MEASURE_H
 #define RN_TRAINER_BENCH_BENCH_MEASURE_H
 
@@ -20,10 +21,11 @@ typedef struct rn_measured {
   double cpu_s;           /* CPU time of all ranks together, per step */
   double peak_bytes;      /* peak memory of a process, read after the warm-up steps and before the
                              measurement allocates memory; maximum over the ranks */
-  rn_phase_times phases;  /* phase times of the rank, mean per step; zero with pairs */
-  rn_subphases subphases; /* subphases of the rank, summed over the steps; empty with pairs */
+  rn_phase_times phases;  /* phase times of the rank, mean per step; zero with `pairs` */
+  rn_subphases subphases; /* subphases of the rank, summed over the steps; none with `pairs` */
   rn_step_cost cost;      /* modelled cost of the rank's part of a step */
-  /* Matrix products of a step on the rank: number, FLOP, and the time to replay only them. */
+  /* Matrix products of a step on the rank: their number, their FLOP, and the time that they take
+   * when nothing else runs. */
   int64_t product_calls;
   double product_flops, products_s;
   const char *backend;
@@ -38,7 +40,8 @@ typedef struct rn_measured {
   int64_t scan_bytes, sum_bytes;
   bool comm_thread;
   char scan[120], messages[160], binding[240]; /* descriptions */
-  /* With pairs: the cost of the scan as a fraction of the step, median and quartiles. */
+  /* With `pairs`: the time of a step without the scan, and the cost of the scan as a
+   * fraction of the step (median and quartiles). */
   double without_scan_s, scan_cost, scan_cost_low, scan_cost_high;
 } rn_measured;
 

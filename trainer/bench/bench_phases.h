@@ -43,18 +43,18 @@ typedef struct rn_subphases {
   int count;
 } rn_subphases;
 
-/** Adds the spans inside of "step" spans to the subphases. */
+/** Adds all spans that are nested in a span "step" to the subphases. */
 void rn_subphases_add(const rn_spans *spans, rn_subphases *subphases);
 
-/** Returns the fraction of the time of `threads` threads that the tasks of a subphase used: 1 if no
- * thread was ever idle, 0 if the subphase has no tasks. */
+/** Returns the total time of the tasks of a subphase, divided by the time of the subphase times the
+ * number of threads: 1 if no thread was ever idle, 0 if the subphase has no tasks. */
 double rn_subphase_busy(const rn_subphase *subphase, int threads);
 
 /** Returns the time of the longest task divided by the mean time of a span, or 0 if the subphase
  * has no tasks. A span cannot be shorter than its longest task. */
 double rn_subphase_longest(const rn_subphase *subphase);
 
-/** Sums the spans inside of "step" spans by phase. */
+/** Returns, for each phase, the total time of the spans that are nested in a span "step". */
 rn_phase_times rn_phase_times_of(const rn_spans *spans);
 
 /** Returns "forward", "backward_input", "weight", "optimizer", "wait" or "other". */

@@ -25,12 +25,13 @@ typedef struct bench {
   int count;
   double step_s[LAYOUTS][RN_QUANTILE_MAX];
   double wait_s[DIRECTIONS][RN_QUANTILE_MAX]; /* longest wait of a rank for states */
-  double held_s[DIRECTIONS][RN_QUANTILE_MAX]; /* wait for messages held back, sum over the ranks */
+  double held_s[DIRECTIONS][RN_QUANTILE_MAX]; /* waits due to injected delays, sum over the ranks */
 } bench;
 
-/* Changes the config so that each of `ranks` ranks works on batch_sequences sequences of
- * sequence_length tokens, or on its part of batch_sequences sequences that are `ranks` times as
- * long. */
+/* Multiplies one of the two sizes of the batch by the number of ranks. With DATA, this is
+ * batch_sequences, and each rank works on its own sequences. With SEQUENCE, it is sequence_length,
+ * and each rank works on its part of all sequences. A rank has the same number of tokens in both
+ * layouts. */
 static rn_status distribute(rn_err *err, Retnet__Config *config, layout l, int ranks) {
   int32_t *grown = l == SEQUENCE ? &config->data->sequence_length : &config->data->batch_sequences;
   if (*grown > INT32_MAX / ranks) {
@@ -72,8 +73,9 @@ static rn_status time_step(rn_err *err, bench *b, layout l, double *step_s) {
   return RN_OK;
 }
 
-/* Sets ns [2][DIRECTIONS] to the waiting times of this rank so far: all of it, and the part in
- * which messages were held back. */
+/* Sets ns[0] to the time, in each direction, that this rank has waited for states so far, and ns[1]
+ * to the part of it that was caused by injected delays: the fault scan.message holds messages back.
+ */
 static void waited_ns(const bench *b, int64_t ns[2][DIRECTIONS]) {
   const rn_scan *scan = b->run[SEQUENCE].parallel.scan.scan;
   for (int d = 0; d < DIRECTIONS; d++) {

@@ -49,7 +49,7 @@ rn_status rn_rate_add(rn_err *err, rn_rate *rate, rn_rate_gemm product) {
   return RN_OK;
 }
 
-/* True if the set already has products of a backend with the same function for x w^T. */
+/* True if the set already has products of a backend whose function for x w^T is that of `table`. */
 static bool is_known(const rn_rate *rate, const rn_gemm_backend *table) {
   bool known = false;
   for (int i = 0; i < rate->count; i++) {
@@ -80,7 +80,7 @@ rn_status rn_rate_add_best(rn_err *err, rn_rate *rate) {
 
 /* ---- samples ---- */
 
-/* Operands of a product, in the type that the GEMM backend in use takes. */
+/* Operands of a product; x and w have the type, fp32 or bf16, that the GEMM backend expects. */
 typedef struct operands {
   rn_array x, w, y;
 } operands;

@@ -14,9 +14,14 @@
 #include "proto/base/arena.h"
 #include "proto/base/quantile.h"
 
-/** How threads divide a product: each thread computes a range of rows (ROWS), tiles (TILES), tiles
- * with a weight that is packed first, as the model does if the backend packs weights (PACKED; the
- * time includes packing), or a whole product (EACH). */
+/**
+ * How threads divide the work.
+ *
+ *   ROWS     each thread computes a range of rows
+ *   TILES    threads compute tiles
+ *   PACKED   as TILES, but the weight is packed first, as in the model; the time includes packing
+ *   EACH     each thread computes a product of its own
+ */
 typedef enum { RN_RATE_ROWS, RN_RATE_TILES, RN_RATE_PACKED, RN_RATE_EACH } rn_rate_way;
 
 /** A product y [m, n] = x w^T, or x^T w if `transposed` (as for weight gradients), with sums over
@@ -34,7 +39,7 @@ typedef struct rn_rate {
   rn_world *world; /* not owned */
   int threads;
   rn_arena memory; /* memory of the operands */
-  float *operands; /* operands of each thread's products, and of the products that threads share */
+  float *operands; /* shared operands or, with EACH, the separate operands of each thread */
   void *packed;    /* a packed weight */
   rn_rate_gemm *product;
   int count, samples;

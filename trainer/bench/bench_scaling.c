@@ -13,7 +13,7 @@ typedef struct scaling {
   double speedup;            /* speed-up of the step */
   double product_efficiency; /* speed-up of the best product / ratio of thread counts */
   double efficiency;         /* speed-up of the step / speed-up of the best product */
-  double modelled;           /* upper bound of the efficiency, from the tasks of the loops */
+  double modelled;           /* efficiency that a simulation of the tasks of all loops predicts */
 } scaling;
 
 static scaling scaling_of(const rn_measured *base, const rn_measured *m) {

@@ -41,8 +41,8 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Times one scan from a common start to the end on the slowest rank, without computation that
- * could overlap it. */
+/* Times one scan, from a common start until the slowest rank has finished. No computation overlaps
+ * the scan. */
 static rn_status one_round(rn_err *err, bench *b, rn_scan *scan, int64_t matrix, int64_t *ns) {
   static const double log_decay[HEADS] = {-0.1, -0.05, -0.02, -0.01};
   rn_scan_port *port = rn_scan_port_of(scan);

@@ -1,6 +1,6 @@
 /*
- * retnet-bench step times training steps on synthetic tokens and shows in which parts time is lost.
- * With several thread counts, it prints a table of how the steps and their phases scale.
+ * retnet-bench step times training steps on synthetic tokens and shows where the time goes. With
+ * several thread counts, it prints a table of how the steps and their phases scale.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "trainer/bench/bench_sweep.h"
 
-/* Reads consecutive cache lines, one per iteration, because hardware prefetching is less effective
- * with several streams. */
+/* Each thread reads consecutive cache lines, one per iteration: hardware prefetching is less
+ * effective if a thread reads several streams. */
 void rn_sweep_read(int64_t n, const float *x, float *out) {
   float sum[RN_SWEEP_LANES] = {0};
 #pragma omp parallel for schedule(static) reduction(+ : sum)

@@ -11,7 +11,8 @@ static double mib(size_t bytes) {
 
 /*
  * Returns the next smaller buffer of one kind of memory after `last`, or the largest one if `last`
- * is NULL. Returns NULL if there is none. Buffers of equal size follow in the order of the plan.
+ * is NULL. Returns NULL if there is none. Buffers of equal size are returned in the order of the
+ * plan.
  */
 static const rn_planned_buffer *next_smaller(const rn_buffer_plan *plan, rn_memory_kind memory,
                                              const rn_planned_buffer *last) {

@@ -29,9 +29,9 @@ enum { FEW_LAYERS = 1, MORE_LAYERS = 3 };
  */
 static const double MEMORY_BYTES = 384 << 20, PROBE_FLOPS = 5e10;
 /*
- * BUDGET_S: target for the total time of all steps. *_UNTIL_S: times in seconds after which no
- * further step of that kind starts. PRODUCTS_FOR_S: limit for timing the matrix products. On a busy
- * machine fewer steps run, and the result is less accurate.
+ * BUDGET_S: target for the total time of all steps. *_UNTIL_S: no step of that kind starts later
+ * than this many seconds after the start of the measurement. PRODUCTS_FOR_S: limit on the time for
+ * timing the matrix products. On a busy machine fewer steps run, and the result is less accurate.
  */
 static const double BUDGET_S = 1.8, PROBE_UNTIL_S = 0.4, FEW_UNTIL_S = 1.2, MORE_UNTIL_S = 2.2,
                     PRODUCTS_FOR_S = 0.6;
@@ -44,7 +44,7 @@ static const double MIN_SHARE = 0.3;
 /* Times of one step, which has one unit (micro-batch x segment), for a given number of layers. */
 typedef struct sample {
   rn_task_times unit;
-  double zero_s, update_s; /* time to zero all gradients; for gradient norm and update */
+  double zero_s, update_s; /* time to zero the gradients; time of gradient norm and update */
   double products_s;       /* time of the step's matrix products alone; 0: not measured */
   double parameters;
 } sample;
@@ -247,7 +247,8 @@ static rn_status choose_sizes(rn_err *err, const sampler *s, rn_plan_sizes *out)
 /* ---- scaling ---- */
 
 /*
- * Returns a value proportional to the memory traffic per row of a layer outside of matrix products.
+ * Returns a value proportional to the memory traffic, per row, of a layer's operations other than
+ * matrix products.
  */
 static double width_of(const rn_spec *s) {
   return 6.0 * s->dim + 4.0 * s->value_dim + 3.0 * s->ffn_dim;
@@ -298,8 +299,12 @@ static rn_cost_unit unit_of(const sampler *s, const rn_spec *spec, int sequences
 
 typedef double modelled(const rn_step_cost *cost, rn_cost_kind first, rn_cost_kind last);
 
-/* Multiplies each time by factor * value(numerator) / value(denominator), where `value` is computed
- * for the kinds of work that the time includes. */
+/* Multiplies each time t (forward, backward and weight phase) by
+ *
+ *   factor * value(numerator, K) / value(denominator, K)
+ *
+ * where K are the kinds of work that t includes. t.backward_s includes the weight phase if
+ * t.weight_s is 0. */
 static rn_task_times by_ratio(rn_task_times t, double factor, modelled *value,
                               const rn_step_cost *numerator, const rn_step_cost *denominator) {
   const rn_cost_kind last = t.weight_s > 0 ? RN_COST_BACKWARD : RN_COST_WEIGHT;
@@ -400,7 +405,8 @@ static void describe(const rn_spec *whole, const rn_plan_sizes *sizes, double sh
 
 /*
  * Measures a model with few layers and one with more layers. *share is the fraction of the larger
- * model's time that matrix products take, or 1 if it is not needed.
+ * model's time that matrix products take. It is measured only if the width or the vocabulary was
+ * reduced; otherwise it is not needed and is 1.
  */
 static rn_status measure_both(rn_err *err, const sampler *s, const rn_plan_sizes *sizes,
                               sample *few, sample *more, double *share) {

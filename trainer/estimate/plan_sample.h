@@ -27,7 +27,7 @@ typedef struct rn_plan_sample {
   rn_task_times attention_layer; /* one attention layer of a hybrid */
   rn_task_times embed_head;      /* embedding and head */
   double rows;
-  double zero_s, update_s; /* time per weight: to zero the gradient; for gradient norm and update */
+  double zero_s, update_s; /* per weight: zeroing the gradient; gradient norm and update */
   rn_step_cost cost;       /* modelled cost of the plan's step, from the tasks of its loops */
   char text[RN_PLAN_SAMPLE_TEXT_BYTES]; /* describes the measurement and the scaling */
 } rn_plan_sample;

@@ -70,8 +70,8 @@ static void show_layout(const rn_plan *plan, const rn_spec *spec) {
 }
 
 /*
- * Shows the GEMM backend and kernels of this CPU. `lack` is the reason why bf16 is not used, or
- * NULL.
+ * Shows the GEMM backend and the kernels that this CPU uses. `lack` is the reason why bf16 is not
+ * used, or NULL.
  */
 static void show_cpu(const char *lack) {
   rn_log_info("compute      GEMM backend %s%s, kernels %s", rn_gemm_backend_in_use()->name,

@@ -9,9 +9,9 @@
 #include "proto/options/options.h"
 
 /**
- * Prints the effective configuration with the origins of its values (`locations`), layout,
- * parameters, memory, messages and the estimated time of a step (plan_time.h), for `ranks` ranks
- * (0: those of this launch) on nodes like this one.
+ * Prints the effective configuration with the origins of its values (`locations`), and what a run
+ * on `ranks` ranks (0: the ranks of this launch) would need on nodes like this one: layout,
+ * parameters, memory, messages and the estimated time of a step (plan_time.h).
  *
  * With `ranks` above 0, insufficient memory causes a warning, not an error.
  *

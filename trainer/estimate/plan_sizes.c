@@ -3,14 +3,15 @@
 #include "trainer/estimate/plan_sample.h"
 
 /*
- * Above MAX_ROWS, the time is proportional to the number of rows. Sizes below the MIN_ values are
- * not used, since fixed costs would then be scaled, too.
+ * Above MAX_ROWS, the time is proportional to the number of rows, so more rows are not needed.
+ * Sizes are not reduced below the MIN_ values: costs that do not depend on the size would then be a
+ * large part of the time, and they would wrongly be scaled with it.
  */
 enum { MAX_ROWS = 2048, FEW_ROWS = 512, MIN_ROWS = 128 };
 enum { SMALL_VOCAB = 1024, MIN_VOCAB = 256, SMALL_DIM = 512, MIN_WIDTH = 256 };
 /*
- * Number of steps of the models with one and with three layers. STEPS_OF_THREE includes the steps
- * that measure the matrix products.
+ * STEPS_OF_ONE and STEPS_OF_THREE are the numbers of steps of the models with one and with three
+ * layers. STEPS_OF_THREE includes the steps that measure the matrix products.
  */
 enum { STEPS_OF_ONE = 5, STEPS_OF_THREE = 9, LAYERS_OF_THREE = 3 };
 
@@ -25,16 +26,16 @@ static double flops_of(const rn_plan_sizes *s) {
   return 3 * steps * rows_of(s); /* backward costs twice as much as forward */
 }
 
-/* Returns the size in bytes of the weights, gradients and moments of a model with three layers, and
- * of its bf16 shadow or exact sums. */
+/* Returns the bytes of the weights, gradients and moments of the larger measured model, which has
+ * three layers, plus those of its exact gradient sums if `exact`, otherwise of its bf16 shadow. */
 static double bytes_of_weights(const rn_plan_sizes *s, bool exact) {
   rn_spec three = s->spec;
   three.layers = LAYERS_OF_THREE;
   return (exact ? 28 : 18) * (double)rn_spec_parameters(&three);
 }
 
-/* Returns an upper bound, in bytes, on the saved activations and states of a model with three
- * layers, and on its logits. */
+/* Returns an upper bound on the bytes of the saved activations, states and logits of the larger
+ * measured model, which has three layers. */
 static double bytes_of_rows(const rn_plan_sizes *s) {
   const rn_spec *p = &s->spec;
   const double widths = 12.0 * p->dim + 8.0 * p->value_dim + 4.0 * p->ffn_dim;
@@ -62,7 +63,7 @@ static bool narrow(rn_spec *spec) {
     spec->ffn_dim = halved(spec->ffn_dim, 1);
     spec->heads = heads;
   } else {
-    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* a key must have an even width */
+    spec->dim = halved(spec->dim, MIN_WIDTH) / 2 * 2; /* the width of a key must be even */
     spec->value_dim = halved(spec->value_dim, MIN_WIDTH);
     spec->ffn_dim = halved(spec->ffn_dim, MIN_WIDTH);
   }
@@ -76,9 +77,10 @@ static void limit_rows(int rows, rn_plan_sizes *s) {
 }
 
 /*
- * Halves one size. Starts with the vocabulary, because its cost is a small part of most models.
- * Then halves the number of rows while it is large, or the widths if weights use most of the
- * memory; then any size that can still be halved. Returns false if no size can be halved.
+ * Halves one size: the vocabulary while the head costs more than a quarter of a layer, since the
+ * head is a small part of most models; then the number of rows while it is large, or the widths if
+ * weights use most of the memory; then any size that can still be halved. Returns false if no size
+ * can be halved.
  */
 static bool reduce(rn_plan_sizes *s, bool weights_are_large) {
   const double rows = rows_of(s);

@@ -7,14 +7,14 @@
 #include "trainer/parallel/shapes.h"
 
 /*
- * Maximum of units x stages in a simulation, so that it takes at most a few tens of milliseconds
- * and a few tens of MiB.
+ * Maximum of (number of units) x (number of stages) in a simulation. A simulation then takes at
+ * most a few tens of milliseconds and a few tens of MiB.
  */
 enum { MAX_SIMULATED = 1 << 17 };
 
 /*
- * Returns the times of a unit with `scale` times as many rows as the sample, on stage `stage`. The
- * time of the embedding and the head is attributed to the last stage.
+ * Returns the times of one unit on stage `stage`, if a unit has `scale` times as many rows as the
+ * sample. The time of the embedding and the head is attributed to the last stage.
  */
 static rn_task_times times_of_stage(const rn_plan *plan, const rn_plan_sample *p, int stage,
                                     double scale) {
@@ -38,10 +38,12 @@ static double units_of(rn_pipeline_schedule_shape shape) {
 }
 
 /*
- * Returns a schedule with the same stages that is small enough to simulate; its segments are longer
- * by a factor of *longer. Dropping micro-batches between the first and last few does not change the
- * idle time. If there are more segments than stages, the idle time is proportional to the segment
- * length.
+ * Returns a schedule with the same number of stages, but with fewer micro-batches and segments, so
+ * that it is small enough to simulate. Its segments are longer by a factor of *longer.
+ *
+ * Fewer micro-batches do not change the idle time, which arises only during the first and the last
+ * few of them. Fewer segments lengthen each segment; if there are more segments than stages, the
+ * idle time is proportional to the length of a segment.
  */
 static rn_pipeline_schedule_shape shorten(rn_pipeline_schedule_shape shape, double *longer) {
   const int limit = MAX_SIMULATED / shape.stages;
@@ -80,9 +82,10 @@ static rn_status simulate(rn_err *err, rn_pipeline_schedule_shape shape, const r
 }
 
 /*
- * Computes the times of update and gradient sums from their memory traffic. An update reads or
- * writes seven values per weight; reduce-scatter and all-gather together move about eleven,
- * including copies through shared memory.
+ * Computes the time of the update, and that of the reduce-scatter of gradients and the all-gather
+ * of weights. The latter is derived from the former by memory traffic: an update reads or writes
+ * seven values per weight; reduce-scatter and all-gather together move about eleven values per
+ * weight, including copies through shared memory.
  */
 static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_time *out) {
   const int replicas = plan->layout.data * plan->layout.sequence;
@@ -95,8 +98,8 @@ static void add_passes(const rn_plan *plan, const rn_plan_sample *p, rn_plan_tim
 }
 
 /* Computes the time that the exchange of keys and values takes on the stage that exchanges the most
- * bytes. The time per byte of memory traffic is derived from the update, which reads or writes
- * seven values of four bytes per weight; a copy of a byte reads it once and writes it once. */
+ * bytes. The time per byte of memory traffic is that of the update, which reads or writes seven
+ * fp32 values per weight. Each exchanged byte is copied, that is, read once and written once. */
 static rn_status add_rows(rn_err *err, const Retnet__Config *config, const rn_plan *plan,
                           const rn_plan_sample *p, rn_plan_time *out) {
   enum { VALUES_OF_UPDATE = 7, PASSES_OF_COPY = 2 };

@@ -12,7 +12,7 @@
 typedef struct rn_plan_time {
   double units_s; /* forward and backward of all units */
   double idle_s;  /* idle time of the pipeline */
-  double rows_s;  /* exchange of keys and values, and of their gradients, along a sequence */
+  double rows_s;  /* exchange of keys, values and their gradients by ranks that share a sequence */
   double sums_s;  /* reduce-scatter of gradients, all-gather of weights */
   double update_s;
 } rn_plan_time;
