@@ -27,10 +27,12 @@ enum { MAX_BYTES = 1 << 24, PARTS = 2, OLD = 3, NEW = 5 };
 static rn_err *err = &(rn_err){0};
 static long long all_flips;
 
-/* What a reader makes of a file with a flipped bit. */
+/* Result of reading a file with a flipped bit: an error that names the file (NOTICED), equal
+ * contents (HARMLESS), or anything else (MISSED). */
 typedef enum verdict { NOTICED, HARMLESS, MISSED, VERDICTS } verdict;
 
-/* Reads everything that depends on the file, and compares it with what was written. */
+/* A function that reads everything that depends on the file, and compares it with what was
+ * written. */
 typedef verdict (*reader)(const char *file);
 
 /* True if the message names the file, by its last component. */
@@ -39,8 +41,8 @@ static bool names(const char *message, const char *file) {
   return strstr(message, slash != NULL ? slash + 1 : file) != NULL;
 }
 
-/* The verdict for a reader that ended with `status` and, if that is RN_OK, found `equal` content.
- */
+/* Returns the verdict on a read that ended with `status`. If `status` is RN_OK, `equal` tells
+ * whether the contents were equal to what was written. */
 static verdict judge(rn_status status, const rn_err *why, const char *file, bool equal) {
   if (status == RN_OK) return equal ? HARMLESS : MISSED;
   return names(why->text, file) ? NOTICED : MISSED;
@@ -187,8 +189,8 @@ static void note(void *context, const char *line) {
   snprintf(notes, sizeof notes, "%s", line);
 }
 
-/* Finds the checkpoint from which a run would continue: the newest one, or, if that is damaged, the
- * older one, after a line that names the damaged file. */
+/* Finds the checkpoint from which a run would continue. If the newest one is damaged, this must be
+ * the older one, and a line must name the damaged file. */
 static verdict find_newest(const char *file) {
   const rn_ckpt_notes how = {note, NULL, NULL};
   rn_err why = {0};
@@ -255,8 +257,8 @@ static verdict read_state(const char *file) {
 }
 
 int main(int argc, char **argv) {
-  /* Uses memory instead of a disk, on which a write to a page waits while the kernel writes the
-   * page back. */
+  /* Uses a file system in memory, because on a disk each flip would wait while the kernel writes
+   * the page of the previous flip back. */
   if (access("/dev/shm", W_OK) == 0) CHECK_EQUAL(setenv("TMPDIR", "/dev/shm", 1), 0);
   const int64_t share = (argc > 1 ? atoll(argv[1]) : 12000) / 28;
   flip_data_folders(share);

@@ -41,7 +41,8 @@ enum {
   MAX_KEYS = 40,
   KEY_BYTES = 160,
   PATIENCE_S = 60, /* time limit of one configuration; allows for a busy machine and sanitizers */
-  SHOWN_OF = 1000  /* one plan in SHOWN_OF is also printed, with the time of a step */
+  SHOWN_OF = 1000 /* for one configuration in SHOWN_OF, the plan is also printed, with the time of a
+                     step */
 };
 
 /* A configuration whose step needs more FLOP than this is planned but not trained. */

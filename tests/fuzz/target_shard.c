@@ -18,8 +18,8 @@ enum {
   MAX_BLOCKS = 4
 };
 
-/* Writes a frame that contains `header`, which comes from the footer; a frame without a header if
- * `header` is NULL or too long. */
+/* Writes the first frame of the shard, which contains `header`, a copy from the footer. If `header`
+ * is NULL or too long, the frame is empty. */
 static void put_header(const Retnet__ShardHeader *header, unsigned char *frame) {
   memset(frame, 0, RN_SHARD_HEADER_BYTES);
   memcpy(frame + HEAD, "RTDHEAD1", 8);

@@ -11,8 +11,9 @@
 
 enum { TRAILER_BYTES = 24, MAX_STATE_BYTES = 1 << 20 };
 
-/* Returns the message with the real size and checksum in its frames; the input itself if it is not
- * a message or has no frame of 0 bytes. The caller frees out->data. */
+/* Returns a copy of the message in which each frame with a stored size of 0 bytes has the size and
+ * checksum of `frame`; an unchanged copy if there is no such frame or `input` is not a message. The
+ * caller frees out->data. */
 static target_bytes correct_message(target_bytes input, target_bytes frame) {
   target_bytes out = target_copy(input);
   Retnet__GenerationState *m = retnet__generation_state__unpack(NULL, input.count, input.data);

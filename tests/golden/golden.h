@@ -43,16 +43,16 @@ typedef enum {
 
 typedef enum {
   GOLDEN_UNKNOWN,
-  GOLDEN_GIVEN,    /* an input or an official float result: listed only */
+  GOLDEN_GIVEN,    /* an input or an official float result: listed, not compared */
   GOLDEN_COMPARED, /* must be compared in both precisions */
-  GOLDEN_OPTIONAL  /* compared if the program computes the quantity, else listed */
+  GOLDEN_OPTIONAL  /* compared if this program computes the quantity, else only listed */
 } golden_role;
 
 /** The meaning of an array name in a case: its role, and the error allowed in float. */
 typedef struct golden_meaning {
   golden_role role;
   golden_measure measure;
-  double tolerance; /* in float; not used if golden_bound lists a bound for the array */
+  double tolerance; /* for float; replaced by the bound of golden_bound if there is one */
 } golden_meaning;
 
 enum { GOLDEN_DIMS = 6 };

@@ -40,8 +40,9 @@ guarded_array *guarded_add(guarded_set *set, const char *name, int64_t count, si
 void guarded_remove(guarded_set *set, guarded_array **array);
 
 /**
- * guarded_open_all unprotects all arrays for the owner's computation. guarded_close_all protects
- * them again, except ranges that are mapped.
+ * guarded_open_all unprotects all arrays of the set for the owner's computation. guarded_close_all
+ * protects them again, except the pages that guarded_map has opened and guarded_unmap has not
+ * closed yet.
  */
 void guarded_open_all(guarded_set *set);
 void guarded_close_all(guarded_set *set);

@@ -3,9 +3,8 @@
 #include <omp.h>
 #include <string.h>
 
-/* Closes the stage and returns true; in a parallel region does nothing and returns false. The
- * layers may poll or complete a scan inside a parallel region, while other threads compute, so
- * that the stage must stay open. */
+/* Protects the arrays of the stage and returns true. In a parallel region, does nothing and returns
+ * false: the layers may poll or complete a scan there, while other threads still use the arrays. */
 static bool close_for_scan(guarded_cpu_stage *s) {
   if (omp_in_parallel()) return false;
   guarded_close_all(&s->set);

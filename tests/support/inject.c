@@ -189,7 +189,8 @@ static int mark_failed(FILE *file) {
 
 /* ---- functions that can be shortened, or that have variable arguments ---- */
 
-/* Counts a pass through a transfer of *bytes bytes; may halve them. Returns false if it fails. */
+/* Counts a pass through a read or write of *bytes bytes. Halves *bytes if the transfer must be
+ * short; returns false if it must fail. */
 static bool may_transfer(const char *site, const char *function, const void *caller,
                          size_t *bytes) {
   const verdict v = decide(site, function, caller);

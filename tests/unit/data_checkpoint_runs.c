@@ -54,8 +54,8 @@ static void save(const char *run, int64_t step) {
   CHECK_OK(err, fake_save(err, run, step, (uint64_t)step, 2, 3));
 }
 
-/* Returns whether the checkpoints are those of `want`: steps in order, each followed by its
- * state and a space. */
+/* Returns whether the checkpoints are those of `want`, for example "10 20b 30t ": steps in order,
+ * each with a letter for its state (b: bad, t: staged, no letter: whole) and a space. */
 static bool listed(const char *run, const char *want) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;

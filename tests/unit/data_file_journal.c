@@ -97,7 +97,8 @@ static void open_removes_what_follows(void) {
   CHECK_OK(err, rn_journal_close(err, &journal)); /* the second call does nothing */
 }
 
-/* A caller that changes the file writes the waiting lines first. */
+/* A caller that is going to change the file itself first writes the waiting lines with
+ * rn_journal_flush. */
 static void flush_writes_what_waits(void) {
   rn_journal journal;
   CHECK_OK(err, rn_journal_open(err, path(), 0, &journal));

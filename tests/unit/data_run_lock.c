@@ -23,8 +23,8 @@
 static rn_err err;
 static const char *folder;
 
-/* An owner without a heartbeat is considered dead after 60 s with `lively`, and after 0.5 s with
- * `brief`. */
+/* An owner whose heartbeat does not change is considered dead after 60 s with `lively`, and after
+ * 0.5 s with `brief`. */
 static const rn_run_lock_rule lively = {.beat_s = 0.05, .dead_s = 60},
                               brief = {.beat_s = 0.05, .dead_s = 0.5};
 
@@ -200,7 +200,8 @@ static void silent_owner_is_succeeded(void) {
   take_and_release(brief);
 }
 
-/* The id stays when the heartbeat changes, and there is none without a lock. */
+/* The id of a lock must not change when the heartbeat changes; without a lock, the id must be
+ * empty. */
 static void id_ignores_the_heartbeat(void) {
   char first[RN_RUN_LOCK_ID_BYTES], second[RN_RUN_LOCK_ID_BYTES];
   write_foreign("lock", 0);

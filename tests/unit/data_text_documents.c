@@ -47,7 +47,7 @@ static bool equal(const rn_text *a, const rn_text *b) {
   return a->count == b->count && (a->count == 0 || memcmp(a->bytes, b->bytes, a->count) == 0);
 }
 
-/* ---- short lines, held and read in pieces ---- */
+/* ---- short lines, held in memory or read in pieces ---- */
 
 static const char *const good[] = {
     "{\"text\": \"a\"}",
@@ -154,8 +154,8 @@ static void check_pieces(const char *line) {
 
 /* ---- long lines ---- */
 
-/* Writes a line with LONG_BYTES of three-byte characters, so that they span the ends of pieces, and
- * its compressed form. */
+/* Writes a plain file and its compressed copy. They have a line with LONG_BYTES bytes of three-byte
+ * characters, some of which lie across the boundary between two pieces. */
 static void write_long(const char *plain, const char *zstd) {
   static char line[LONG_BYTES + 64];
   size_t at = (size_t)snprintf(line, sizeof line, "{\"text\": \"a\"}\n{\"x\": 1, \"text\": \"");
@@ -179,7 +179,8 @@ static void check_long(const char *path) {
   rn_text_free(&r.text);
 }
 
-/* The first of two texts is already passed on when the second one is found. */
+/* A line has two text fields. If it is read in pieces, the first text has already been passed to
+ * the caller when the second one is found. */
 static void check_two_texts(void) {
   const char *path = temp_path("two.jsonl"), *lines = "{\"text\": \"a\", \"text\": \"b\"}";
   reading r = {.longest = 0};

@@ -63,7 +63,8 @@ static bool seen(const arrays *x, int row, int n, int m) {
   return m <= n && m >= n - x->since[row] && (window == 0 || m > n - window);
 }
 
-/* Adds the output and the gradients of one query of one head, computed by the formulas. */
+/* Adds the output and the gradients of one query of one head, computed by the formulas, to the
+ * expected arrays. */
 static void plain_row(arrays *x, int b, int n, int h) {
   const int H = x->of.H, G = x->of.G, K = x->of.K;
   const int ld = 2 * G * K, row = b * T + n, at = row * H * K + h * K;
@@ -106,9 +107,8 @@ static rn_array operand(rn_real *x, int count, rn_bf16 **memory) {
   return rn_bf16s(*memory);
 }
 
-/* Runs forward and backward of `tokens` queries, which follow `before` tokens of which only keys
- * and values are used.
- */
+/* Runs forward and backward for `tokens` queries. `before` tokens precede them; only the keys and
+ * values of these are used. */
 static void blockwise(arrays *x, int before, int tokens) {
   const sizes *s = &x->of;
   const int width = s->H * s->K, pair = 2 * s->G * s->K;
@@ -233,8 +233,8 @@ static void check_all(void) {
   threads_do_not_change_bits((sizes){4, 2, 6, 140, 2});
 }
 
-/* Operands in bf16 are multiplied by the kernels, if the kernel set has the instructions and the
- * backend has no faster ones, and otherwise by the backend. Checks the way that this CPU uses, and
+/* Products of bf16 operands are computed by the kernels if the kernel set has the instructions and
+ * the backend is not faster, otherwise by the backend. Checks the variant that this CPU uses, then
  * products by the backend. */
 static void check_bf16(void) {
   rn_gemm_backend with_tiles = *rn_gemm_backend_in_use();

@@ -110,7 +110,8 @@ static void prefill_continues_a_sequence(const char *what, rn_spec spec) {
 
 /* Decodes `tokens` tokens of two sequences together, then one of them alone on another number of
  * threads. The second time, another decoder loads the state after `half` tokens and continues. Both
- * times the logits must have the same bits. Each token costs several barriers of the threads. */
+ * times the logits must have the same bits. `tokens` is limited because each token takes several
+ * barriers of all threads. */
 static void bits_survive(const char *what, rn_spec spec, int half, int tokens) {
   static rn_real want[TOKENS * VOCAB], got[TOKENS * VOCAB];
   rn_err err = {0};

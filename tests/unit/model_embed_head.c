@@ -149,8 +149,8 @@ static void gradient_of_row(fixture *f, int64_t r, rn_real *logits, rn_real *out
   for (int i = 0; i < dim; i++) out[i] = (rn_real)(f->scale * sum[i]);
 }
 
-/* Sums over a large vocabulary are computed in pieces; in a narrow model, a tile contains
- * several of them. */
+/* Sums over a large vocabulary are computed in pieces; in a narrow model, one tile contains several
+ * pieces. */
 static void gradients_with_a_large_vocabulary(int dim) {
   enum { MANY = 4500 };
   static const int64_t rows[] = {1, 70, 300};

@@ -75,7 +75,8 @@ static void parallel_steps_are_the_same(const rn_spec *spec) {
   test_model_close(&poisoned);
 }
 
-/* Checks only forward, with activations that share the memory of the training ones. */
+/* Checks activations that share their memory with the activations for training
+ * (rn_activations_create_alias); they support only forward. */
 static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   test_model clean = open(spec, RN_SAVE_NOTHING, false), poisoned = open(spec, policy, true);
   rn_err err = {0};
@@ -89,7 +90,7 @@ static void aliases_are_the_same(const rn_spec *spec, rn_save_policy policy) {
   rn_activations_destroy(&training);
 }
 
-/* Training steps use two threads, so that tasks of one phase run beside those of another. */
+/* Training steps use two threads, so that tasks of different phases may run at the same time. */
 static void check_spec(const rn_spec *spec, bool bf16) {
   for (int policy = RN_SAVE_NOTHING; policy <= RN_SAVE_ALL; policy++) {
     rn_threads_start(2);

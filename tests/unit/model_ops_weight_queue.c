@@ -1,8 +1,9 @@
 /* Checks that a queue of weight gradients gives the bits of products computed immediately, with
- * plain and with exact sums and for any number of threads. It may be emptied in one call, left at
- * random points and continued, extended in between, or run by the threads of other parallel work. A
- * call that runs the queue returns when its condition is met. The oldest products come first, and
- * their completion is reported in this order. Products of a wide layer are deferred too. */
+ * plain and with exact sums and for any number of threads. The products may be computed in one
+ * call, in several calls that stop at random points, with more products added in between, or by the
+ * threads of other parallel work. A call that runs the queue returns when its condition is met. The
+ * oldest products come first, and their completion is reported in this order. Products of a wide
+ * layer are deferred too. */
 #include "model/ops/weight_queue.h"
 
 #include <omp.h>
@@ -98,7 +99,7 @@ static void add(const operands *o, rn_grad_accumulator *a, rn_weight_queue *q, i
   }
 }
 
-/* Decrements the number of polls that are left, *self; returns true if none was left. */
+/* A condition that becomes true after *self evaluations. */
 static bool after_polls(void *self) {
   int *left = self;
   return (*left)-- <= 0;
@@ -118,8 +119,8 @@ static void at_once(const operands *o, rn_weight_queue *q) {
   drop(&a);
 }
 
-/* Leaves the queue at random points and adds products while others are incomplete. Returns how
- * many times the queue was left before it was empty. */
+/* Runs the queue in calls that stop at random points, and adds products while others are
+ * incomplete. Returns the number of calls that stopped before the queue was empty. */
 static int left_and_continued(const operands *o, rn_weight_queue *q, uint64_t *seed) {
   rn_grad_accumulator a = accumulator_of(o);
   int added = 0, left_in_the_middle = 0;
@@ -137,7 +138,7 @@ static int left_and_continued(const operands *o, rn_weight_queue *q, uint64_t *s
   return left_in_the_middle;
 }
 
-/* Checks tasks of the queue that are run one at a time by the threads of other parallel work. */
+/* Lets the threads of other parallel work run the tasks of the queue, one task per call. */
 static void as_filler(const operands *o, rn_weight_queue *q, uint64_t *seed) {
   rn_grad_accumulator a = accumulator_of(o);
   add(o, &a, q, 0, PRODUCTS);

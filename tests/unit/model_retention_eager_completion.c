@@ -20,8 +20,8 @@ typedef struct fake {
   int polls_until, polls, ends, publishes, early;
   rn_scan_direction direction;
   int layer;
-  /* Number of reverse scans that ended while the weight gradients that can be deferred were not yet
-   * computed (waited), or when they were already computed (done). */
+  /* Numbers of reverse scans that ended before the deferrable weight gradients were computed
+   * (waited) and afterwards (done). */
   int waited, done;
   const test_model *model;
   int64_t count;
@@ -53,8 +53,8 @@ static bool is_zero(const fake *f, int64_t offset) {
   return f->model->gradient[offset] == 0;
 }
 
-/* Increments `waited` if a reverse scan ends before the weight gradients that can be deferred are
- * computed, and `done` if it ends afterwards. */
+/* When a reverse scan ends, increments `waited` if no deferrable weight gradient is computed yet,
+ * and `done` if all of them are. */
 static void look_at_weights(fake *f) {
   if (f->direction != RN_SCAN_REVERSE) return;
   const rn_layer_params *at = f->model->table->layer;
@@ -107,8 +107,8 @@ static void run(test_model *m, fake *f, int polls_until, bool publishes) {
   if (polls_until == NEVER) CHECK_EQUAL(f->done, m->spec.layers);
 }
 
-/* Without publish(), a layer that is busy with other work when a state arrives propagates the state
- * only after that work. */
+/* If the port has no publish(), a layer that is busy with other work when a state arrives
+ * propagates the state only after that work. */
 static void bits_do_not_depend_on_when_a_state_arrives(int threads, bool publishes) {
   static const int times[] = {0, 1, 2, 5};
   rn_spec spec = test_spec();
@@ -134,8 +134,8 @@ static void count_task(const rn_weight_sum *sum, int64_t tile, int piece) {
   (void)sum, (void)tile, (void)piece;
 }
 
-/* Weight gradients of other units must be computed only until the state arrives, also if several
- * threads compute them and the state is propagated later. */
+/* When the state arrives, the computation of weight gradients of other units must stop, even if
+ * several threads work on it and the state is propagated only later. */
 static void the_state_ends_the_work_on_other_units(int threads) {
   const rn_weight_sum many = {.add_piece = count_task, .tiles = 1, .pieces = 1 << 24};
   test_model model = {0};

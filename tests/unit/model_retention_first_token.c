@@ -27,7 +27,7 @@ static void normed(const rn_real *row, const rn_real *weight, double eps, double
 }
 
 /* Computes the result of a document that consists of one token: y = row + headnorm((q . k) v) Wo.
- * Lowers *min to the smallest absolute value of a score, if that is smaller. */
+ * Updates *min, the smallest absolute value of a score so far. */
 static void one_token(const test_model *m, const rn_real *row, double *y, double *min) {
   const rn_layer_params *at = &m->table->layer[0];
   double x[D], z[H * V];

@@ -275,8 +275,9 @@ static bool has_matrices(const test_model *m) {
 }
 
 /* Checks that weight gradients computed while the caller waits have the same bits as weight
- * gradients computed immediately. The caller waits for `polls` polls after each backward_input and
- * between the calls of backward_weight. backward_weight must report the layer groups. */
+ * gradients computed immediately. After each backward_input and between the calls of
+ * backward_weight, the caller waits until it has polled `polls` times. The layers' groups must be
+ * reported by backward_weight only. */
 static void waiting_weights_keep_their_order(rn_spec spec, int polls) {
   static const int ends[] = {4, 6, TOKENS};
   enum { UNITS = 3 };
@@ -294,7 +295,7 @@ static void waiting_weights_keep_their_order(rn_spec spec, int polls) {
     int left = p == 1 ? 0 : polls;
     rn_layer_stack_run_waiting_weights(early.stage, (rn_weight_queue_until){&left, after_polls});
   }
-  CHECK_EQUAL(r.count, UNITS); /* the group of the embedding */
+  CHECK_EQUAL(r.count, UNITS); /* only the group of the embedding */
   CHECK(polls < 1000 || has_matrices(&early));
   CHECK(polls > 0 || !has_matrices(&early));
   for (int p = UNITS - 1; p >= 0; p--) {

@@ -78,8 +78,8 @@ static double cpu_s(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* A slowed phase spends CPU time of its thread, so that the delay is not shorter on a busy
- * machine. */
+/* A slowdown must be measured in CPU time of the thread. In wall time, on a busy machine, the time
+ * that the thread waits for a core would count as part of the slowdown. */
 static void a_slowed_phase_uses_cpu_time(void) {
   unsetenv("RETNET_FAULT");
   CHECK(rn_slowdown_end(rn_slowdown_begin()) == 0);

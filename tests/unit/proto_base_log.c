@@ -20,8 +20,8 @@ static void say_everything(void) {
   fflush(stdout);
 }
 
-/* Returns in `text` what say_everything() writes to one of the two streams, redirected to a
- * file. */
+/* Redirects one of the two streams to a file, and copies to `text` what say_everything() writes to
+ * it. */
 static void capture(FILE *stream, bool quiet, bool json, char text[TEXT_BYTES]) {
   FILE *file = tmpfile();
   const int kept = dup(fileno(stream));

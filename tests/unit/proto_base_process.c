@@ -1,4 +1,5 @@
-/* Checks that a process counts as ended only if that is known: files of others are then removed. */
+/* Checks that a process is reported as ended only if this is certain, because its files are then
+ * removed. */
 #include "proto/base/process.h"
 
 #include <sys/resource.h>
@@ -25,7 +26,8 @@ static void ended_process(void) {
   CHECK(rn_process_has_ended(child, 0));
 }
 
-/* Without free file descriptors, /proc tells nothing. */
+/* If the process can open no more files, it cannot read /proc; no process may then count as
+ * ended. */
 static void unreadable_process(void) {
   struct rlimit old, none;
   const rn_process self = rn_process_self();

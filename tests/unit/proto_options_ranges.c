@@ -53,7 +53,8 @@ static void check_bound(const field *f, const char *key, double bound, int outsi
   } else {
     snprintf(at, sizeof at, "%.17g", bound);
     double beyond = nextafter(bound, way > 0 ? DBL_MAX : -DBL_MAX);
-    if (bound == 0) beyond = way * (double)FLT_MIN; /* smaller numbers are 0 in float */
+    /* programs treat floats below FLT_MIN as 0, so the number next to 0 is FLT_MIN */
+    if (bound == 0) beyond = way * (double)FLT_MIN;
     snprintf(next, sizeof next, "%.17g", beyond);
   }
   expect(key, at, !open);

@@ -1,8 +1,8 @@
-/* Checks that the phases of a step add up to its time. Weight products are counted as weight
- * wherever they run, and waits as wait; any other span belongs to the phase that encloses it.
- * Spans of one name in one phase are one subphase. Subphases must add up to the phases, also
- * over several steps, and must separate the time in which threads are idle from the time of
- * tasks. */
+/* Checks that the phases of a step add up to its time. Products that compute weight gradients must
+ * count as phase `weight` wherever they run, and waits as phase `wait`; any other span must count
+ * as the phase that encloses it. All spans with the same name in one phase form a subphase.
+ * Subphases must add up to the phases, also over several steps, and must separate the time in which
+ * threads are idle from the time of tasks. */
 #include "trainer/bench/bench_phases.h"
 
 #include <string.h>

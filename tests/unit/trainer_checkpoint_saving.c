@@ -1,8 +1,9 @@
 /*
- * Checks the policy of saves with a saver that only records the calls. While steps are skipped, no
- * save is started and no checkpoint is removed. If the run ends in this state, a save in progress
- * is completed if a later good step has proven its weights, and is dropped otherwise; no older
- * checkpoint is removed.
+ * Checks when a run saves, completes saves and removes old checkpoints, with a saver that only
+ * records the calls. A bad step, for example with a NaN loss, is skipped; the weights of a
+ * save are proven when the next step is good. While steps are skipped, no save is started and no
+ * checkpoint is removed. If the run ends in this state, a save in progress is completed if its
+ * weights are proven, and dropped otherwise; no older checkpoint is removed.
  */
 #include "trainer/checkpoint/saving.h"
 
@@ -13,7 +14,7 @@
 
 enum { NOTHING = -1 };
 
-/* Records what the policy has requested. */
+/* Records the calls of the saver's functions. */
 struct rn_saver {
   const rn_step_counters *counters;
   int64_t step, saved; /* step in progress and last saved step; -1: none */
@@ -201,7 +202,8 @@ static void corrupted_memory_drops_an_unproven_save(void) {
   rn_err_clear(err);
 }
 
-/* The checkpoint of a rollback was proven by a step that the rollback has undone. */
+/* The checkpoint to which a run rolls back stays proven, although the rollback undoes the good step
+ * that proved it. */
 static void a_rollback_keeps_its_checkpoint_proven(void) {
   fake_run f;
   start(&f, 1);

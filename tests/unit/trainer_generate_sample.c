@@ -50,8 +50,9 @@ static void define(rn_sampling s, const int32_t *order, double *p) {
   softmax(score, p);
 }
 
-/* The interval [0, 1] of quantiles is divided among the tokens in descending order of probability,
- * each with a part as long as its probability. Checks both ends of each part longer than 2e-9. */
+/* A quantile in [0, 1] selects a token: the tokens, in descending order of probability, cover
+ * consecutive intervals of [0, 1], each as long as the probability of its token. Checks both ends
+ * of each interval longer than 2e-9. */
 static void probabilities_are_those_of_the_definition(rn_sampling s) {
   const double margin = 1e-9;
   int32_t order[N], work[N];

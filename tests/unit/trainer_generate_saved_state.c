@@ -72,8 +72,8 @@ static void save(const rn_checkpoint_model *model) {
   rn_generator_destroy(&g);
 }
 
-/* Rewrites the saved file with this `position` in the state and this `read` in the message, and
- * without the last `missing` bytes of the state. */
+/* Rewrites the saved file: sets the position in the state to `position` and message.read to `read`,
+ * and leaves out the last `missing` bytes of the state. */
 static void change(int64_t position, uint64_t read, size_t missing) {
   rn_state_reader reader = {.message = NULL};
   rn_state_writer writer = {.bytes = 0};

@@ -1,8 +1,9 @@
 /*
- * Checks the rule that leaves a core for messages where this saves time: with many cores, and with
- * many ranks per sequence, since states would arrive too late if compute threads only polled. It
- * leaves none if a core is a large part of the rank's compute power. It does not change a number of
- * threads that the user gives, and does not apply if ranks share no sequence.
+ * Checks the rule that reserves a core of each rank for messages where this saves time: with many
+ * cores, and with many ranks per sequence, since states would arrive too late if only the compute
+ * threads polled. The rule reserves no core if one core is a large part of the rank's compute
+ * power. It does not change a number of threads that the user gives, and does not apply if ranks
+ * share no sequence.
  */
 #include "trainer/plan/message_core.h"
 
@@ -24,7 +25,7 @@ static rn_message_core_case reference(int cores, int ranks) {
 }
 
 static void a_core_is_left_where_it_saves_time(void) {
-  CHECK(!rn_message_core_wins(reference(1, 64))); /* no core to leave */
+  CHECK(!rn_message_core_wins(reference(1, 64))); /* the only core is needed for computation */
   CHECK(!rn_message_core_wins(reference(64, 1))); /* no messages */
   for (int ranks = 2; ranks <= 64; ranks *= 2) CHECK(!rn_message_core_wins(reference(2, ranks)));
   for (int ranks = 2; ranks <= 8; ranks++) CHECK(!rn_message_core_wins(reference(8, ranks)));
@@ -32,8 +33,7 @@ static void a_core_is_left_where_it_saves_time(void) {
   CHECK(rn_message_core_wins(reference(64, 64)));
 }
 
-/* If the rule leaves a core, it must also do so with more ranks and the same number of
- * cores. */
+/* If the rule reserves a core, it must also do so with more ranks and the same number of cores. */
 static void the_rule_has_one_threshold(void) {
   for (int cores = 2; cores <= 64; cores++) {
     bool won = false;
@@ -51,7 +51,7 @@ static void a_core_costs_its_part_of_the_work(void) {
   CHECK(rn_message_core_layer_s(c, true) > 1.14 * work_s);
   CHECK(rn_message_core_layer_s(c, true) < 1.15 * work_s);
   CHECK(rn_message_core_layer_s(c, false) >= work_s);
-  CHECK(rn_message_core_layer_s(c, false) < 1.01 * work_s); /* polls take a little time */
+  CHECK(rn_message_core_layer_s(c, false) < 1.01 * work_s); /* the time of polls is included */
 }
 
 /* Applies the rule to `machine`, for `key` and 16 ranks that share a sequence; returns the

@@ -214,7 +214,7 @@ static void a_rank_without_memory_is_known_to_all(const rn_world *world, const r
   }
 }
 
-/* With a single replica, the sum is the gradient itself and is not copied. */
+/* With a single replica, the gradient itself is the sum: it is neither sent nor copied. */
 static void a_single_replica_sends_nothing(const rn_grid *grid) {
   reduction r = {.bytes_each = sizeof(float), .shards = make_shards(1, 1000), .total = 1000};
   float gradient[1000];
@@ -256,8 +256,8 @@ static void a_failure_on_one_rank_is_known_to_all(rn_world *world, int rank, int
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_grid *grid = NULL;
-  /* Disables direct copies, so that the receiver of a large message depends on the sender, as
-   * between nodes. */
+  /* Disables direct copies from the memory of another process. A large message then arrives only
+   * while its sender is in an MPI call, as it would between nodes. */
   setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
   setenv("OMPI_MCA_smsc", "^cma,knem,xpmem", 0);
   rn_status status = rn_world_start(&err, &argc, &argv, &world);

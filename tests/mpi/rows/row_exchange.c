@@ -137,7 +137,7 @@ static void backward(const run *r, int microbatch, int segment, int layer) {
   const int64_t first = reach_of(r, piece);
   const int64_t stride = r->c->segments > 1 ? LENGTH : r->bound[piece + 1] - first;
   exchange_rows(r, microbatch, segment, layer);
-  exchange_rows(r, microbatch, segment, layer); /* a recomputed forward exchanges the rows again */
+  exchange_rows(r, microbatch, segment, layer); /* as when forward is recomputed during backward */
   exchange_sums(r, segment, stride, first);
 }
 
@@ -190,7 +190,8 @@ static size_t bytes_of_messages(int layers, bool ordered) {
   return rn_row_exchange_bytes(shape, 4);
 }
 
-/* Only in reproducible mode are the sums of several layers in flight at the same time. */
+/* Buffers for the sums of each layer are needed only in reproducible mode, where the sums of
+ * several layers are in flight at the same time. */
 static void layers_have_their_own_messages_only_if_ordered(void) {
   CHECK(bytes_of_messages(1, false) > 0);
   CHECK_EQUAL(bytes_of_messages(9, false), bytes_of_messages(1, false));

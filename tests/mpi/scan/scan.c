@@ -89,7 +89,7 @@ static void serial(const stage_case *c, scan_index at, int size, int mine, float
   free(state);
 }
 
-/* Simulates computation during which the thread makes progress. */
+/* Simulates computation, during which the communication thread makes progress. */
 static void compute(void) {
   nanosleep(&(struct timespec){.tv_nsec = 30000}, NULL);
 }
@@ -219,8 +219,8 @@ static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algori
   rn_scan_destroy(&scan);
 }
 
-/* Checks that the results with the thread are bitwise the same: `without` is the hash of the
- * results without the thread. */
+/* Checks that the results with a communication thread are bitwise the same as without it; `without`
+ * is the hash of the results without it. */
 static void a_thread_changes_no_bits(const rn_world *world, const rn_grid *grid, stage_case c,
                                      int size, int rank, uint64_t without) {
   for (int wait = RN_COMM_THREAD_OWN_CORE; wait <= RN_COMM_THREAD_PERIODIC; wait++) {

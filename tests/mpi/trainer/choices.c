@@ -1,8 +1,9 @@
 /*
- * Checks that a resumed run keeps the automatic choices of its checkpoint if the layout and the
- * keys are the same, and otherwise chooses again. An explicit key overrides a stored choice; a
- * choice that the machine does not support is replaced. Each of these cases prints a message. If
- * the rules of several ranks choose different GEMM backends, all ranks use the same one.
+ * Checks that a run chooses scan algorithm, GEMM backend, kernel set and chunk size as documented.
+ * These choices are stored in checkpoints. A resumed run keeps them if the layout and the keys are
+ * the same, and otherwise chooses again. An explicit key overrides a stored choice; a choice that
+ * the machine does not support is replaced. Each of these cases prints a message. If ranks would
+ * choose different GEMM backends, all ranks use the same one.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -89,7 +90,8 @@ static void check_printed(rn_world *world, const char *words) {
   if (!CHECK(found)) fprintf(stderr, "want \"%s\", got \"%s\"\n", words, printed);
 }
 
-/* Automatic choices of this machine, and `other`: stored choices that differ from them. */
+/* The choices that a new run makes on this machine, and `other`: choices that differ from them, to
+ * be stored in a checkpoint. */
 typedef struct rules {
   rn_layout layout;
   int chunk;
@@ -114,7 +116,8 @@ static rules find_rules(rn_world *world) {
   return r;
 }
 
-/* Resumes with `keys` from a checkpoint that was written with the keys `then` and with `layout`. */
+/* Resumes a run with `keys` from a checkpoint whose run had the keys `then` and the layout
+ * `layout`. The choices in the checkpoint are r->other. */
 static void resume(rn_world *world, const rules *r, rn_layout layout, const char *then,
                    const char *keys, bool keeps_chunk, bool keeps_sets, const char *words) {
   rn_run run;
@@ -171,8 +174,8 @@ static void unsupported_choices_are_reported(rn_world *world, const rules *r) {
   CHECK(rn_gemm_backend_in_use() == r->products);
 }
 
-/* The rule of the last rank chooses OpenBLAS. All ranks must use it, and one warning names that
- * rank. */
+/* A fault makes the last rank choose OpenBLAS. All ranks must then use it, and one warning must
+ * name that rank. */
 static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
   const int last = rn_world_size(world) - 1;
   rn_run run;

@@ -1,6 +1,6 @@
-/* Checks that a rank whose run directory is not that of rank 0 is named, and that a lock which
- * becomes visible late is waited for. Each rank has a folder of its own, as if the folder were not
- * on a shared file system. */
+/* Checks that an error names a rank whose run directory is not that of rank 0, and that ranks wait
+ * for a lock that becomes visible to them late. Each rank has a folder of its own, as if the folder
+ * were not on a shared file system. */
 #include "trainer/train/run_visible.h"
 
 #include <stdio.h>

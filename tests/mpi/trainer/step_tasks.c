@@ -88,8 +88,8 @@ static void check_phases(const rn_step_cost *cost) {
   CHECK_EQUAL(counted("backward", NULL), modelled(cost, RN_COST_BACKWARD, RN_COST_WEIGHT, NULL));
   CHECK_EQUAL(counted("step", update[0]),
               modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[0]));
-  /* A block contains elements of one tensor only, so that there may be a few more tasks than
-   * modelled. */
+  /* The model divides all elements into full blocks. In a run, a block contains elements of one
+   * tensor only, so there may be a few more tasks. */
   for (int i = 1; i < 3; i++) {
     const int64_t whole = modelled(cost, RN_COST_UPDATE, RN_COST_UPDATE, update[i]);
     CHECK(counted("step", update[i]) >= whole && counted("step", update[i]) <= whole + 40);

@@ -16,13 +16,14 @@ static double silent_s[RANKS];
 static bool warned[RANKS];
 static int pipe_ends[2];
 
-/* Takes the place of the function of comm/world/rank_reports.c. Ranks 0 and 1 are on host "a". */
+/* Replaces the function of comm/world/rank_reports.c. Ranks 0 and 1 are on host "a", the others on
+ * host "b". */
 rn_rank_report rn_rank_reports_get(const rn_rank_reports *reports, int rank) {
   (void)reports;
   return (rn_rank_report){.host = rank < 2 ? "a" : "b", .silent_s = silent_s[rank]};
 }
 
-/* Calls the function with stderr connected to the pipe. */
+/* Calls rn_watchdog_silence_warn with stderr connected to the pipe. */
 static void warn(void) {
   const int normal = dup(STDERR_FILENO);
   dup2(pipe_ends[1], STDERR_FILENO);
@@ -31,7 +32,7 @@ static void warn(void) {
   close(normal);
 }
 
-/* Returns what the function writes. */
+/* Returns what rn_watchdog_silence_warn writes. */
 static const char *warning(void) {
   static char text[TEXT_BYTES];
   warn();
