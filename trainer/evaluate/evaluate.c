@@ -14,7 +14,7 @@ typedef struct tally {
   const rn_evaluation_options *options;
   rn_evaluation *out;
   int32_t document_token;
-  double sum, text_targets; /* sum of all losses; number of targets that are not document tokens */
+  double sum, text_targets;   /* sum of losses; number of targets except document tokens */
   rn_document_loss *document; /* [windows->texts]; finish() turns the sums of losses into means */
   int64_t text;               /* index of the text of the last visited window */
 } tally;

@@ -30,7 +30,7 @@ typedef struct rn_evaluation_options {
   int stride;                       /* windows begin every `stride` tokens; 0: sequence_length */
   bool by_document; /* evaluate each document as a separate text; false: the split is one text */
   rn_token_file *tokens;        /* receives the log-likelihoods on rank 0; NULL: none */
-  int set;                      /* value of "set" in the lines of `tokens` */
+  int set;                      /* index of the data folder, written as "set" into `tokens` */
   rn_document_loss **documents; /* with by_document, output: losses on rank 0, which the caller
                                    frees; NULL: not wanted */
   int64_t *document_count;      /* output */

@@ -26,7 +26,7 @@ typedef struct rn_print_header {
  *    "step", "by_position": [{"from", "to", "loss"}]}
  *
  * and with documents, "documents": [{"tokens", "loss", "perplexity"}]. For several sets:
- * {"sets": [such an object with "data", its folder, for each]}.
+ * {"sets": [...]} with one such object for each set, which also has "data", the folder of the set.
  */
 void rn_print_sets_json(const rn_set_result *set, int sets, rn_print_header header);
 

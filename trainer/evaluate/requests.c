@@ -31,7 +31,7 @@ static rn_status new_request(rn_err *err, rn_requests *list, rn_request **out) {
   return RN_OK;
 }
 
-/* Returns the number of bytes before the white space at the end. */
+/* Returns the number of bytes of `text` without the white space at its end. */
 static size_t without_space(const char *text, size_t count) {
   while (count > 0 && isspace((unsigned char)text[count - 1])) count--;
   return count;
@@ -139,8 +139,8 @@ void rn_requests_free(rn_requests *requests) {
 
 /* ---- scoring ---- */
 
-/* The windows of the requests that have a continuation; request[i] is the index of the request of
- * window i. */
+/* The windows of the requests whose continuation has at least one token. window[i] is that of the
+ * request with index request[i]. */
 typedef struct scored {
   rn_requests *requests;
   rn_window *window;

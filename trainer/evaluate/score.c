@@ -23,13 +23,13 @@ typedef struct scorer {
   rn_world *world;
   rn_grid *grid;
   rn_scan_source scan;
-  rn_row_source rows;          /* keys and values of attention layers */
+  rn_row_source rows;          /* exchanges keys and values of attention layers */
   rn_comm_thread *comm_thread; /* NULL: none */
   rn_pipeline pipeline;
   pack *pack;
   int64_t packs;
   int longest; /* tokens of the longest pack */
-  /* this rank's tokens of a pack, [piece tokens] each */
+  /* arrays with one element for each token of this rank's piece (consecutive tokens) of a pack */
   int32_t *input, *target, *doc_position;
   bool *counted;
   rn_token_score *score;
@@ -59,8 +59,8 @@ static rn_status make_packs(rn_err *err, scorer *s) {
   return RN_OK;
 }
 
-/* Forms the groups of ranks as described in score.h. With whole packs, attention layers need no
- * exchange of keys and values. */
+/* Forms the groups of ranks as described in score.h. If the model has attention layers, each rank
+ * takes whole packs by default, because ranks then need not exchange keys and values. */
 static rn_status make_grid(rn_err *err, scorer *s) {
   const Retnet__Parallel *p = s->scoring->parallel;
   const rn_spec *spec = &s->model->spec;
@@ -146,8 +146,8 @@ static void close_scorer(scorer *s) {
 
 /* ---- a pack ---- */
 
-/* Reads the tokens of a window that are in this rank's piece of the pack. The window begins at
- * token `at` of the pack. */
+/* Reads the tokens of a window that belong to `piece`, the range of the pack's tokens that this
+ * rank processes. The window begins at token `at` of the pack. */
 static rn_status read_window(rn_err *err, scorer *s, const rn_window *w, int64_t at,
                              rn_range piece) {
   const int64_t end = rn_smaller(at + w->tokens, piece.end);
@@ -234,8 +234,9 @@ static rn_status visit(rn_err *err, const scorer *s, int64_t first, int64_t last
   return RN_OK;
 }
 
-/* Gathers the scores of a round. Ranks of a group have consecutive pieces, and groups follow each
- * other in the order of their packs, so the scores arrive in order. */
+/* Gathers the scores of one round, in which each group of ranks has scored one pack. The scores
+ * arrive in the order of the packs and their tokens: a group has consecutive ranks, which have
+ * consecutive pieces of the group's pack. */
 static rn_status collect(rn_err *err, scorer *s, int64_t first, int64_t last, int tokens) {
   char *all = NULL;
   size_t *sizes = NULL;

@@ -1,5 +1,6 @@
 /**
- * Computes the losses of single tokens, in windows of a stream of tokens, on any number of ranks.
+ * Computes the losses of individual tokens, on any number of ranks. The tokens are read from a
+ * stream, in windows:
  *
  *   window          inputs    first .. first + tokens - 1
  *                   targets   first + 1 .. first + tokens; the last `counted` of them are scored
@@ -22,12 +23,12 @@ typedef struct rn_window {
   int counted; /* 0 .. tokens */
 } rn_window;
 
-/** The source of the tokens of the windows. */
+/** The stream of tokens from which windows are read. */
 typedef struct rn_window_source {
   void *self;
   rn_status (*read)(void *self, rn_err *err, int64_t first, int64_t count, int32_t *tokens);
   int32_t document; /* document token; -1: none */
-  int32_t begin;    /* the model reads this token in place of the document token */
+  int32_t begin;    /* token that the model reads wherever the stream has the document token */
   bool resets;      /* the document token resets the state inside a window */
 } rn_window_source;
 

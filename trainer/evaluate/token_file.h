@@ -31,7 +31,7 @@ typedef struct rn_token_line {
   bool greedy; /* write "greedy" */
 } rn_token_line;
 
-/** Writes a line with scores [count]; does nothing without a file. */
+/** Writes a line with scores [count]; does nothing if file->file is NULL. */
 void rn_token_file_write(rn_token_file *file, rn_token_line line, const rn_token_score *score,
                          int count);
 

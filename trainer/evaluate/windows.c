@@ -13,7 +13,7 @@ static rn_status add_window(rn_err *err, rn_windows *w, rn_window window) {
 }
 
 static rn_status begin_text(rn_err *err, rn_windows *w) {
-  const size_t elements = (size_t)w->texts + 2; /* the last one is the end of the last text */
+  const size_t elements = (size_t)w->texts + 2; /* one per text, and the end of the last text */
   RN_TRY(err, rn_grow(err, "windows", elements, sizeof *w->text, &w->text, &w->text_capacity));
   w->text[w->texts++] = w->count;
   return RN_OK;
@@ -38,9 +38,9 @@ rn_status rn_windows_of_split(rn_err *err, const rn_split *split, rn_windows_sha
   return rn_windows_add(err, out, shape, 0, split->tokens - 1);
 }
 
-/* Adds the documents whose end is found in tokens [at.begin, at.end) of the split, which are in
- * `token`. On entry and on return, *first is the first token of the document whose end is not found
- * yet. */
+/* Adds the documents that end in tokens [at.begin, at.end) of the split; `token` holds these
+ * tokens. On entry and on return, *first is the index of the first token of the document that has
+ * not ended yet. */
 static rn_status close_documents(rn_err *err, rn_windows *w, rn_windows_shape shape,
                                  int32_t document, const int32_t *token, rn_range at,
                                  int64_t *first) {
@@ -63,7 +63,7 @@ rn_status rn_windows_of_documents(rn_err *err, rn_split *split, rn_windows_shape
     RN_TRY(err, rn_split_read(err, split, at.begin, rn_range_count(at), token));
     RN_TRY(err, close_documents(err, out, shape, document, token, at, &first));
   }
-  /* A split ends with a document token, unless it is a part of another split. */
+  /* The last document has no document token after it if the split is a part of a larger split. */
   const int64_t left = split->tokens - 1 - first;
   return left > 0 ? rn_windows_add(err, out, shape, first, left) : RN_OK;
 }

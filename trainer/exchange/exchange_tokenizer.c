@@ -11,9 +11,10 @@
 #include "data/tokenizer/tiktoken.h"
 #include "data/tokenizer/tokenizer_file.h"
 
-/* Names of the files of each kind of tokenizer, in the order in which import looks for them. A rank
- * file comes first, because a tokenizer.json in the same folder was made from it. `settings` is in
- * the same folder as `file`, where data/tokenizer expects it. */
+/* Names of the files of each kind of tokenizer, in the order in which import looks for them. The
+ * ranks of tiktoken (priorities of BPE merges) come first, because a tokenizer.json in the same
+ * folder was made from them. `settings` is in the same folder as `file`, where data/tokenizer
+ * expects it. */
 static const struct {
   const char *kind, *file, *settings;
 } kinds[] = {{"tiktoken", "ranks.tiktoken", "ranks.json"},
@@ -26,8 +27,8 @@ static rn_status write_text(rn_err *err, const char *folder, const char *name, c
   return rn_file_replace(err, rn_path_join(folder, name).text, text, strlen(text));
 }
 
-/* Also writes a rank file as tokenizer.json, which Hugging Face reads; warns if the file cannot be
- * converted. */
+/* Converts a tiktoken rank file to tokenizer.json, which Hugging Face reads, and writes it to the
+ * folder, too. Prints a warning if the file cannot be converted. */
 static rn_status write_for_hf(rn_err *err, const Retnet__Tokenizer *file, const char *folder) {
   rn_hf_files texts;
   rn_err why = {0};

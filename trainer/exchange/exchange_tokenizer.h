@@ -7,8 +7,9 @@
 #include "proto/schema/checkpoint.pb-c.h"
 
 /**
- * Writes the tokenizer of a checkpoint into a folder, byte for byte as it was read. A rank file is
- * also written as tokenizer.json. Does nothing if the checkpoint has no tokenizer.
+ * Writes the tokenizer of a checkpoint into a folder, byte for byte as it was read. A tiktoken rank
+ * file is written a second time, as tokenizer.json. Does nothing if the checkpoint has no
+ * tokenizer.
  *
  * Errors: RN_ERR_FORMAT naming `where` if the tokenizer's hash is wrong; RN_ERR_IO, RN_ERR_MEMORY.
  */

@@ -12,8 +12,9 @@
 
 enum { FRAME = RN_CKPT_FRAME_ELEMENTS, OUTER_EXTRAS = 3 };
 
-/* The source of one tensor of the files: either one or two weights by name, whose rows are
- * concatenated (source[1] may be NULL), or values computed here. */
+/* Where the values of one exported tensor come from: the weight source[0] of the checkpoint,
+ * followed by the rows of the weight source[1] if that is not NULL; or `values`, which are computed
+ * here. */
 typedef struct row {
   const char *source[2];
   const float *values;
@@ -68,9 +69,9 @@ static rn_status check_stored(rn_err *err, const exporter *e, const rn_param *pa
                  rn_ckpt_path(e->ckpt), param->name);
 }
 
-/* If the head norm of the model has no weights, but the head norm of the other program always has
- * weights, adds weights that are all 1, directly after the output projection (model/spec/param.h).
- */
+/* Called after the tensor of the parameter `last` was added. If the other program's head norm
+ * always has weights but the model's has none, adds weights that are all 1 after each output
+ * projection, which is the place of such weights in the parameter table (model/spec/param.h). */
 static void add_head_norm(exporter *e, const char *last) {
   static const char place[] = ".out_proj.weight", norm[] = ".g_norm.weight";
   char name[RN_PARAM_NAME_BYTES];
@@ -89,7 +90,8 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
     RN_TRY(err, check_stored(err, e, param));
     if (fused && ends_with(param->name, ".ffn.gate.weight")) continue;
     if (fused && ends_with(param->name, ".ffn.fc1.weight")) {
-      what.source[1] = param[1].name; /* in the table, gate follows fc1 (model/spec/param.h) */
+      what.source[1] =
+          param[1].name; /* gate, which follows fc1 in the table (model/spec/param.h) */
       rows *= 2;
     }
     add_row(e, param->name, rows, param->matrix ? param->cols : 0, what);
@@ -228,7 +230,7 @@ static rn_status write_files(rn_err *err, exporter *e, const char *path) {
   return status;
 }
 
-/* Chooses the format, and checks that the other program can compute our model. */
+/* Chooses the format, and checks that the other program can run our model. */
 static rn_status choose_format(rn_err *err, exporter *e) {
   const rn_spec *spec = &e->model.spec;
   if (e->options->format == RN_EXPORT_TORCHSCALE) {

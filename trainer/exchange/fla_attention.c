@@ -45,8 +45,8 @@ static rn_status read_object(rn_err *err, const rn_json_fields *f, attention *ou
   return rn_format_check_config(err, f, &(rn_format_limit){!bias, "qkv_bias", "false"}, 1);
 }
 
-/* Appends the layers of one `attn` object. A layer that is listed twice is an error of
- * rn_spec_from_config. */
+/* Appends the layers of one `attn` object. rn_spec_from_config later rejects a layer that is listed
+ * twice. */
 static rn_status add_layers(rn_err *err, const rn_json_fields *f, Retnet__Model *model) {
   const json_t *layers = json_object_get(f->object, "layers"), *layer;
   size_t i;

@@ -7,7 +7,7 @@
 #include "trainer/exchange/json_fields.h"
 
 /** Returns the object `attn` with layers (counted from 0), numbers of heads, window and base of the
- * rotation; JSON null for a model without attention layers. NULL: out of memory. */
+ * rotation, or JSON null for a model without attention layers. Returns NULL if out of memory. */
 json_t *rn_fla_attention_describe(const rn_spec *spec);
 
 /**

@@ -45,7 +45,7 @@ typedef struct rn_exchange_format {
   bool has_buffers; /* the file also holds torchscale's tables of rotation angles and decays, and a
                        second copy of a tied embedding */
   bool writes_config; /* write the configuration to config.json; false: into the metadata of the
-                         tensors' file */
+                         safetensors file */
   bool fuses_gate;    /* some versions store fc1 and gate in one tensor, fc1 first */
 
   /** Checks that the other program supports the model. Errors: RN_ERR_MISMATCH naming a key whose
@@ -69,8 +69,9 @@ typedef struct rn_format_limit {
   const char *key, *supported;
 } rn_format_limit;
 
-/** Fails for the first limit whose `fits` is false, and names the key: a key of our model section,
- * or of another program's configuration. Errors: RN_ERR_MISMATCH. */
+/** Both functions fail if a limit has `fits` false, and name the first such key. rn_format_check
+ * names a key of our model section, which `program` does not support; rn_format_check_config names
+ * a key of the other program's configuration, which we do not support. Errors: RN_ERR_MISMATCH. */
 rn_status rn_format_check(rn_err *err, const char *program, const rn_format_limit *limit,
                           int count);
 rn_status rn_format_check_config(rn_err *err, const rn_json_fields *config,
@@ -82,8 +83,8 @@ rn_status rn_format_check_config(rn_err *err, const rn_json_fields *config,
 /** Limit of the width of the feed-forward block. */
 enum { RN_FORMAT_MAX_FFN_DIM = 1 << 22 };
 
-/** Where the configurations of Hugging Face's models differ: names of keys, and the values of
- * absent keys. */
+/** What differs between the configurations of Hugging Face's models: the names of two keys, and the
+ * defaults for keys that are absent. */
 typedef struct rn_format_hf_keys {
   const char *heads, *norm_eps;
   int dim_default, layers_default, heads_default;
@@ -95,9 +96,9 @@ typedef struct rn_format_hf_keys {
 rn_status rn_format_read_hf(rn_err *err, const rn_json_fields *config,
                             const rn_format_hf_keys *keys, Retnet__Config *out);
 
-/** Sets bos_token_id and eos_token_id of a configuration to the begin token and the document token
- * of the model; null if it is negative. Returns the configuration, or NULL if out of memory, after
- * a json_decref. */
+/** Sets bos_token_id of a configuration to the begin token of the model, and eos_token_id to the
+ * document token; an unknown token (-1) becomes null. Returns `config`; if out of memory, frees it
+ * and returns NULL. */
 json_t *rn_format_give_document(json_t *config, const rn_exchange_model *model);
 
 /** Writes the other program's name of a tensor to `name`; returns false if there is none. `older`

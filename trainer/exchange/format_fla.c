@@ -60,9 +60,10 @@ static rn_status check(rn_err *err, const rn_spec *spec) {
 
 /* ---- export ---- */
 
-/* Returns a factor for which Python's int(dim * factor) is value_dim. This is the quotient
- * value_dim / dim if it gives value_dim both with all digits and rounded to 15 digits; otherwise it
- * is the quotient multiplied by 1 + 1e-14. */
+/* Returns a factor for which Python's int(dim * factor) is value_dim. The quotient value_dim / dim
+ * is such a factor, unless rounding makes the product slightly smaller than value_dim; then the
+ * result is a factor that is larger by 1e-14. The file may hold the factor with 15 digits, so the
+ * product with the rounded factor is checked, too. */
 static double expand_v(const rn_spec *spec) {
   const double factor = (double)spec->value_dim / spec->dim;
   char text[40];

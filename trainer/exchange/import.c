@@ -22,8 +22,8 @@ enum {
   MAX_CONFIG_BYTES = 4 << 20
 };
 
-/* State of an import. The weights are copied through `batch`, which holds a part of the model at a
- * time. */
+/* State of an import. The weights are copied in batches, since the whole model may not fit into
+ * memory. */
 typedef struct importer {
   rn_path config_file;
   json_t *config_json;

@@ -76,7 +76,8 @@ static rn_status find_param(rn_err *err, search *s, int index) {
   return RN_OK;
 }
 
-/* Checks the shape of every parameter's tensor; two consecutive parameters may share a tensor. */
+/* Checks the shape of the tensor of every parameter. One tensor may hold two consecutive
+ * parameters: fc1 and gate. */
 static rn_status check_shapes(rn_err *err, const search *s) {
   for (int i = 0; i < s->table->count; i++) {
     const rn_param *p = &s->table->param[i];

@@ -101,7 +101,8 @@ static json_t *repaired(const rn_text *text) {
   return out;
 }
 
-/* If out of memory, put_text returns a nonzero value, and object_of and object_of_all return NULL.
+/* If memory runs out, put_text returns a nonzero value, and object_of and object_of_all return
+ * NULL.
  */
 static int put_text(json_t *object, const char *key, const char *key_of_hex, const rn_text *text) {
   const int failed = json_object_set_new(object, key, repaired(text));

@@ -74,7 +74,7 @@ rn_status rn_completions_print_json(rn_err *err, const rn_completions *completio
 /** Progress of rn_completions_stream; zero-initialise. */
 typedef struct rn_completions_printed {
   int completion; /* index of the completion that is being printed */
-  bool begun;     /* true if the prompt of that completion is printed */
+  bool begun;     /* true if the prompt of that completion has been printed */
 } rn_completions_printed;
 
 /**

@@ -10,7 +10,8 @@
 
 enum { SEGMENT_TOKENS = 256 };
 
-/* The model on its stage, with a slot for prefill and a decoder for completions. */
+/* `stage` holds the whole model. `prefill_slot` is the memory for one segment of prefill; `decoder`
+ * holds the states of all sequences and generates the completions. */
 struct rn_generator {
   const rn_checkpoint_model *model;
   rn_generation_options options;

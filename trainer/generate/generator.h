@@ -81,8 +81,8 @@ typedef struct rn_token_visitor {
 /**
  * Reads the unread tokens of every sequence and generates completions until all have ended. Each
  * sequence must have at least one unread token. Skips sequences that have `ended` and have received
- * no tokens since then. With max_tokens 0, the last tokens of a sequence (at most one segment of
- * prefill) remain unread, because they are needed only to draw the next token.
+ * no tokens since then. With max_tokens 0, no token is drawn, so the last tokens of a sequence (at
+ * most one segment of prefill) may remain unread.
  *
  * Errors: those of the visitor; RN_ERR_MEMORY; RN_ERR_FORMAT if a logit is not finite.
  */

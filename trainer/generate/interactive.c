@@ -13,7 +13,8 @@
 
 enum { READ_BYTES = 1 << 16 };
 
-/* The input. bytes [0, begin) are used lines, and bytes [begin, searched) have no line feed. */
+/* Buffered input: bytes [0, begin) belong to lines that were taken by take_line; bytes [begin,
+ * searched) contain no line feed. */
 typedef struct input {
   char *bytes;
   size_t capacity, begin, searched, count;

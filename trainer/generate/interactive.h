@@ -12,9 +12,9 @@
  * new line unless the text is empty; the completion is printed, followed by a line feed. On a
  * terminal, a prompt is printed on the standard error.
  *
- * SIGINT ends the completion that is being printed; while a line is awaited, it ends the input, and
- * the incomplete line is dropped. SIGTERM and SIGHUP end both. All of this needs
- * rn_stop_signals_catch, and `interrupted` of the generator.
+ * SIGINT ends the completion that is being printed; while the program waits for a line, it ends the
+ * input, and the incomplete line is dropped. SIGTERM and SIGHUP end both the completion and the
+ * input. The caller must have called rn_stop_signals_catch and set generator->interrupted.
  *
  * Errors: those of rn_text_generator_run; RN_ERR_IO if the input cannot be read; RN_ERR_MEMORY.
  */

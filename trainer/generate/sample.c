@@ -1,5 +1,5 @@
-/* A heap yields the tokens in descending order of probability, only as many as needed, so that the
- * vocabulary is not sorted. */
+/* Takes only as many of the most likely tokens as needed from a heap, in descending order of
+ * probability, instead of sorting the whole vocabulary. */
 #include "trainer/generate/sample.h"
 
 #include <math.h>

@@ -5,8 +5,8 @@
 #include "data/state/state_file.h"
 #include "model/stage/stage.h"
 
-/* FRAME_BYTES: bytes of the state that are compressed as one frame. PROMPT_TOKENS: tokens of a
- * short prompt, for which memory is reserved when a state is loaded. */
+/* FRAME_BYTES: bytes of the state that are compressed as one frame. PROMPT_TOKENS: when a state is
+ * loaded, memory is reserved for this many further tokens, enough for a short prompt. */
 enum { FRAME_BYTES = 1 << 24, PROMPT_TOKENS = 256 };
 
 static rn_status write_state(rn_err *err, rn_generator *g, int sequence, rn_state_writer *writer) {
@@ -85,8 +85,7 @@ static rn_status restore_tokens(rn_err *err, const Retnet__GenerationState *m, r
   return RN_OK;
 }
 
-/* Checks that the state's position is the number of read tokens that the message of the file
- * records. */
+/* Checks that the position in the state equals the number of read tokens in the file's header. */
 static rn_status check_position(rn_err *err, const rn_state_reader *reader, const void *state,
                                 size_t bytes) {
   const int64_t position = rn_stage_saved_position(state, bytes);

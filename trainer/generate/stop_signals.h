@@ -3,7 +3,9 @@
  * completion; SIGTERM and SIGHUP also end the program.
  *
  * A handler must not interrupt a matrix product: oneDNN's generated code uses the stack pointer as
- * a pointer to matrices. Therefore the signals are blocked, except inside the functions below.
+ * a pointer to matrices, so the handler's stack frame would overwrite matrix elements. Therefore
+ * the three signals, called "the signals" below, are blocked except inside the functions of this
+ * file.
  */
 #ifndef RN_TRAINER_GENERATE_STOP_SIGNALS_H
 #define RN_TRAINER_GENERATE_STOP_SIGNALS_H

@@ -25,8 +25,7 @@ static rn_status list_gaps(rn_err *err, rn_text_generator *t) {
 }
 
 /* Sets t->owner. Must be called before the generator is created, because its creation may round the
- * weights that are hashed here.
- * */
+ * weights that are hashed here. */
 static rn_status know_owner(rn_err *err, const rn_checkpoint_model *model, rn_text_generator *t) {
   t->owner = (rn_state_owner){
       .model = model, .tokenizer_hash = t->tokenizer->hash, .bf16 = t->options.generation.bf16};

@@ -13,8 +13,8 @@
 rn_status rn_blas_agree(rn_err *err, const rn_world *world, rn_status loaded, const rn_err *why);
 
 /**
- * Logs that kernels other than the default ones were selected, or warns that the requested core
- * type is slow.
+ * Logs that OpenBLAS uses other kernels than those it selected by default, or warns that the
+ * kernels of the requested core type (OPENBLAS_CORETYPE) are slow on this CPU.
  */
 void rn_blas_report(void);
 

@@ -7,8 +7,8 @@
 #include "proto/base/fault.h"
 #include "proto/base/log.h"
 
-/* GEMM backends. A rank that uses one of them also has all earlier ones: OpenBLAS is in every
- * build, and the last two need the same library. */
+/* GEMM backends. A rank that uses one of them can also use all earlier ones: every build contains
+ * OpenBLAS, and the last two both need oneDNN. */
 static const char *const names[] = {"openblas", "onednn+openblas", "onednn"};
 
 enum { NAMES = sizeof names / sizeof names[0] };

@@ -24,8 +24,8 @@ static const double max_skew_s = 5;
 
 enum { CPU, MPI_LIBRARY, BLAS_LIBRARY, BLAS_CORE, PROPERTIES };
 
-/* The properties that are compared. `site` is a fault that changes the value on one rank, for
- * tests. */
+/* The properties that are compared. `site` names an injected fault (proto/base/fault.h), with which
+ * tests change the value of the property on one rank. */
 static const struct {
   const char *name, *site, *advice;
   bool changes_bits; /* true if a difference is an error in reproducible mode */
@@ -141,7 +141,8 @@ static rn_status compare_properties(rn_err *err, rn_world *world, bool reproduci
 
 /* ---- vector instructions ---- */
 
-/* Agrees on the first rank for which `mine` is true, and describes it as "rank R on HOST: WHAT". */
+/* Writes "rank R on HOST: WHAT" to `named` on all ranks, where R is the first rank for which `mine`
+ * is true. */
 static rn_status name_rank(rn_err *err, rn_world *world, bool mine, const char *what,
                            rn_err *named) {
   rn_status status = mine ? rn_fail(named, RN_ERR_MISMATCH, "%s", what) : RN_OK;
@@ -149,7 +150,8 @@ static rn_status name_rank(rn_err *err, rn_world *world, bool mine, const char *
   return status == RN_ERR_MPI ? rn_fail(err, status, "%s", named->text) : RN_OK;
 }
 
-/* Describes the first rank for which `mine` is true as "rank R on HOST". */
+/* Writes "rank R on HOST" to `named` on all ranks, where R is the first rank for which `mine` is
+ * true. */
 static rn_status name_oldest(rn_err *err, rn_world *world, bool mine, rn_err *named) {
   RN_TRY(err, name_rank(err, world, mine, "the oldest CPU", named));
   char *what = strrchr(named->text, ':');
@@ -167,7 +169,7 @@ static rn_status agree_kernels(rn_err *err, rn_world *world) {
   rn_err named = {0};
   RN_TRY(err, name_oldest(err, world, index == common, &named));
   const bool has = rn_kernels_use(common);
-  assert(has); /* a CPU with wide vectors also has the narrower ones */
+  assert(has); /* a CPU with wide vectors also supports narrower ones */
   (void)has;
   rn_log_warn(
       "CPUs differ (the oldest: %s): all ranks now use the %s kernels, because results depend on "
@@ -176,8 +178,8 @@ static rn_status agree_kernels(rn_err *err, rn_world *world) {
   return RN_OK;
 }
 
-/* Makes all ranks compute in fp32 if oneDNN has no bf16 products with the common instructions; the
- * reason names the oldest rank. */
+/* Makes all ranks compute in fp32 if oneDNN cannot multiply in bf16 with the instructions that all
+ * ranks have. The reason for this names `oldest`, the rank with the oldest CPU. */
 static void agree_bf16(const rn_err *oldest) {
   char lack[sizeof oldest->text + 32];
   if (rn_gemm_bf16_lack() == NULL) return;

@@ -1,7 +1,7 @@
 /**
- * Compares the hosts of a job at its start: CPUs, libraries and clocks. Differences are reported
- * once, by host, and what can be made equal is made equal, so that results do not depend on which
- * rank computes what.
+ * Compares the hosts of a job at its start: CPUs, libraries and clocks. Each difference is
+ * reported once, with the hosts. Where possible, all ranks then use the same kernels and
+ * instructions, so that results do not depend on which rank computes what.
  */
 #ifndef RN_TRAINER_LAUNCH_HOST_CHECK_H
 #define RN_TRAINER_LAUNCH_HOST_CHECK_H
@@ -19,8 +19,8 @@
  *
  * Collective: over the world; all pass the same `reproducible`.
  * Errors:     RN_ERR_MISMATCH, agreed, naming the hosts, if `reproducible` and the BLAS libraries,
- *             or the instructions that they use, differ: their results have different bits;
- *             RN_ERR_MEMORY, agreed; RN_ERR_MPI.
+ *             or the instructions that they use, differ, since results would then differ in their
+ *             bits; RN_ERR_MEMORY, agreed; RN_ERR_MPI.
  */
 rn_status rn_host_check(rn_err *err, rn_world *world, bool reproducible);
 

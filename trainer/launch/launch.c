@@ -23,9 +23,9 @@ rn_status rn_launch(rn_err *err, int *argc, char ***argv, const rn_config_text *
 
 /* Each field is true if its condition holds on every rank. */
 typedef struct thread_support {
-  bool left_over; /* each rank has one more core than threads */
+  bool left_over; /* each rank has at least one more core than threads */
   bool enough;    /* each rank has a core for each of its threads */
-  bool allowed;   /* MPI provides the thread level */
+  bool allowed;   /* MPI provides MPI_THREAD_SERIALIZED */
 } thread_support;
 
 static rn_status query(rn_err *err, rn_world *world, int threads, thread_support *out) {

@@ -15,9 +15,9 @@
 
 /**
  * Starts MPI with MPI_THREAD_FUNNELED if parallel.comm_thread is off, otherwise with
- * MPI_THREAD_SERIALIZED. If `text` has not been read yet (a pipe), only `keys` can set the key to
- * off. Ignores errors in `text` (NULL: no file) and `keys`; the caller reports them when it loads
- * the config.
+ * MPI_THREAD_SERIALIZED. The key is read from the config file `text` (NULL: no file) and from
+ * `keys`; a file whose text has not been read yet, such as a pipe, is ignored. Errors in the file
+ * and in `keys` are ignored, too: the caller reports them when it loads the config.
  *
  * Collective: over all ranks of the job. Errors: those of rn_world_start.
  */
@@ -34,7 +34,7 @@ typedef struct rn_comm_thread_use {
 } rn_comm_thread_use;
 
 /**
- * Starts the communication thread of this rank. If every rank has one more core than threads, the
+ * Starts the communication thread of this rank. If every rank has a core more than threads, the
  * communication thread uses that core; otherwise it polls periodically. With `auto`, a polling
  * thread is started only if ranks share sequences and every compute thread has a core: on shared
  * cores one more thread costs more than it saves. Sets *out to NULL if no thread is used: if the

@@ -23,7 +23,8 @@ static void handle(int signal) {
   rn_log_do_not_wait();
 }
 
-/* mpirun and srun forward USR1 and USR2; batch systems use any of the three before a limit. */
+/* mpirun and srun forward USR1 and USR2; batch systems may send any of the three before the time
+ * limit of a job. */
 static const int asking[] = {SIGTERM, SIGUSR1, SIGUSR2};
 enum { ASKING = sizeof asking / sizeof *asking };
 

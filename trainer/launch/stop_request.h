@@ -16,8 +16,9 @@
 void rn_stop_request_install(void);
 
 /**
- * True if this process has been asked to stop; delivers blocked requests first. Must be called from
- * the thread that called rn_stop_request_install.
+ * True if this process has been asked to stop. First unblocks the three signals for a moment, so
+ * that the handlers of those that have arrived run. Must be called from the thread that called
+ * rn_stop_request_install.
  */
 bool rn_stop_request_pending(void);
 

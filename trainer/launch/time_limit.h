@@ -11,17 +11,18 @@ typedef struct rn_time_limit {
 } rn_time_limit;
 
 /**
- * Returns the limits of a launch that started at `since_s` of rn_clock_s. max_hours 0 is no limit.
- * SLURM_JOB_END_TIME is in seconds since 1970; a time that passed more than ten minutes ago is
- * ignored, because it must be that of another job, as is text that is not a number.
+ * Returns the limits of a launch; `since_s` is the value of rn_clock_s at its start. A value of 0
+ * for max_hours means no limit. SLURM_JOB_END_TIME is in seconds since 1970. Ignores the variable
+ * if it is not a number, or if the time passed more than ten minutes ago, since it must then be the
+ * end of another job.
  */
 rn_time_limit rn_time_limit_read(double max_hours, double since_s);
 
 /** Reason why a launch must stop now. Larger values take precedence if ranks disagree. */
 typedef enum {
   RN_TIME_LEFT, /* no reason */
-  RN_TIME_OWN,  /* run.max_hours is nearly reached */
-  RN_TIME_JOB,  /* the SLURM job nearly ends */
+  RN_TIME_OWN,  /* the limit of run.max_hours is near */
+  RN_TIME_JOB,  /* the end of the SLURM job is near */
   RN_TIME_REASONS
 } rn_time_reason;
 

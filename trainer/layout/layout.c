@@ -115,9 +115,9 @@ static rn_status check_scale(rn_err *err, const Retnet__Config *config, const rn
 }
 
 /*
- * Checks that attention layers support the configuration. In reproducible mode, pieces of a
- * sequence must consist of whole blocks of queries. data.carry_state must be false, because keys
- * and values are not kept from step to step.
+ * Checks that attention layers support the configuration. In reproducible mode, if a sequence is
+ * cut into pieces (rn_layout_piece), each must consist of whole blocks of queries. data.carry_state
+ * must be false, because keys and values are not kept from step to step.
  */
 static rn_status check_attention(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (!has_attention(config->model)) return RN_OK;
@@ -136,7 +136,8 @@ static rn_status check_attention(rn_err *err, const Retnet__Config *config, cons
 }
 
 /*
- * Returns the maximum number of tokens of one sequence that a rank works on, over all its pieces.
+ * Returns the maximum number of tokens of one sequence that a rank works on, in all segments
+ * together.
  */
 static int64_t tokens_of_rank(const Retnet__Config *config, const rn_layout *l) {
   return (config->data->sequence_length + l->sequence - 1) / l->sequence;
@@ -158,8 +159,8 @@ static rn_status fill_microbatch(rn_err *err, const Retnet__Config *config, rn_l
   return RN_OK;
 }
 
-/* By default, the block is the largest power of two that is at most T/16, limited to [16, 512], or
- * with attention layers to [128, 512]. */
+/* By default, the reduction block is the largest power of two that is at most T/16, limited to [16,
+ * 512], or with attention layers to [128, 512]. */
 int rn_layout_reduction_block(const Retnet__Config *config) {
   enum { MIN_BLOCK = 16, MAX_BLOCK = 512 };
   const bool attends = has_attention(config->model);
@@ -172,8 +173,8 @@ int rn_layout_reduction_block(const Retnet__Config *config) {
 }
 
 /*
- * Checks the conditions of reproducible mode: pieces consist of whole reduction blocks, and results
- * do not depend on the layout.
+ * Checks the conditions of reproducible mode: there is at least one reduction block for each piece
+ * of a sequence, and no key makes results depend on the layout.
  */
 static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, const rn_layout *l) {
   if (l->reduction_block == 0) return RN_OK;
@@ -233,8 +234,8 @@ static rn_status check_split_weight(rn_err *err, const Retnet__Config *config) {
 }
 
 /*
- * Returns K. Must be called after fill_microbatch, since the rule for K needs the number of
- * micro-batches; the size of a micro-batch does not depend on K.
+ * Returns the number of segments. Must be called after fill_microbatch, since the rule needs the
+ * number of micro-batches, which does not depend on the number of segments.
  */
 static int segments_of(const Retnet__Config *config, const rn_layout *l) {
   if (config->parallel->segments > 0) return config->parallel->segments;

@@ -1,6 +1,6 @@
 /**
- * The layout of a run: the grid of ranks and the sizes of the units that they work on. Rules choose
- * the values that the configuration leaves at 0.
+ * The layout of a run: the grid of ranks, and the sizes of a unit, which is one segment of each
+ * sequence of a micro-batch. Rules choose the values that the configuration leaves at 0.
  *
  * The layout is a pure function of the configuration and the number of ranks; nothing is measured.
  */

@@ -30,7 +30,7 @@ typedef struct rn_memory_plan {
   int stages;
   int *first;          /* [stages + 1] first layer of each stage */
   int64_t *parameters; /* [stages] */
-  int *pool;           /* [stages] activation slots */
+  int *pool;           /* [stages] number of units whose activations are in memory at a time */
   rn_memory *memory;   /* [stages, 3] first rank of the sequence axis, inner ranks, last rank */
   size_t *weights;     /* [stages] bytes of one copy, including the bf16 shadow */
   bool shared; /* true if the ranks of one stage on one node share one copy of the weights */

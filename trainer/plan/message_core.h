@@ -28,7 +28,7 @@
 
 /** Inputs of the rule. */
 typedef struct rn_message_core_case {
-  int cores;           /* number of cores of the rank; equals t if no core is left for messages */
+  int cores;           /* number of cores of the rank: t, or t + 1 if one is left for messages */
   int ranks;           /* S */
   double layer_flops;  /* FLOP of one layer for a unit on this rank, forward and backward */
   int64_t state_bytes; /* bytes of a unit's states in one layer */

@@ -20,8 +20,9 @@ typedef struct rn_plan {
 } rn_plan;
 
 /**
- * Creates a plan for `ranks` ranks on nodes like `machine`. If parallel.pipeline is 0 and one stage
- * does not fit into a node's memory, uses the smallest number of stages that fits.
+ * Creates a plan for `ranks` ranks on nodes like `machine`. If parallel.pipeline is 0 and a run
+ * with one stage does not fit into the memory of the nodes, uses the smallest number of stages that
+ * fits.
  *
  * Errors: those of rn_layout_resolve and rn_size_check; RN_ERR_USAGE if a node's memory is too
  *         small for its ranks, naming a layout that fits, with more ranks if necessary.

@@ -170,7 +170,7 @@ static rn_status put_curve(rn_err *err, FILE *file, const rn_curve *curve, const
   return status;
 }
 
-/* ---- data for the script ---- */
+/* ---- data for page_script.js ---- */
 
 static rn_status put_data(rn_err *err, FILE *file, const rn_chart *chart, const axes *a) {
   fprintf(file,

@@ -1,5 +1,5 @@
-/** Writes a chart of curves over the steps as inline SVG that fits any width, with the data for the
- * script. */
+/** Writes a chart of curves over the steps: inline SVG that fits any width, and the same data as
+ * JSON for page_script.js. */
 #ifndef RN_TRAINER_REPORT_CHART_H
 #define RN_TRAINER_REPORT_CHART_H
 

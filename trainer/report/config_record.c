@@ -11,8 +11,8 @@
 
 enum { MAX_BYTES = 1 << 20, MAX_ENTRIES = 1024 };
 
-/* The text of the file, the parsed document, and a position in the text. The parser counts
- * characters; the character with index `character` begins at byte `byte`. */
+/* The text of the file, the parsed document, and a position in the text: the character with index
+ * `character` begins at byte `byte`. Positions in the document count characters, not bytes. */
 typedef struct source {
   const char *text;
   size_t bytes;

@@ -61,9 +61,8 @@ void rn_html_json_string(FILE *file, const char *text) {
   free(valid);
 }
 
-/* Divides the value by `base` as long as the value is too large and there is a larger unit; returns
- * the index of the unit. The value is too large if it is at least `limit` before the first
- * division, or at least `base` after it. */
+/* Chooses the unit of a value: divides *value by `base` until it is below `base`, or the largest
+ * unit is reached, and returns the index of the unit. Does not divide a value below `limit`. */
 static int scale(double *value, double base, double limit, int units) {
   int unit = 0;
   while (fabs(*value) >= limit && unit + 1 < units) {

@@ -14,8 +14,8 @@ void rn_html_text(FILE *file, const char *text);
  * it. */
 void rn_html_json_string(FILE *file, const char *text);
 
-/** Writes a number with 4 significant digits, and from 10 000 on with the unit k, M, G, ...; "-"
- * for NaN. */
+/** Writes a number with 4 significant digits and, if it is at least 10 000, with a suffix k, M, G,
+ * ...; "-" for NaN. */
 void rn_html_value(FILE *file, double value);
 
 /** Writes a number of bytes, in B, KiB, MiB, GiB or TiB; "-" for NaN. */

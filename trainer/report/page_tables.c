@@ -8,8 +8,8 @@
 
 /* ---- figures ---- */
 
-/* Source of a row's values: summary.json (NUMBER to DURATION), a series (LAST to RECENT) or the
- * configuration. */
+/* The source of the values of a row: a member of summary.json (NUMBER, TEXT, BYTES, DURATION), a
+ * series (LAST, MIN, RECENT) or the configuration (CONFIG). */
 typedef enum {
   GROUP, /* a heading, without values */
   NUMBER,

@@ -6,8 +6,8 @@
 
 #include "trainer/report/run_record.h"
 
-/** Writes results, speed, layout and choices, with one row per value and one column per run
- * [count]. */
+/** Writes a table of results, speed, layout and automatic choices, with one row per value and one
+ * column per run [count]. */
 void rn_page_figures(FILE *file, const rn_run_record *runs, int count);
 
 /** Writes the peak memory of each rank and its estimate as bars, or nothing if no run has a
