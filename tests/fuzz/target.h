@@ -24,7 +24,8 @@ bool target_run(const uint8_t *data, size_t bytes);
 /** Aborts with a message unless the condition holds. */
 void target_require(bool condition, const char *rule);
 
-/** Requires a message if and only if `status` is a failure; returns true if it is RN_OK. */
+/** Requires that `err` has a message if `status` is a failure, and none otherwise. Returns true if
+ * `status` is RN_OK. */
 bool target_is_ok(rn_status status, const rn_err *err);
 
 /** Creates a file in memory with this content. Returns its path, which is valid until the next

@@ -136,8 +136,8 @@ rn_status golden_load_ids(rn_err *err, golden_case *c, const char *name, golden_
                           int64_t limit, int32_t **out);
 
 /**
- * Compares a quantity with the array of that base name. Prints one line, and counts a miss if the
- * error is too large.
+ * Compares a quantity with the array whose base name (without suffix) is `base`. Prints one line,
+ * and counts a miss if the error is too large.
  *
  * `variant` names the way in which the quantity was computed. If the file has no such array,
  * nothing is compared; if the array has another shape, that is a miss. Errors: the file cannot be

@@ -200,7 +200,8 @@ static bool equal_files(const char *path_a, const char *path_b) {
   return equal;
 }
 
-/* With one thread the blocks of this shard are packed in two batches, with three threads in one. */
+/* Also compares shards written by one thread, which packs the blocks in two batches, and by three
+ * threads, which pack them in one. */
 static void equal_input_gives_equal_bytes(void) {
   enum { MORE_TOKENS = 4 * RN_SHARD_BLOCK_TOKENS + TOKENS };
   const int threads = omp_get_max_threads();

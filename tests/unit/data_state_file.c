@@ -150,12 +150,12 @@ int main(void) {
   CHECK_OK(&err, rn_file_load(&err, path, MAX_BYTES - 1, &bytes, &count));
   damage_is_noticed(bytes, count);
   hostile_messages_are_harmless(bytes, count);
-  refuse_counts(TOKENS, 2, false, false); /* all tokens are read */
+  refuse_counts(TOKENS, 2, false, false); /* wrong: read is not less than the number of tokens */
   refuse_counts(UINT64_MAX, 2, false, false);
-  refuse_counts(3, 2, true, false);          /* unread tokens besides the drawn one */
-  refuse_counts(TOKENS - 1, 0, true, false); /* a drawn token, but no draws */
+  refuse_counts(3, 2, true, false);          /* wrong: unread tokens besides the drawn one */
+  refuse_counts(TOKENS - 1, 0, true, false); /* wrong: a drawn token, but no draws */
   refuse_counts(TOKENS - 1, TOKENS + 1, true, false);
-  refuse_counts(3, 0, false, true); /* ended, but not by a drawn token */
+  refuse_counts(3, 0, false, true); /* wrong: ended, but not by a drawn token */
   free(bytes);
   return check_result();
 }

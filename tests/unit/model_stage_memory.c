@@ -12,8 +12,8 @@
  * size does not depend on the unit. */
 enum { SMALL_BYTES = 32 << 10 };
 
-/* Blocks of at least LARGE_BYTES begin on the boundary of a huge page of EDGE_BYTES; the allocated
- * memory before the boundary is not used. */
+/* Blocks of at least LARGE_BYTES begin on the boundary of a huge page of EDGE_BYTES bytes. The
+ * allocation also contains unused memory before this boundary. */
 enum { LARGE_BYTES = 16 << 20, EDGE_BYTES = 2 << 20 };
 
 #if defined(__SANITIZE_ADDRESS__)

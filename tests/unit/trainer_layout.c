@@ -129,8 +129,9 @@ static void misfits_are_refused_by_key(void) {
               resolve(&err, (keys){1, 64, 0, 0, 0, 0, 0, false}, 4, &l));
 }
 
-/* split_weight needs the activations of a layer twice, but recomputed activations exist only
- * once. */
+/* split_weight must be refused if activations are recomputed: it reads the activations of a layer
+ * twice, in backward-input and in backward-weight, but recomputed ones are kept only for one of
+ * these. */
 static void split_weight_needs_kept_activations(void) {
   Retnet__Config config = RETNET__CONFIG__INIT;
   Retnet__Run run = RETNET__RUN__INIT;

@@ -71,7 +71,8 @@ static void threads_are_bound(void) {
     CHECK(rn_threads_bound(&bound));
     CHECK_EQUAL(rn_mask_count(&bound), threads);
     check_team(threads);
-    if (threads > 2) { /* a smaller team ends other threads; new ones must be bound too */
+    /* A smaller team ends the other threads. Those that OpenMP starts later must be bound, too. */
+    if (threads > 2) {
 #pragma omp parallel num_threads(2)
       sched_yield();
       rn_threads_keep_bound();

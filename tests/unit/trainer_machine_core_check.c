@@ -35,6 +35,6 @@ int main(void) {
   rn_cores hyper = {.cores = 8, .hardware_threads = 16, .sharing = 1, .ranks = 1, .used = 8};
   CHECK(!rn_core_check_find(hyper, 16, true, text, sizeof text));
   CHECK(rn_core_check_find(hyper, 17, true, text, sizeof text) && strstr(text, "to 8"));
-  CHECK(!find(2, 8, 0, 1, true)); /* ranks share cores on purpose */
+  CHECK(!find(2, 8, 0, 1, true)); /* one thread per rank, unbound: sharing is intended */
   return check_result();
 }

@@ -9,8 +9,8 @@
 
 enum { MAX_STAGES = 8, MAX_MICROBATCHES = 16, MAX_SEGMENTS = 16 };
 
-/* Checks a task list. next[] is the number of units begun per kind of task, slot[] the unit in
- * each slot. */
+/* Checks a task list. next[k] is the number of tasks of kind k begun so far; slot[i] is 1 + the
+ * index of the unit whose activations are in slot i, or 0 if the slot is free. */
 static void check_list(rn_pipeline_schedule_shape shape, int stage,
                        const rn_pipeline_schedule *list) {
   const int units = shape.microbatches * shape.segments;

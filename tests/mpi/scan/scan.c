@@ -198,8 +198,8 @@ static void one_unit(const stage_case *c, rn_scan *scan, rn_scan_direction direc
   free(e.final);
 }
 
-/* Runs all units of a stage in the order of a pipeline, with forward `ahead` units ahead of
- * backward. */
+/* Runs the scans of all units of a stage in the order of a pipeline schedule, in which forward is
+ * `ahead` units ahead of backward. */
 static void scans_of_a_stage_are_serial_ones(const rn_grid *grid, rn_scan_algorithm algorithm,
                                              stage_case c, int size, int rank) {
   const rn_scan_shape shape = {c.heads, c.matrix, c.layers, c.segments, c.epsilon, false};

@@ -33,7 +33,7 @@ static rn_err err;
 static rn_path folder;
 static const char *precision = "fp32";
 
-/* A layout, the layout with which its save is resumed, and further keys. */
+/* The layout of a run, the layout with which its save is resumed, and further keys of both runs. */
 typedef struct layout_case {
   int data, pipeline, sequence, segments;
   int next_data, next_pipeline, next_sequence;

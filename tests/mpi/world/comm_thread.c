@@ -72,7 +72,7 @@ static void an_idle_thread_does_not_poll(const rn_world *world) {
     rn_comm_thread_release(thread);
     for (int k = 0; k < 1000 && atomic_load(&f.polls) < 5 + i; k++) sleep_us(5000);
     sleep_us(20000);
-    /* Once the message is complete, there is one poll per release. */
+    /* After the message is complete, each release must cause exactly one poll. */
     CHECK_EQUAL(atomic_load(&f.polls), 5 + i);
     CHECK(rn_comm_thread_acquire(thread));
   }
