@@ -39,7 +39,8 @@ struct rn_reduce_scatter {
   MPI_Request *request; /* [MAX_IN_FLIGHT, size, 2]: for each rank, a receive and a send */
   int *order;           /* [buckets] bucket indices in the order in which they were started */
   int started, posted, summed; /* counts of buckets; summed <= posted <= started */
-  int64_t earlier;             /* number of buckets in all earlier rounds */
+  /* number of buckets in all earlier rounds; rn_reduce_scatter_finish ends a round */
+  int64_t earlier;
   int64_t bytes_sent;
 };
 

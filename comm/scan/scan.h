@@ -37,10 +37,11 @@ enum { RN_SCAN_SELECTABLE = RN_SCAN_ORDERED };
 
 /** Options of a scan object, and upper bounds for the scans that it runs. */
 typedef struct rn_scan_shape {
-  int heads;      /* maximum of B * H (sequences * heads) in a unit */
+  int heads;      /* maximum of B * H (sequences * heads) in one micro-batch */
   int64_t matrix; /* elements of one head's state: key width * value width */
   int layers;     /* number of layers; the port's `layer` is in [0, layers) */
-  int segments;   /* maximum per sequence; if it is 1, no memory per layer is allocated */
+  int segments;   /* maximum number of segments per sequence; if it is 1, no memory per layer is
+                     allocated */
   double epsilon; /* factors below epsilon are treated as 0; factors below FLT_MIN always are */
   bool ordered;   /* only for SINGLE_RANK: the caller computes the states and publishes them, as for
                      ORDERED */

@@ -50,8 +50,9 @@ enum { RN_COMM_THREAD_PERIOD_US = 150, RN_COMM_THREAD_POLL_US = 200 };
  * Starts the thread; the main thread still owns MPI.
  *
  * Collective: no.
- * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or the level
- *             of MPI is below MPI_THREAD_SERIALIZED; RN_ERR_MEMORY; neither is agreed.
+ * Errors:     RN_ERR_LIBRARY, naming parallel.comm_thread, if no thread can be created or MPI
+ *             provides a lower thread level than MPI_THREAD_SERIALIZED; RN_ERR_MEMORY; neither is
+ *             agreed.
  */
 rn_status rn_comm_thread_start(rn_err *err, const rn_world *world, rn_comm_thread_wait wait,
                                rn_comm_thread **out);

@@ -1,6 +1,6 @@
 /**
  * Defines the interface through which the model receives the retention state before this rank's
- * piece of a sequence.
+ * piece of a sequence. A piece is the range of tokens that a rank processes together.
  *
  * The scan combines elements (log a, X), one per piece of a sequence: X is the matrix that the
  * piece adds to the state, and a the factor by which the earlier state decays over the piece:

@@ -141,9 +141,8 @@ static void block(const rn_kernels *kernels, int queries, bool bf16) {
     CHECK_NEAR((double)top[n], largest, 1e-6);
     CHECK_NEAR((double)fade[n], exp(1 - largest), 1e-6);
     CHECK_NEAR((double)sum[n], 2 * exp(1 - largest) + total, 1e-6);
-    if (bf16)
-      CHECK_EQUAL(pairs[KEYS / 2 * LD + n] >> 16,
-                  0); /* KEYS is odd: the last key is alone in its pair */
+    /* KEYS is odd: the last key is alone in its pair. */
+    if (bf16) CHECK_EQUAL(pairs[KEYS / 2 * LD + n] >> 16, 0);
   }
 }
 

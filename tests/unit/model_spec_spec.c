@@ -202,15 +202,15 @@ static void decays_and_angles_follow_their_formulas(void) {
   spec.decay = RN_DECAY_NONE;
   rn_spec_log_decay(&spec, 0, log_gamma);
   CHECK(log_gamma[5] == 0);
-  spec.decay = RN_DECAY_LIGHTNING; /* the slopes of the 32 heads go from 2^(-1/4) to 2^-8, times a
-                                      factor per layer */
+  /* The slopes of the 32 heads go from 2^(-1/4) to 2^-8; each layer has a factor. */
+  spec.decay = RN_DECAY_LIGHTNING;
   for (int l = 0; l < 64; l += 21) {
     rn_spec_log_decay(&spec, l, log_gamma);
     CHECK_NEAR(-log_gamma[0] / exp2(-0.25), 1 - (l - 1) / 63. + 1e-5, 1e-14);
     CHECK_NEAR(-log_gamma[31] * 256, 1 - (l - 1) / 63. + 1e-5, 1e-14);
   }
-  spec.heads =
-      10; /* for 10 heads: the slopes for 8 heads, then slopes 1 and 3 of those for 16 heads */
+  /* 10 heads have the slopes for 8 heads, then slopes 1 and 3 of those for 16 heads. */
+  spec.heads = 10;
   rn_spec_log_decay(&spec, 1, log_gamma);
   CHECK_NEAR(-log_gamma[7] * 256, 1 + 1e-5, 1e-14);
   CHECK_NEAR(-log_gamma[8] / exp2(-0.5), 1 + 1e-5, 1e-14);
