@@ -30,7 +30,7 @@ struct rn_all_gather {
   int *first; /* [buckets + 1] index in `request` of each bucket's first receive, then of the first
                  send */
   int receives, sends;
-  rn_shared_array *shared_completions; /* [buckets], one array per node */
+  rn_shared_array *shared_completions; /* [buckets] completions, one array per node */
   int64_t round;
   /* counts of buckets: received by this rank; known to be complete on the node */
   int received, complete;

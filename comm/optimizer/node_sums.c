@@ -18,8 +18,7 @@ enum {
 };
 
 /* A rank of a neighbouring node, and the slices of each bucket that this rank receives from it or
- * sends to it. Slices are the parts of a bucket, one for each replica that owns it
- * (comm/optimizer/shards.h). */
+ * sends to it. A bucket is divided into one slice per replica (comm/optimizer/shards.h). */
 typedef struct node_link {
   int rank;
   rn_range slices;
@@ -188,7 +187,8 @@ static char *slot_of(const rn_node_sums *c, int index) {
   return c->slots + (size_t)(index % SLOTS) * (size_t)c->longest * c->bytes_each;
 }
 
-/* Returns the address of some of this rank's slices in the slot of a bucket. */
+/* Returns the address, in the slot of bucket order[index], of `slices`, which must be among this
+ * rank's slices. */
 static char *place_of(const rn_node_sums *c, int index, rn_range slices) {
   const int bucket = c->order[index];
   const int64_t before =

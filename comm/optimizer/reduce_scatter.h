@@ -11,8 +11,8 @@
  * then reads them in place, with all its threads, as soon as their owners have marked them as
  * complete; no rank waits for a late rank before rn_reduce_scatter_finish. Messages carry only
  * gradients of other nodes, already summed over each node where possible
- * (comm/optimizer/node_sums.h). The order of the sums does not change, so neither does any bit of
- * the result.
+ * (comm/optimizer/node_sums.h). Values are added in the same order in all these cases, so the
+ * result is bitwise the same.
  */
 #ifndef RN_COMM_OPTIMIZER_REDUCE_SCATTER_H
 #define RN_COMM_OPTIMIZER_REDUCE_SCATTER_H

@@ -22,8 +22,8 @@ struct rn_scan_delay {
   /* [blocks] send time of each block; also the send buffer of the message with this time */
   double *sent_s;
   MPI_Request *request; /* [blocks] sends of sent_s */
-  double *due_s; /* [blocks] for each block that has arrived but is held back: the time until which
-                    it is; INFINITY for other blocks */
+  /* [blocks] time until which a block that has arrived is held back; INFINITY for other blocks */
+  double *due_s;
 };
 
 rn_status rn_scan_delay_create(rn_err *err, int blocks, int peer, MPI_Comm comm,

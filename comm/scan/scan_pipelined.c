@@ -20,7 +20,7 @@
 typedef struct pipelined {
   rn_scan_channel receive[RN_SCAN_DIRECTIONS], send[RN_SCAN_DIRECTIONS][RN_SCAN_BUFFERS];
   int buffer[RN_SCAN_DIRECTIONS];
-  /* channels of the current scan, each to a neighbour, for the wrap-around, or NULL */
+  /* channels of the current scan: to a neighbour or of the wrap-around; NULL: none */
   rn_scan_channel *from, *to;
   atomic_int pending; /* number of blocks not yet received and forwarded */
   int *received;      /* [blocks]: scratch of forward_blocks */

@@ -51,9 +51,9 @@ void *rn_arena_take(rn_arena *arena, size_t bytes);
 rn_status rn_alloc(rn_err *err, const char *what, size_t count, size_t bytes_each, void *out);
 
 /**
- * Grows an array so that it can hold at least `count` elements; doubles *capacity. `array` is the
- * address of the pointer, which is NULL or was returned by malloc; error messages name the array as
- * `what`. Errors: RN_ERR_MEMORY; the array is then unchanged.
+ * Grows an array, whose capacity in elements is *capacity, so that it can hold at least `count`
+ * elements. `array` is the address of the pointer, which is NULL or was returned by malloc; error
+ * messages name the array as `what`. Errors: RN_ERR_MEMORY; the array is then unchanged.
  */
 rn_status rn_grow(rn_err *err, const char *what, size_t count, size_t bytes_each, void *array,
                   size_t *capacity);

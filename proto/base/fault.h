@@ -1,7 +1,7 @@
 /**
  * Injects faults at named sites, for tests.
  *
- * A site is a named place in the code; each time that the code runs there is a pass.
+ * A site is a named place in the code; each execution of this place is a pass.
  * RETNET_FAULT="site:n[:kind]" injects a fault at the n-th pass through that site (n starts at 1),
  * "site:n-m" at passes n to m, "site:n-" at the n-th and all later passes. Kinds: `fail` (the
  * default) makes the caller behave as if its system call had failed with ENOSPC; `EIO`, `EDQUOT`,

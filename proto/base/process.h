@@ -27,7 +27,8 @@ rn_process rn_process_self(void);
 unsigned long long rn_process_start(long long pid);
 
 /** True if the process with this PID and start time is known to have ended: the PID is free,
- * belongs to a zombie or was reused. If `start` is 0, any process with this PID counts. */
+ * belongs to a zombie or was reused. If `start` is 0, any live process with this PID is taken for
+ * that process. */
 bool rn_process_has_ended(long long pid, unsigned long long start);
 
 /** True if `other` belongs to the kernel and namespace of this process, so that its PID is valid

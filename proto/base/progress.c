@@ -5,8 +5,8 @@
 
 #include "proto/base/fault.h"
 
-/* A process that polls counts as waiting for POLL_NS after each rn_progress_poll; after that time,
- * it computes or hangs. */
+/* After each rn_progress_poll, the process is considered to be waiting until POLL_NS have passed.
+ * If it does not poll again in this time, it computes or hangs. */
 enum { POLL_NS = 250000000 };
 
 static rn_progress own;

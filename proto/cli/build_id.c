@@ -33,8 +33,8 @@ static void search_notes(const char *notes, size_t bytes, char *text) {
   }
 }
 
-/* dl_iterate_phdr calls this function for the program and then for its libraries. Returning 1 after
- * the program skips the libraries. */
+/* dl_iterate_phdr would call this function for the program and then for each library. The return
+ * value 1 ends the iteration after the program. */
 static int visit_program(struct dl_phdr_info *info, size_t size, void *text) {
   (void)size;
   for (int i = 0; i < info->dlpi_phnum; i++) {
