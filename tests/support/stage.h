@@ -117,7 +117,8 @@ static inline void test_model_close(test_model *m) {
 }
 
 /**
- * Makes unit p from tokens [begin, end) of all sequences, in memory that test_model_open allocated.
+ * Makes unit p, a segment of the sequences, from tokens [begin, end) of all sequences, in memory
+ * that test_model_open allocated.
  */
 static inline void test_cut(test_model *m, int p, int begin, int end) {
   int32_t *input = (int32_t *)m->unit[p].input, *target = input + m->rows;

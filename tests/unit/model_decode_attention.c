@@ -73,8 +73,9 @@ static void decoding_is_the_forward_pass(const char *what, rn_spec spec) {
   test_model_close(&m);
 }
 
-/* Decodes a few tokens, then processes several prompts of one or more units each, then decodes the
- * remaining tokens. Compares the logits with those of a forward pass over the whole sequence. */
+/* Decodes a few tokens, then processes several prompts, each in one or more units of at most UNIT
+ * tokens, then decodes the remaining tokens. Compares the logits with those of a forward pass over
+ * the whole sequence. */
 static void prefill_continues_a_sequence(const char *what, rn_spec spec) {
   enum { UNIT = 100, PIECES = 4 };
   static const int ends[PIECES] = {3, 250, 251, 480};

@@ -1,6 +1,6 @@
-/* Checks that every unit runs forward, backward-input and backward-weight once, in the
- * documented order. Its activations must stay in their slot until its last task, and no stage
- * may need more slots than documented. */
+/* Checks that every unit (a segment of a micro-batch) runs forward, backward-input and
+ * backward-weight once, in the documented order. Its activations must stay in their slot until its
+ * last task, and no stage may need more slots than documented. */
 #include <stdlib.h>
 
 #include "proto/base/range.h"

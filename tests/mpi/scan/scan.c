@@ -28,7 +28,7 @@ typedef struct stage_case {
   double epsilon; /* factors below it are treated as 0 */
 } stage_case;
 
-/* Identifies a scan: its direction, unit and layer. */
+/* Identifies a scan: its direction, its unit (sequence and segment) and its layer. */
 typedef struct scan_index {
   rn_scan_direction direction;
   int sequence, segment, layer;

@@ -1,8 +1,8 @@
 /* Checks that profiling does not change results. In the trace, the spans of each rank must nest,
- * each unit of each traced step must have one span each for forward, backward-input and
- * backward-weight, and the spans inside a span must not take longer in total than that span. If
- * every task takes one second, the idle time must equal the idle time that the formula for the
- * schedule gives. */
+ * each unit (a segment of a micro-batch) of each traced step must have one span each for forward,
+ * backward-input and backward-weight, and the spans inside a span must not take longer in total
+ * than that span. If every task takes one second, the idle time must equal the idle time that the
+ * formula for the schedule gives. */
 #include "trainer/profile/profile.h"
 
 #include <jansson.h>
