@@ -66,7 +66,8 @@ static void run_steps(phase_work *p, const rn_layer_params *at, const rn_pass *p
   rn_tile_steps_run(rn_rows_of_unit(pass->unit), NULL, steps, count, p);
 }
 
-/* Rotates those columns of the tile of x [R, ld] that are in [0, width). */
+/* Applies the rotary embedding, or its inverse, to the columns of the tile that are less than
+ * `width`. The array x is [R, ld]. */
 static void rotate(const phase_work *p, const rn_step_tile *tile, rn_matrix x, int width,
                    bool inverse) {
   const int K = p->b->core.width;

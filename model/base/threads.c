@@ -115,8 +115,8 @@ static void zero_page(char *memory, size_t bytes, size_t page, int64_t index) {
   memset(memory + at, 0, left < page ? left : page);
 }
 
-/* Zeros memory in parallel. There are two loops because the schedule of a loop is fixed at compile
- * time. */
+/* Zeros memory in parallel. There are two loops because the OpenMP schedule of a loop is fixed at
+ * compile time. */
 static void zero(rn_touch touch, char *memory, size_t bytes, size_t page) {
   const int64_t pages = (int64_t)((bytes + page - 1) / page);
   if (touch == RN_TOUCH_PAGES) {

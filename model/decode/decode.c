@@ -1,8 +1,9 @@
 /*
- * Computes a step. All threads compute it together in one parallel region. Each thread computes a
- * range of the columns of every product and a range of the (row, head) pairs of the retention;
- * barriers separate these phases. Every thread computes the norms of all rows, because that takes
- * less time than a barrier.
+ * Computes a step of the decoder, which processes one token of each of several sequences. All
+ * threads work on the step together, in one parallel region. Each thread computes a range of the
+ * columns of every product and a range of the (row, head) pairs of the retention; barriers separate
+ * these phases. Every thread computes the norms of all rows, because that takes less time than a
+ * barrier.
  */
 #include <assert.h>
 #include <math.h>

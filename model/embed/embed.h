@@ -43,7 +43,7 @@ void rn_embed_forward(const rn_embed *embed, const rn_pass *pass, rn_real *stat,
 
 /**
  * Accumulates the gradients of the embedding and of the embedding norm, if there is one.
- * pass->train must be as in forward.
+ * pass->train must have the same value as in forward.
  * Shapes: dy [B, T, D], overwritten; stat as saved by forward; work [B T, D] is scratch memory,
  * needed if there is an embedding norm, otherwise it may be NULL. The result is bitwise the same
  * for any number of threads.

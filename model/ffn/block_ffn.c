@@ -76,7 +76,7 @@ static ffn_work work_of(const rn_ffn_block *block, const rn_real *params, rn_row
   return work;
 }
 
-/* Returns a product x w. */
+/* Returns the arguments of a product of x and weight `index`. */
 static rn_tile_product product_with(const ffn_work *p, int index, rn_matrix x, rn_matrix y) {
   const rn_packed_weight *w = &p->weights.of[index];
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};

@@ -2,9 +2,10 @@
  * A gemm backend is a table of single-threaded matrix products, on which all larger products are
  * built.
  *
- * A backend fills the whole table; the caller splits the work over threads. Calls must come from
- * inside a parallel region (or from a single-threaded process): otherwise some BLAS libraries start
- * threads of their own, and results would depend on the number of those threads.
+ * A backend provides all functions of the table except those that may be NULL; the caller splits
+ * the work over threads. Calls must come from inside a parallel region (or from a single-threaded
+ * process): otherwise some BLAS libraries start threads of their own, and results would depend on
+ * the number of those threads.
  */
 #ifndef RN_MODEL_KERNEL_GEMM_H
 #define RN_MODEL_KERNEL_GEMM_H
@@ -50,7 +51,7 @@ typedef struct rn_gemm_backend {
   bool bf16_by_tiles;
 } rn_gemm_backend;
 
-/** The kinds of products. RN_GEMM_PACKED is bf16_packed. */
+/** The kinds of products. RN_GEMM_PACKED selects bf16_packed. */
 typedef enum {
   RN_GEMM_NN,
   RN_GEMM_NT,

@@ -146,7 +146,7 @@ typedef struct rn_kernels {
   void (*chunk_own)(const rn_chunk *c, rn_array k, rn_array v, rn_real *work, rn_real *own);
   /**
    * Computes o = ((q k^T) . D) v and, unless abs_sum is NULL, abs_sum [i * ld_sum] = sum over j of
-   * |(q k^T) . D|[i][j]; work [tile L], or [2 tile L] in bf16.
+   * |(q k^T) . D|[i][j]; work [RN_CHUNK_TILE L], or [2 RN_CHUNK_TILE L] in bf16.
    */
   void (*chunk_inner)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_real *work,
                       rn_real *o, rn_real *abs_sum, int64_t ld_sum);
@@ -159,7 +159,7 @@ typedef struct rn_kernels {
                              rn_real *own);
   /**
    * With P = (q k^T) . D and dP = (dout v^T) . D, computes dq = dP k, dk = dP^T q, dv = P^T dout;
-   * work [2 tile L], or [3 tile L] in bf16.
+   * work [2 RN_CHUNK_TILE L], or [3 RN_CHUNK_TILE L] in bf16.
    */
   void (*chunk_inner_backward)(const rn_chunk *c, rn_array q, rn_array k, rn_array v, rn_array dout,
                                rn_real *work, const rn_chunk_grads *grads);

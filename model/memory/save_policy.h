@@ -1,5 +1,5 @@
-/** The save policy determines how much of a unit's forward is kept in memory until the unit's
- * backward. */
+/** The save policy determines which results of a unit's forward are kept in memory until the unit's
+ * backward (model/pass/unit.h). */
 #ifndef RN_MODEL_MEMORY_SAVE_POLICY_H
 #define RN_MODEL_MEMORY_SAVE_POLICY_H
 

@@ -1,5 +1,6 @@
 /**
- * Lists the phases of a unit's computation on a stage. The lifetimes of buffers are sets of phases.
+ * Lists the phases of the computation of a unit (model/pass/unit.h) on a stage. The lifetimes of
+ * buffers are sets of phases.
  *
  * The phases of one layer come first, in the order of execution: forward, then backward. Layers run
  * one at a time, so all layers share one list. The phases outside of layers follow.

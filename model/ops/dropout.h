@@ -4,7 +4,7 @@
  *
  * Whether an element is kept is a function of (seed, step, layer, site, sequence index, position,
  * channel). The result therefore does not depend on how the batch is partitioned, and backward
- * makes the same call on the gradient.
+ * applies the same function to the gradient.
  */
 #ifndef RN_MODEL_OPS_DROPOUT_H
 #define RN_MODEL_OPS_DROPOUT_H

@@ -3,9 +3,9 @@
  *
  * Each tile is computed by one single-threaded call of the gemm backend. OpenMP and the BLAS
  * library therefore do not compete for cores, and the bits of the results do not depend on the
- * number of threads. No tile crosses the boundary of a reduction block. Matrices are row-major; ld
- * is the row stride. Both factors have the same type; the product of bf16 factors may be stored in
- * rn_real or bf16.
+ * number of threads. No tile crosses the boundary of a reduction block (model/pass/rows.h).
+ * Matrices are row-major; ld is the row stride. Both factors have the same type; the product of
+ * bf16 factors may be stored in rn_real or bf16.
  */
 #ifndef RN_MODEL_OPS_MATMUL_H
 #define RN_MODEL_OPS_MATMUL_H

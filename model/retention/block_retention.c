@@ -119,9 +119,9 @@ static void retain_first_tokens(const rn_retention_rows *work, rn_block_rows in)
   }
 }
 
-/* Computes the retention in the chunkwise form. While the scan is in flight, computes q, g and
- * the inner terms of the chunks; after the scan, the cross terms. If the state arrives during the
- * projections, one pass computes both terms. */
+/* Computes the retention in the chunkwise form. While the scan is in flight, computes q, g and the
+ * inner terms of the chunks; after the scan, the cross terms. If the state arrives during the
+ * projections, both terms are computed in one loop over the chunks. */
 static rn_status retain_in_chunks(rn_err *err, const rn_retention_rows *work,
                                   const rn_retention_view *u) {
   rn_scan_port *port = work->pass->port;

@@ -28,8 +28,8 @@ static void run_waiting_weights(const rn_block_retention_activations *t, rn_weig
 
 /* Does the work of core_backward that follows the start of the scan, for the chunkwise form. While
  * the scan is in flight, computes weight gradients, then the inner terms of the chunks; after the
- * scan, the cross terms. If the state arrives during the weight gradients, one pass computes both
- * terms. */
+ * scan, the cross terms. If the state arrives during the weight gradients, both terms are computed
+ * in one loop over the chunks. */
 static rn_status chunks_backward(rn_err *err, const rn_retention_rows *work,
                                  const rn_retention_view *u, const rn_retention_grads *grads) {
   const rn_block_retention *b = work->b;

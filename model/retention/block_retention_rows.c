@@ -37,7 +37,7 @@ typedef struct phase {
   rn_retention_weights weights;
 } phase;
 
-/* Returns a product x w, with weight `index` of the phase. */
+/* Returns the arguments of a product of x and weight `index` of the phase. */
 static rn_tile_product product_of(const phase *p, int index, rn_matrix x, rn_matrix y) {
   const rn_packed_weight *w = &p->weights.weight[index];
   return (rn_tile_product){.sum = w->k, .x = x, .w = w->w, .y = y, .packed = w};

@@ -60,7 +60,7 @@ void rn_gate_forward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate,
 void rn_gate_backward(rn_head_norm_shape s, rn_head_rows at, const rn_gate *gate, rn_array dz,
                       rn_real *scratch);
 
-/** The arrays of a backward pass of the head weight w over R rows. */
+/** The arguments of rn_head_weight_backward for R rows. */
 typedef struct rn_head_weight_grads {
   const rn_gate *gate;
   int64_t offset; /* parameter offset of w */

@@ -28,8 +28,9 @@
 #include "model/spec/spec.h"
 #include "proto/ports/scan_port.h"
 
-/** Number of elements of a head's state in a slab, which one task updates over all chunks. Slabs
- * are small enough that the states of a few heads give enough tasks for many threads. */
+/** Number of elements in a slab. A slab is a range of elements of a head's state; one task updates
+ * a slab over all chunks. Slabs are small enough that the states of a few heads give enough tasks
+ * for many threads. */
 enum { RN_SLAB_ELEMENTS = 1024 };
 
 /** The sizes, the decay tables, and work space for each thread, for segments of at most max_tokens

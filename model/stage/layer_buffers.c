@@ -18,7 +18,7 @@ static rn_real *take_input(const rn_buffer_space *s, int64_t count) {
                          (rn_buffer_use){.kind = RN_BUFFER_INPUT, .forward = forward});
 }
 
-/* Takes the buffers of the inputs of the norms and of the residual inputs. */
+/* Declares or gets the buffers of the inputs of the norms and of the residual inputs. */
 static void take_residual_rows(const rn_layer *layer, const rn_buffer_space *s, int64_t count,
                                rn_layer_activations *t) {
   t->residual_in1 = take_input(s, count);
@@ -98,8 +98,9 @@ static void take_temporary(const rn_layer *layer, const rn_buffer_space *s, int6
   }
 }
 
-/* Takes the buffers of the retention or attention block. In a stage with both kinds of layers, the
- * buffers of both kinds are declared, but only the addresses of the layer's own kind are valid. */
+/* Declares or gets the buffers of the retention or attention block. In a stage with both kinds of
+ * layers, the buffers of both kinds are declared, but only the addresses of the layer's own kind
+ * are valid. */
 static void take_blocks(const rn_layer *layer, const rn_buffer_space *space,
                         rn_layer_activations *t) {
   rn_buffer_space of_kind = *space;

@@ -179,7 +179,8 @@ static bool gradient_overflowed(const rn_stage *stage) {
   return of_const(stage)->accumulator.overflowed;
 }
 
-/* Returns the caller's pass, with the fields that point to memory of the stage and the slot set. */
+/* Returns a copy of the caller's pass in which the fields that point to memory of the stage or of
+ * the slot are set. */
 static rn_pass with_memory(rn_cpu_stage *s, rn_stage_slot *slot, const rn_pass *pass) {
   rn_pass whole = *pass;
   whole.params = s->weights;

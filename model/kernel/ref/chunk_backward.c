@@ -15,8 +15,8 @@ static void chunk_own_backward(const rn_chunk *c, rn_array q, rn_array dout, rn_
   rn_gemm(RN_GEMM_TN, key, value, c->lead, scaled, key, dout, c->ldo, 0, rn_reals(own), value);
 }
 
-/* Computes grad [columns of the tile, width] += scores^T x. Sets rows of grad to which no earlier
- * tile has contributed, instead of adding to them. */
+/* Computes grad [columns of the tile, width] += scores^T x. Overwrites the rows of grad to which no
+ * earlier tile has contributed. */
 static void add_columns(rn_chunk_tile tile, int width, rn_array scores, rn_array x, int64_t ldx,
                         rn_real *grad, int64_t ldg) {
   int rows = tile.end - tile.begin;
