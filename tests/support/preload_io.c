@@ -81,8 +81,8 @@ static void note_fd(const char *what, int fd) {
   if (path_of(fd, path)) note(what, path, "");
 }
 
-/* Counts an operation on `path`. Returns true if the process must be killed at it, after writing a
- * line to the log. */
+/* Counts an operation on `path`. If the process must be killed at this operation, writes a line to
+ * the log and returns true. */
 static bool must_die(const char *what, const char *path) {
   const char *last = getenv("RETNET_IO_KILL");
   if (last == NULL || !is_ours(path)) return false;

@@ -127,7 +127,7 @@ static void pieces_know_where_documents_began(bool reset) {
 }
 
 /* Checks a stream of sequences whose documents continue from one sequence to the next. Each
- * sequence is read in two segments. Sequence 37 begins with a document. */
+ * sequence is read in two segments. A document begins at the first token of sequence 37. */
 static void streams_go_on(bool reset) {
   enum { FIRST = 34, LAST = 40 };
   rn_batch batch;

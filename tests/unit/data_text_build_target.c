@@ -1,5 +1,6 @@
-/* Checks a build that cannot move its splits into place: it must leave no files there, and must
- * not remove files of another process. A build removes the work folders of killed builds. */
+/* Checks a build of data (retnet-data build) that cannot move its splits into place: it must leave
+ * no files there, and must not remove files of another process. A build must remove the work
+ * folders of killed builds. */
 #include "data/text/build_target.h"
 
 #include <limits.h>

@@ -1,6 +1,6 @@
-/* Checks that the kernels of attention equal their formulas in every kernel set: products in cache
- * of either type, the softmax of a block, and the softmax in backward; for sizes that fill vectors
- * and tiles, and for others. */
+/* Checks that the kernels of attention equal their formulas in every kernel set: products of blocks
+ * that are in the cache (in fp32 and in bf16), the softmax of a block, and the softmax in backward.
+ * The tested sizes include some that fill vectors and tiles and some that do not. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static void is_the_product(const float *got, int m, int n, bool add) {
   }
 }
 
-/* If `transposed`, the elements of a column of a are contiguous. */
+/* If `transposed`, the matrix `a` is passed to the kernel in column-major order. */
 static void products(const rn_kernels *kernels, int m, int n, bool transposed, bool add) {
   float at[M * TERMS], got[M * LD];
   fill();

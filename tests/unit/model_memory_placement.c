@@ -1,6 +1,7 @@
-/* Checks the placement of buffers: those that are live in the same phase never overlap. The
- * memory is large enough for each phase and not larger than the sum of all buffers. The same
- * list gives the same offsets. Poisoning a workspace keeps exactly the buffers that stay live. */
+/* Checks the placement of buffers: those that are live in the same phase never overlap. The memory
+ * is large enough for each phase and not larger than the sum of all buffers. The same list gives
+ * the same offsets. Poisoning a workspace (filling it with NaN) must keep exactly the buffers that
+ * stay live. */
 #include <string.h>
 
 #include "model/memory/workspace.h"

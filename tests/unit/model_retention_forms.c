@@ -1,5 +1,5 @@
-/* Checks that parallel, recurrent and chunkwise retention agree for any chunk size, documents
- * and segmentation. */
+/* Checks that parallel, recurrent and chunkwise retention agree for any chunk size, any boundaries
+ * of documents and any segments. */
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 

@@ -202,7 +202,8 @@ static void decays_and_angles_follow_their_formulas(void) {
   spec.decay = RN_DECAY_NONE;
   rn_spec_log_decay(&spec, 0, log_gamma);
   CHECK(log_gamma[5] == 0);
-  /* The slopes of the 32 heads go from 2^(-1/4) to 2^-8; each layer has a factor. */
+  /* The slopes of the 32 heads go from 2^(-1/4) to 2^-8, times a factor that depends on the
+   * layer. */
   spec.decay = RN_DECAY_LIGHTNING;
   for (int l = 0; l < 64; l += 21) {
     rn_spec_log_decay(&spec, l, log_gamma);

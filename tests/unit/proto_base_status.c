@@ -1,5 +1,5 @@
-/* Checks that a name from a file cannot put control characters into a message, which a terminal
- * would execute, while all other text is unchanged. */
+/* Checks that control characters in a name from a file, which a terminal would execute, are
+ * replaced in messages, and that all other text is unchanged. */
 #include "proto/base/status.h"
 
 #include <stdio.h>

@@ -23,7 +23,7 @@ typedef enum {
   STILL_WRITTEN
 } touch;
 
-/* Maps a range of the array and uses it; `kind` selects a misuse in addition. */
+/* Maps a range of the array and uses it correctly, except for one misuse, which `kind` selects. */
 static void use(int kind) {
   rn_err err = {0};
   guarded_set set = {0};

@@ -184,7 +184,7 @@ static void one_that_is_unproven_never_stands_alone(void) {
   }
 }
 
-/* A bit flip was found: a save in progress is published only if its weights were proven before. */
+/* A bit flip was found: a save in progress is completed only if its weights were proven before. */
 static void corrupted_memory_drops_an_unproven_save(void) {
   fake_run f;
   start(&f, 1);

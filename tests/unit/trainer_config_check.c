@@ -45,7 +45,7 @@ static void threads_that_cannot_be_started_are_refused(void) {
   CHECK_OK(&err, rn_thread_limit_check(&err, 64));
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.threads 65536|8192",
               rn_thread_limit_check(&err, 65536));
-#ifndef __SANITIZE_ADDRESS__ /* the sanitizer needs more memory than any limit */
+#ifndef __SANITIZE_ADDRESS__ /* the sanitizer needs more address space than this limit allows */
   const struct rlimit little = {256 << 20, 256 << 20};
   if (setrlimit(RLIMIT_AS, &little) != 0) return;
   CHECK_FAILS(&err, RN_ERR_USAGE, "parallel.threads 8000|smaller number",

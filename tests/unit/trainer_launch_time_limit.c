@@ -1,5 +1,6 @@
-/* Checks that run.max_hours and SLURM_JOB_END_TIME limit a launch, each with the time that a step
- * and a save still need, and that an end time that cannot be that of this job is ignored. */
+/* Checks that run.max_hours and SLURM_JOB_END_TIME limit the time of a launch: it must stop when
+ * the time left is shorter than a step and a save need. An end time that cannot be that of this job
+ * is ignored. */
 #include "trainer/launch/time_limit.h"
 
 #include <math.h>

@@ -168,8 +168,8 @@ static void what_fits_is_measured_as_it_is(void) {
 
 static const double UPDATE_S = 28e-9;
 
-/* Plans for these keys, and estimates the time from a sample in which each part of a unit takes
- * one second, and the update of a weight takes UPDATE_S. */
+/* Plans for these keys, and estimates the time from a sample in which forward, backward-input and
+ * backward-weight of a layer take one second each, and the update of a weight takes UPDATE_S. */
 static rn_plan_time time_of(const char *const *keys, int count, int ranks) {
   const rn_machine machine = {.cores = 128, .ranks = 128, .threads = 1};
   Retnet__Config *config = NULL;
