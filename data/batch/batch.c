@@ -66,7 +66,8 @@ static int32_t document_token(rn_sequence_source source) {
   return source.reset_at_documents ? (int32_t)rn_split_header(source.split)->document_token : -1;
 }
 
-/* Reads the first `count` tokens of a sequence and the token that follows them. */
+/* Reads the first `count` tokens of a sequence, and the token that follows them, into
+ * batch->whole. */
 static rn_status read_sequence(rn_err *err, rn_batch *batch, rn_sequence_source source,
                                int64_t sample_index, int64_t count) {
   assert(batch->sequences < batch->max_sequences);

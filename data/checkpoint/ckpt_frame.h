@@ -22,7 +22,7 @@ typedef struct rn_ckpt_context {
   int level;               /* zstd compression level; unused for reading */
 } rn_ckpt_context;
 
-/** Allocates the buffers; `level` keeps its value. */
+/** Allocates the buffers; does not set out->level. */
 rn_status rn_ckpt_context_create(rn_err *err, int64_t elements, rn_ckpt_context *out);
 void rn_ckpt_context_destroy(rn_ckpt_context *context);
 

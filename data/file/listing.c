@@ -13,7 +13,7 @@
 
 #include "proto/base/arena.h"
 
-/* State of one listing. */
+/* State of listing one folder tree. */
 typedef struct walk {
   rn_listing *files;
   rn_listing links; /* links to folders that are not followed yet */

@@ -247,8 +247,8 @@ static bool is_left(const rn_run_lock *l, const char *path) {
          difftime(lock.st_mtime, left.st_mtime) > WAITS * l->rule.dead_s;
 }
 
-/* Removes the `lock.after-` names of completed takeovers and the files of dead contenders; only the
- * owner may call it. */
+/* Removes the `lock.after-` names of completed takeovers, and the files of ended processes that
+ * tried to take the lock. Only the owner may call this function. */
 static void clean_up(const rn_run_lock *l) {
   DIR *folder = opendir(l->folder.text);
   const struct dirent *item;
@@ -343,7 +343,7 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, boo
     RN_TRY(err, watch(err, l, &owner, &dead));
     RN_TRY(err, find_owner(err, l, &still));
     if (!dead || strcmp(still.id, owner.id) != 0) continue;
-    (void)rn_fault_now("lock.succeed"); /* lets a test hold all contenders here */
+    (void)rn_fault_now("lock.succeed"); /* lets a test delay the takeover here */
     RN_TRY(err, succeed(err, l, own, &owner, won));
   }
   return RN_OK;

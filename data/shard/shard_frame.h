@@ -19,10 +19,10 @@ typedef struct rn_postscript {
   uint64_t footer_offset, footer_bytes, footer_sum;
 } rn_postscript;
 
-/** Writes the magic and the length at the start, and the sum at the end, of a frame of `bytes`
- * bytes. */
+/** Completes a frame of `bytes` bytes: writes the magic and the length at its start, and the
+ * checksum at its end. */
 void rn_frame_seal(unsigned char *frame, size_t bytes);
-/** Returns 1 if magic, length and sum are correct, else 0. */
+/** Returns 1 if magic, length and checksum are correct, else 0. */
 int rn_frame_is_valid(const unsigned char *frame, size_t bytes);
 
 /** Write a postscript as a frame, and read one. rn_postscript_read returns 1 if the frame is valid,

@@ -31,8 +31,8 @@ rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *o
 /** Appends bytes of the state, at least 1, as a frame. Errors: RN_ERR_MEMORY, RN_ERR_IO. */
 rn_status rn_state_writer_add(rn_err *err, rn_state_writer *writer, const void *data, size_t bytes);
 
-/** Sets format and frames of the message, writes it, and gives the file its final name, durably.
- * Errors: RN_ERR_MEMORY, RN_ERR_IO. */
+/** Sets the fields `format` and `frame` in a copy of the message, writes this copy, and renames the
+ * file to its final name, durably. Errors: RN_ERR_MEMORY, RN_ERR_IO. */
 rn_status rn_state_writer_commit(rn_err *err, rn_state_writer *writer,
                                  const Retnet__GenerationState *message);
 

@@ -33,8 +33,7 @@ typedef struct rn_build_options {
       *special_tokens; /* special tokens to recognise in texts, by name, or "all"; NULL: none */
   double val_fraction; /* fraction of the data that goes to val, in [0, 1) */
   const char *const *input;
-  void (*progress)(
-      const rn_build_report *so_far); /* called for each piece of text or ids; or NULL */
+  void (*progress)(const rn_build_report *so_far); /* called for each piece of text; or NULL */
   int inputs; /* number of entries of `input`; rn_source_visit defines what an entry may be */
 } rn_build_options;
 

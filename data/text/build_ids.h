@@ -14,7 +14,7 @@
 /** Zero-initialise. */
 typedef struct rn_build_ids {
   Retnet__Tokenizer *file; /* NULL: the byte tokenizer, or no tokenizer */
-  rn_tokenizer *tokenizer; /* NULL: none, so text cannot be read */
+  rn_tokenizer *tokenizer; /* NULL: no tokenizer; text cannot be read */
   rn_shard_kind kind;
   rn_token_inputs inputs; /* how token files are read */
 } rn_build_ids;

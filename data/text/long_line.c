@@ -65,8 +65,8 @@ static rn_status add_to_outline(rn_err *err, rn_long_line *l, const char *bytes,
 
 /* ---- strings ---- */
 
-/* Checks the decoded bytes and passes them on. An incomplete last character stays in the buffer,
- * except at the end of the string. */
+/* Checks that the decoded bytes are valid UTF-8; if they belong to the document, passes them on. An
+ * incomplete last character stays in the buffer, except at the end of the string. */
 static rn_status flush(rn_err *err, rn_long_line *l, bool at_end) {
   const unsigned char *bytes = (const unsigned char *)l->piece;
   const size_t open = at_end ? 0 : rn_utf8_open_end(bytes, l->count), whole = l->count - open;

@@ -6,7 +6,7 @@
 
 enum { MAX_DEPTH = 64 };
 
-/* State of the translation of a pattern. */
+/* State of translating one pattern. */
 typedef struct walk {
   const char *at; /* current position in the pattern */
   rn_text *out;

@@ -9,7 +9,7 @@ static const unsigned char magic[MAGIC_BYTES] = "MMIDIDX\0";
 static const unsigned char old_magic[8] = "TNTIDX\0";
 enum { MAGIC_WORD_BYTES = 6 }; /* number of bytes of the magic that suffice to recognise an index */
 
-/* The arrays of an index. */
+/* The two files of a data set, and the arrays of its index. */
 typedef struct megatron {
   const rn_file *index, *data;
   int64_t sequences, documents; /* numbers of sequences and documents; documents is -1 if the index

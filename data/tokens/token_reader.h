@@ -51,7 +51,7 @@ void rn_token_reader_destroy(rn_token_reader *reader);
  */
 rn_status rn_token_reader_read(rn_err *err, rn_token_reader *reader, int64_t offset, int64_t count);
 
-/** Begins an empty document. */
+/** Begins a document, which is empty if no ids follow. */
 rn_status rn_token_reader_begin(rn_err *err, rn_token_reader *reader);
 
 #endif
