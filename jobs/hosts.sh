@@ -19,11 +19,11 @@ help() {
   cat <<'END'
 usage: jobs/hosts.sh --hosts FILE [OPTION]... CONFIG.yaml [-s KEY=VALUE]...
 
-Starts the ranks with mpirun. If a rank is killed or the watchdog ends the run (exit code 3), starts
-it again from the newest checkpoint, up to 3 times without a new checkpoint. TERM, INT, USR1 and USR2
-are forwarded: the run saves a checkpoint and ends, and is not started again. All hosts need the
-programs, the data and the run directory at the same paths, and must be reachable with ssh without a
-password.
+Starts the ranks with mpirun. If a rank is killed, the watchdog ends the run (exit code 3), or mpirun
+ends with 0 before train.steps are reached, starts it again from the newest checkpoint, up to 3 times
+without a new checkpoint. TERM, INT, USR1 and USR2 are forwarded: the run saves a checkpoint and ends,
+and is not started again. All hosts need the programs, the data and the run directory at the same
+paths, and must be reachable with ssh without a password.
 
   --hosts FILE        names of hosts, one per line; repeated names and words after a name are ignored
   --ranks N           ranks per host (2)
@@ -52,6 +52,17 @@ newest_step() {
       newest=${BASH_REMATCH[1]}
   done
   echo "$newest"
+}
+
+# True if the run has reached train.steps: the exit code 0 does not prove it, because mpirun of
+# Open MPI 5 also ends with 0 after it has lost a host. A run that ends in order removes its lock.
+is_done() {
+  local file=$run_dir/config.yaml steps=''
+  [ ! -e "$run_dir/lock" ] || return 1
+  [ ! "$run_dir/effective.yaml" -nt "$file" ] || file=$run_dir/effective.yaml
+  [ ! -e "$file" ] ||
+    steps=$(awk '/^[^ #]/ { train = /^train:/ } train && $1 == "steps:" { print $2 }' "$file")
+  [ "$(newest_step)" -ge "${steps:-1}" ]
 }
 
 hosts='' resubmit='' once='' config=''
@@ -151,6 +162,10 @@ while :; do
   say "$(wc -l <"$host_file") hosts, $ranks ranks per host, $cores cores per rank, from step $(newest_step)"
   start "$@"
   say "exit code $code at step $(newest_step)"
+  if [ "$code" = 0 ] && ! is_done; then
+    say "train.steps are not reached: treated as exit code 3"
+    code=3
+  fi
   case $code in
     75 | 3 | 12[89] | 1[3-9][0-9] | 2[0-5][0-9]) ;;
     *) exit "$code" ;; # done, or an error

@@ -58,9 +58,15 @@ must_call() { # must_call NAME COUNT [WORDS]: COUNT calls, the first of which co
     fail "$1 was not called with '$3': $(head -n 1 "$1.calls")"
 }
 
+# leaves STEP [COMMAND]: mpirun leaves a run of 9 steps with a checkpoint of STEP, and then runs COMMAND.
+leaves() {
+  printf '%s\n' "mkdir -p RUN/checkpoints/step-0000000$1" \
+    "printf 'train:\\n  steps: 9\\n' >RUN/config.yaml" "${2:-}" >mpirun.hook
+}
+
 # hosts.sh: one line per host, with the number of ranks as slots.
 # shellcheck disable=SC2016 # expanded by the substitute
-printf '[ "$1" != --hostfile ] || cp "$2" %s/hosts.seen\n' "$work" >mpirun.hook
+leaves 9 '[ "$1" != --hostfile ] || cp "$2" hosts.seen'
 train=(bash "$jobs/hosts.sh" --hosts hosts --ranks 3 --cores 4)
 echo 0 >mpirun.codes
 script finished 0 "${train[@]}" run.yaml -s train.steps=9
@@ -74,6 +80,18 @@ done
 printf '137\n3\n0\n' >mpirun.codes
 script again 0 "${train[@]}" run.yaml
 must_call mpirun 3
+# mpirun ends with 0 although the run has not reached train.steps, or has not removed its lock.
+echo 0 >mpirun.codes
+leaves 8
+script early 1 "${train[@]}" run.yaml
+must_call mpirun 4
+script earlyonce 3 "${train[@]}" --once run.yaml
+leaves 9 'touch RUN/lock'
+script locked 3 "${train[@]}" --once run.yaml
+leaves 9 "touch -d @1 RUN/config.yaml; printf 'train:\\n  steps: 10\\n' >RUN/effective.yaml"
+script edited 3 "${train[@]}" --once run.yaml
+rm mpirun.hook
+script nothing 3 "${train[@]}" --once run.yaml
 echo 137 >mpirun.codes
 script stalled 1 "${train[@]}" run.yaml
 must_call mpirun 3
@@ -171,6 +189,10 @@ unset RETNET_SERIES
 
 # eval.sbatch: one file per run, and a page for several; an error does not prevent the next run.
 mkdir A B
+printf '{"loss": 1.5\n' >srun.output
+echo 0 >srun.codes
+script torn 1 bash "$jobs/eval.sbatch" A
+[ ! -e A/evaluation.json ] || fail 'half a result is kept'
 printf '{"loss": 1.5}\n' >srun.output
 printf '3\n0\n' >srun.codes
 script eval 3 bash "$jobs/eval.sbatch" A B

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks what jobs/train.sbatch does after a job has ended, with substitutes for SLURM's commands: it
-# must requeue even if the controller does not answer, and refuse keys that the script itself sets.
+# must requeue even if the controller does not answer or the launcher ends with 0 too early, and refuse
+# keys that the script itself sets.
 # usage: sbatch.sh BIN
 set -euo pipefail
 bin=$1
@@ -25,6 +26,8 @@ done
 cat >stub/srun <<EOF
 #!/bin/sh
 echo "\$@" >>$work/srun.calls
+mkdir -p RUN/checkpoints/step-0000000\$(cat $work/srun.step)
+printf 'train:\n  steps: 9\n' >RUN/config.yaml
 exit "\$(cat $work/srun.code)"
 EOF
 printf '#!/bin/sh\n' >stub/sleep
@@ -49,6 +52,9 @@ piece() {
     fail "$name: not $requeues calls of scontrol requeue: $(cat scontrol.calls "$name.log")"
 }
 
+echo 8 >srun.step
+piece lost 0 '0 RUNNING' 0 0 1
+echo 9 >srun.step
 piece stopped 75 '0 RUNNING' 0 0 1
 piece finished 0 '0 RUNNING' 0 0 0
 piece watchdog 3 '0 RUNNING' 0 0 1
