@@ -16,10 +16,13 @@ typedef struct tally {
   int32_t document_token;
   double sum, text_targets;   /* sum of losses; number of targets except document tokens */
   rn_document_loss *document; /* [windows->texts]; finish() turns the sums of losses into means */
-  int64_t text;               /* index of the text of the last visited window */
 } tally;
 
 /* ---- windows ---- */
+
+static rn_score_window window_at(const void *self, int64_t index) {
+  return rn_windows_at(self, index);
+}
 
 static rn_status split_read(void *self, rn_err *err, int64_t first, int64_t count,
                             int32_t *tokens) {
@@ -36,33 +39,32 @@ static rn_status make_windows(rn_err *err, rn_split *split, const rn_evaluation_
 
 /* ---- tally ---- */
 
-static void count_target(tally *t, int position, const rn_token_score *score) {
+static void count_target(tally *t, int64_t text, int position, const rn_token_score *score) {
   const int bucket = (int)floor(log2((double)position + 1));
   t->sum += (double)score->loss;
   t->text_targets += score->target != t->document_token;
   t->out->bucket_loss[bucket] += (double)score->loss;
   t->out->bucket_tokens[bucket] += 1;
   if (t->document == NULL) return;
-  t->document[t->text].loss += (double)score->loss;
-  t->document[t->text].tokens++;
+  t->document[text].loss += (double)score->loss;
+  t->document[text].tokens++;
 }
 
 static rn_status count_window(void *self, rn_err *err, int64_t window,
                               const rn_token_score *score) {
   tally *t = self;
-  const rn_window *w = &t->windows->window[window];
-  const int from = w->tokens - w->counted;
+  const rn_score_window w = rn_windows_at(t->windows, window);
+  const int64_t text = rn_windows_text_of(t->windows, window);
+  const int from = w.tokens - w.counted;
   const bool by_document = t->options->by_document;
   (void)err;
-  while (window >= t->windows->text[t->text + 1]) t->text++;
-  for (int i = from; i < w->tokens; i++) count_target(t, i, &score[i]);
+  for (int i = from; i < w.tokens; i++) count_target(t, text, i, &score[i]);
   if (t->options->tokens == NULL) return RN_OK;
-  const int64_t start = by_document ? t->windows->window[t->windows->text[t->text]].first : 0;
   const rn_token_line line = {.set = t->options->set,
                               .kind = by_document ? "document" : "sequence",
-                              .index = by_document ? t->text : window,
-                              .position = w->first + from + 1 - start};
-  rn_token_file_write(t->options->tokens, line, score + from, w->counted);
+                              .index = by_document ? text : window,
+                              .position = w.first + from + 1 - t->windows->text[text].token};
+  rn_token_file_write(t->options->tokens, line, score + from, w.counted);
   return RN_OK;
 }
 
@@ -119,8 +121,7 @@ static rn_status check(rn_err *err, const rn_checkpoint_model *model, const rn_s
 static rn_status evaluate_windows(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                                   rn_split *split, tally *t) {
   const rn_evaluation_options *o = t->options;
-  const rn_scoring scoring = {.window = t->windows->window,
-                              .windows = t->windows->count,
+  const rn_scoring scoring = {.windows = {t->windows, window_at, t->windows->count},
                               .capacity = o->by_document ? o->sequence_length : 0,
                               .form = o->form,
                               .parallel = o->parallel};
@@ -136,7 +137,7 @@ static rn_status evaluate_windows(rn_err *err, rn_world *world, const rn_checkpo
 
 rn_status rn_evaluate(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
                       rn_split *split, const rn_evaluation_options *options, rn_evaluation *out) {
-  rn_windows windows = {.window = NULL};
+  rn_windows windows = {.text = NULL};
   tally t = {.windows = &windows, .options = options, .out = out};
   memset(out, 0, sizeof *out);
   rn_status status = check(err, model, split, options);

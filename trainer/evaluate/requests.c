@@ -139,11 +139,10 @@ void rn_requests_free(rn_requests *requests) {
 
 /* ---- scoring ---- */
 
-/* The windows of the requests whose continuation has at least one token. window[i] is that of the
+/* The requests whose continuation has at least one token. Each is a window; window i belongs to the
  * request with index request[i]. */
 typedef struct scored {
   rn_requests *requests;
-  rn_window *window;
   int64_t *request, windows;
   rn_token_file *tokens;
 } scored;
@@ -156,15 +155,17 @@ static rn_status read_tokens(void *self, rn_err *err, int64_t first, int64_t cou
   return RN_OK;
 }
 
+static rn_score_window window_at(const void *self, int64_t index) {
+  const scored *s = self;
+  const rn_request *r = &s->requests->request[s->request[index]];
+  return (rn_score_window){r->first, (int)r->tokens, (int)r->counted};
+}
+
 static rn_status make_windows(rn_err *err, scored *s) {
   const size_t count = (size_t)s->requests->count;
-  RN_TRY(err, rn_alloc(err, "windows", count, sizeof *s->window, &s->window));
   RN_TRY(err, rn_alloc(err, "windows", count, sizeof *s->request, &s->request));
   for (int64_t i = 0; i < s->requests->count; i++) {
-    const rn_request *r = &s->requests->request[i];
-    if (r->counted == 0) continue;
-    s->window[s->windows] = (rn_window){r->first, (int)r->tokens, (int)r->counted};
-    s->request[s->windows++] = i;
+    if (s->requests->request[i].counted > 0) s->request[s->windows++] = i;
   }
   return RN_OK;
 }
@@ -192,8 +193,7 @@ rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_mo
   scored s = {.requests = requests, .tokens = options->tokens};
   rn_status status = rn_agree(err, world, make_windows(err, &s));
   if (status == RN_OK) {
-    const rn_scoring scoring = {.window = s.window,
-                                .windows = s.windows,
+    const rn_scoring scoring = {.windows = {&s, window_at, s.windows},
                                 .capacity = options->capacity,
                                 .form = options->form,
                                 .largest = true,
@@ -202,7 +202,6 @@ rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_mo
                               (rn_window_source){requests, read_tokens, -1, -1, false},
                               (rn_score_visitor){&s, add_scores});
   }
-  free(s.window);
   free(s.request);
   return status;
 }

@@ -26,7 +26,7 @@ typedef struct scorer {
   rn_row_source rows;          /* exchanges keys and values of attention layers */
   rn_comm_thread *comm_thread; /* NULL: none */
   rn_pipeline pipeline;
-  pack *pack;
+  pack *round; /* [groups] packs of a round, one for each group of ranks */
   int64_t packs;
   int longest; /* tokens of the longest pack */
   /* arrays with one element for each token of this rank's piece (consecutive tokens) of a pack */
@@ -41,22 +41,36 @@ enum { LOGIT_ROWS = 16 };
 
 /* ---- packs ---- */
 
-static rn_status make_packs(rn_err *err, scorer *s) {
-  const rn_scoring *scoring = s->scoring;
+static rn_score_window window_at(const scorer *s, int64_t index) {
+  const rn_window_list *list = &s->scoring->windows;
+  return list->at(list->self, index);
+}
+
+/* Returns the maximum number of tokens of a pack of more than one window. */
+static int pack_capacity(const scorer *s) {
   const rn_retention_scale scale = s->model->spec.retention_scale;
   const bool may_pack = scale == RN_SCALE_CANONICAL || scale == RN_SCALE_RAW;
-  const int capacity = may_pack ? (int)rn_smaller(scoring->capacity, RN_SCORE_SHORT_TOKENS) : 0;
-  RN_TRY(err, rn_alloc(err, "packs", (size_t)scoring->windows + 1, sizeof *s->pack, &s->pack));
-  pack *p = s->pack;
-  for (int64_t i = 0; i < scoring->windows; i++) {
-    const int tokens = scoring->window[i].tokens;
-    if (p->last > p->first && tokens > capacity - p->tokens) *++p = (pack){i, i, 0};
-    p->last = i + 1;
-    p->tokens += tokens;
-    if (p->tokens > s->longest) s->longest = p->tokens;
+  return may_pack ? (int)rn_smaller(s->scoring->capacity, RN_SCORE_SHORT_TOKENS) : 0;
+}
+
+/* Returns the pack that begins with window `first`. */
+static pack pack_from(const scorer *s, int64_t first) {
+  const int capacity = pack_capacity(s);
+  pack p = {first, first + 1, window_at(s, first).tokens};
+  for (; p.last < s->scoring->windows.count; p.last++) {
+    const int tokens = window_at(s, p.last).tokens;
+    if (tokens > capacity - p.tokens) break;
+    p.tokens += tokens;
   }
-  s->packs = scoring->windows > 0 ? p - s->pack + 1 : 0;
-  return RN_OK;
+  return p;
+}
+
+/* Counts the packs and finds the longest one. */
+static void measure_packs(scorer *s) {
+  for (pack p = {0}; p.last < s->scoring->windows.count; s->packs++) {
+    p = pack_from(s, p.last);
+    if (p.tokens > s->longest) s->longest = p.tokens;
+  }
 }
 
 /* Forms the groups of ranks as described in score.h. If the model has attention layers, each rank
@@ -80,6 +94,10 @@ static rn_status make_grid(rn_err *err, scorer *s) {
                    data, sequence, ranks);
   }
   return rn_grid_create(err, s->world, data, 1, sequence, &s->grid);
+}
+
+static int groups_of(const scorer *s) {
+  return rn_world_size(s->world) / rn_grid_sequence_size(s->grid);
 }
 
 /* ---- memory ---- */
@@ -110,6 +128,7 @@ static rn_status open_scorer(rn_err *err, scorer *s) {
   RN_TRY(err,
          rn_grid_agree(err, s->grid, rn_scan_source_create(err, s->grid, spec, scan, &s->scan)));
   RN_TRY(err, rn_row_source_create(err, s->grid, spec, rows, &s->rows));
+  RN_TRY(err, rn_alloc(err, "packs", (size_t)groups_of(s), sizeof *s->round, &s->round));
   RN_TRY(err, take_memory(err, s, tokens));
   const rn_pipeline_shape shape = {.last_layer = spec->layers, .sequences = 1, .tokens = tokens};
   RN_TRY(err, rn_pipeline_create(err, spec, shape, NULL, &s->pipeline));
@@ -134,7 +153,7 @@ static void close_scorer(scorer *s) {
   rn_row_source_destroy(&s->rows);
   rn_scan_source_destroy(&s->scan);
   rn_grid_destroy(&s->grid);
-  free(s->pack);
+  free(s->round);
   free(s->input);
   free(s->target);
   free(s->doc_position);
@@ -148,7 +167,7 @@ static void close_scorer(scorer *s) {
 
 /* Reads the tokens of a window that belong to `piece`, the range of the pack's tokens that this
  * rank processes. The window begins at token `at` of the pack. */
-static rn_status read_window(rn_err *err, scorer *s, const rn_window *w, int64_t at,
+static rn_status read_window(rn_err *err, scorer *s, const rn_score_window *w, int64_t at,
                              rn_range piece) {
   const int64_t end = rn_smaller(at + w->tokens, piece.end);
   int32_t doc_position = 0;
@@ -169,8 +188,10 @@ static rn_status read_window(rn_err *err, scorer *s, const rn_window *w, int64_t
 
 static rn_status read_piece(rn_err *err, scorer *s, const pack *p, rn_range piece) {
   int64_t at = 0;
-  for (int64_t i = p->first; i < p->last; at += s->scoring->window[i++].tokens) {
-    RN_TRY(err, read_window(err, s, &s->scoring->window[i], at, piece));
+  for (int64_t i = p->first; i < p->last; i++) {
+    const rn_score_window window = window_at(s, i);
+    RN_TRY(err, read_window(err, s, &window, at, piece));
+    at += window.tokens;
   }
   return RN_OK;
 }
@@ -222,14 +243,23 @@ static rn_status score_piece(rn_err *err, scorer *s, rn_range piece, int64_t len
 
 /* ---- rounds ---- */
 
-/* Passes the scores of packs [first, last), one after the other, to the visitor. */
+/* Forms the packs of the round that begins with window `first`. Returns their number: that of the
+ * groups of ranks, or less in the last round. */
+static int form_round(scorer *s, int64_t first) {
+  int packs = 0;
+  for (; packs < groups_of(s) && first < s->scoring->windows.count; packs++) {
+    s->round[packs] = pack_from(s, first);
+    first = s->round[packs].last;
+  }
+  return packs;
+}
+
+/* Passes the scores of the windows [first, last), one after the other, to the visitor. */
 static rn_status visit(rn_err *err, const scorer *s, int64_t first, int64_t last,
                        const rn_token_score *score) {
-  for (int64_t p = first; p < last; p++) {
-    for (int64_t i = s->pack[p].first; i < s->pack[p].last; i++) {
-      RN_TRY(err, s->visitor.visit(s->visitor.self, err, i, score));
-      score += s->scoring->window[i].tokens;
-    }
+  for (int64_t i = first; i < last; i++) {
+    RN_TRY(err, s->visitor.visit(s->visitor.self, err, i, score));
+    score += window_at(s, i).tokens;
   }
   return RN_OK;
 }
@@ -237,40 +267,44 @@ static rn_status visit(rn_err *err, const scorer *s, int64_t first, int64_t last
 /* Gathers the scores of one round, in which each group of ranks has scored one pack. The scores
  * arrive in the order of the packs and their tokens: a group has consecutive ranks, which have
  * consecutive pieces of the group's pack. */
-static rn_status collect(rn_err *err, scorer *s, int64_t first, int64_t last, int tokens) {
+static rn_status collect(rn_err *err, scorer *s, int packs, int tokens) {
   char *all = NULL;
   size_t *sizes = NULL;
   rn_status status = RN_OK;
   RN_TRY(err, rn_world_gather_bytes(err, s->world, s->score, (size_t)tokens * sizeof *s->score,
                                     &all, &sizes));
-  if (all != NULL) status = visit(err, s, first, last, (const rn_token_score *)(void *)all);
+  if (all != NULL) {
+    status = visit(err, s, s->round[0].first, s->round[packs - 1].last,
+                   (const rn_token_score *)(void *)all);
+  }
   free(all);
   free(sizes);
   return rn_agree(err, s->world, status);
 }
 
-/* Scores one pack on each group of ranks, starting with pack `first`. If there are fewer packs left
- * than groups, the last groups have no pack. */
-static rn_status score_round(rn_err *err, scorer *s, int64_t first, int groups) {
-  const int64_t index = first + rn_grid_data(s->grid);
+/* Scores the packs of a round, each on a group of ranks. If there are fewer packs than groups, the
+ * last groups have no pack. */
+static rn_status score_round(rn_err *err, scorer *s, int packs) {
+  const int group = rn_grid_data(s->grid);
+  const pack *own = group < packs ? &s->round[group] : NULL;
   rn_range piece = {0, 0};
   rn_status status = RN_OK;
   rn_progress_begin("evaluation", s->model->manifest->step);
-  if (index < s->packs) {
-    piece =
-        rn_cut(s->pack[index].tokens, rn_grid_sequence_size(s->grid), rn_grid_sequence(s->grid));
-    status = read_piece(err, s, &s->pack[index], piece);
+  if (own != NULL) {
+    piece = rn_cut(own->tokens, rn_grid_sequence_size(s->grid), rn_grid_sequence(s->grid));
+    status = read_piece(err, s, own, piece);
   }
   RN_TRY(err, rn_agree(err, s->world, status));
-  if (index < s->packs) {
-    RN_TRY(err, score_piece(err, s, piece, s->pack[index].tokens));
-  }
-  return collect(err, s, first, rn_smaller(first + groups, s->packs), (int)rn_range_count(piece));
+  if (own != NULL) RN_TRY(err, score_piece(err, s, piece, own->tokens));
+  return collect(err, s, packs, (int)rn_range_count(piece));
 }
 
 static rn_status score_all(rn_err *err, scorer *s) {
-  const int groups = rn_world_size(s->world) / rn_grid_sequence_size(s->grid);
-  for (int64_t i = 0; i < s->packs; i += groups) RN_TRY(err, score_round(err, s, i, groups));
+  for (int64_t first = 0; first < s->scoring->windows.count;) {
+    const int packs = form_round(s, first);
+    RN_TRY(err, score_round(err, s, packs));
+    first = s->round[packs - 1].last;
+  }
   return RN_OK;
 }
 
@@ -279,8 +313,8 @@ rn_status rn_score_windows(rn_err *err, rn_world *world, const rn_checkpoint_mod
                            rn_score_visitor visitor) {
   scorer s = {
       .model = model, .scoring = scoring, .source = source, .visitor = visitor, .world = world};
-  rn_status status = rn_agree(err, world, make_packs(err, &s));
-  if (status == RN_OK) status = make_grid(err, &s);
+  measure_packs(&s);
+  rn_status status = make_grid(err, &s);
   if (status == RN_OK && s.packs > 0) {
     status = rn_agree(err, world, open_scorer(err, &s));
     if (status == RN_OK) status = start_comm_thread(err, &s);

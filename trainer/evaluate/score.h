@@ -17,11 +17,19 @@
 #include "trainer/checkpoint/checkpoint_model.h"
 #include "trainer/parallel/pipeline.h"
 
-typedef struct rn_window {
+typedef struct rn_score_window {
   int64_t first;
   int tokens;  /* at least 1 */
   int counted; /* 0 .. tokens */
-} rn_window;
+} rn_score_window;
+
+/** The windows to score. They are requested in order, more than once; windows of a round of packs
+ * are the only ones that are kept. */
+typedef struct rn_window_list {
+  const void *self;
+  rn_score_window (*at)(const void *self, int64_t index);
+  int64_t count;
+} rn_window_list;
 
 /** The stream of tokens from which windows are read. */
 typedef struct rn_window_source {
@@ -41,8 +49,7 @@ typedef struct rn_token_score {
 } rn_token_score;
 
 typedef struct rn_scoring {
-  const rn_window *window; /* [windows] */
-  int64_t windows;
+  rn_window_list windows;
   int capacity;
   rn_form form;
   bool largest; /* also compute rn_token_score.largest of the counted targets */

@@ -4,6 +4,7 @@
  * the model applied to each sequence separately. val_loss in training and retnet-eval must agree
  * with this loss on any grid and in every form. A val split with another vocabulary is refused.
  * Short windows are packed into sequences of limited length, so that every rank gets some of them.
+ * The number of windows of a split does not change the memory that its list of windows takes.
  */
 #include <math.h>
 #include <string.h>
@@ -223,20 +224,40 @@ static rn_status end_read(void *self, rn_err *e, int64_t window, const rn_token_
   return RN_OK;
 }
 
+enum { WINDOW = 1000 };
+
+static rn_score_window thousand_tokens(const void *self, int64_t index) {
+  (void)self;
+  return (rn_score_window){index * WINDOW, WINDOW, WINDOW};
+}
+
 /* A capacity that is larger than RN_SCORE_SHORT_TOKENS, such as the sequence length of an imported
  * model, must not pack all windows into one sequence, which a single rank would compute. */
 static void packs_of_short_windows_stay_short(rn_world *part, const rn_checkpoint_model *model,
                                               const Retnet__Parallel *parallel) {
-  enum { WINDOW = 1000, WINDOWS = 6, FIT = RN_SCORE_SHORT_TOKENS / WINDOW };
-  rn_window window[WINDOWS];
+  enum { WINDOWS = 6, FIT = RN_SCORE_SHORT_TOKENS / WINDOW };
   read_ahead ahead = {0, 0};
-  for (int i = 0; i < WINDOWS; i++) window[i] = (rn_window){(int64_t)i * WINDOW, WINDOW, WINDOW};
   const rn_scoring scoring = {
-      .window = window, .windows = WINDOWS, .capacity = 131072, .parallel = parallel};
+      .windows = {NULL, thousand_tokens, WINDOWS}, .capacity = 131072, .parallel = parallel};
   CHECK_OK(&err, rn_score_windows(&err, part, model, &scoring,
                                   (rn_window_source){&ahead, count_read, -1, -1, false},
                                   (rn_score_visitor){&ahead, end_read}));
   if (rn_world_rank(part) == 0) CHECK_EQUAL(ahead.most, FIT * (WINDOW + 1));
+}
+
+/* A trillion windows with stride 1 take no more memory than one, and are those of the definition.
+ */
+static void windows_take_no_memory(void) {
+  const rn_split split = {.tokens = INT64_C(1000000000001)};
+  rn_windows w = {0};
+  CHECK_OK(&err, rn_windows_of_split(&err, &split, (rn_windows_shape){100, 1}, &w));
+  CHECK_EQUAL(w.count, INT64_C(1000000000000) - 99);
+  CHECK_EQUAL(w.texts, 1);
+  CHECK(w.capacity < 100);
+  const rn_score_window first = rn_windows_at(&w, 0), last = rn_windows_at(&w, w.count - 1);
+  CHECK(first.first == 0 && first.tokens == 100 && first.counted == 100);
+  CHECK(last.first == w.count - 1 && last.tokens == 100 && last.counted == 1);
+  rn_windows_free(&w);
 }
 
 static void evaluations_are_right(grid_case g, rn_world *part, int64_t targets) {
@@ -324,6 +345,7 @@ int main(int argc, char **argv) {
       CHECK_OK(&err, rn_world_barrier(&err, world));
     }
   }
+  windows_take_no_memory();
   another_vocabulary_is_refused(world);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   test_remove_shared_folder(world, &folder);
