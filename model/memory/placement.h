@@ -37,8 +37,4 @@ enum { RN_PLACEMENT_MAX = 64 };
  */
 size_t rn_place_buffers(rn_buffer *buffer, int count);
 
-/** Returns the maximum over all phases of the number of live bytes, which is a lower bound for
- * every placement. */
-size_t rn_live_bytes_max(const rn_buffer *buffer, int count);
-
 #endif

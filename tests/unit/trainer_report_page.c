@@ -150,7 +150,9 @@ static void peaks_are_kept(void) {
   }
   CHECK_OK(err, rn_series_reduce(err, &all, 100, &few));
   CHECK(few.count <= 100);
-  CHECK_NEAR(rn_series_max(&few), 100, 0);
+  double max = -INFINITY;
+  for (size_t i = 0; i < few.count; i++) max = fmax(max, few.point[i].value);
+  CHECK_NEAR(max, 100, 0);
   CHECK_NEAR(rn_series_min(&few), -100, 0);
   rn_series_free(&all);
   rn_series_free(&few);

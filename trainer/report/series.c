@@ -71,9 +71,3 @@ double rn_series_min(const rn_series *series) {
   for (size_t i = 0; i < series->count; i++) min = fmin(min, series->point[i].value);
   return min;
 }
-
-double rn_series_max(const rn_series *series) {
-  double max = NAN;
-  for (size_t i = 0; i < series->count; i++) max = fmax(max, series->point[i].value);
-  return max;
-}

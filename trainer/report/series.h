@@ -44,9 +44,8 @@ rn_status rn_series_smooth(rn_err *err, const rn_series *series, double points, 
  * there are none. */
 double rn_series_recent(const rn_series *series);
 
-/** These functions return the last, smallest or largest value; NaN if there are none. */
+/** These functions return the last or smallest value; NaN if there are none. */
 double rn_series_last(const rn_series *series);
 double rn_series_min(const rn_series *series);
-double rn_series_max(const rn_series *series);
 
 #endif
