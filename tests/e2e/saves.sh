@@ -170,6 +170,10 @@ case $case in
     rm lost/checkpoints && mv away1 lost/checkpoints
     reach lost words 'failed saves in a row'
     stop 75 lost
+    # Saves that could not start are counted too.
+    count() { grep -o "$1: [0-9]*" "$2" | grep -o '[0-9]*$'; }
+    [ "$(count 'failed saves in a row' lost.log)" = "$(count '"failed"' lost/summary.json)" ] ||
+      fail "failed saves: $(grep 'in a row' lost.log), but $(grep failed lost/summary.json)"
     rm -rf away*
     start lost "${lasting[@]}" checkpoint.every=5
     reach lost words 'step [0-9]*[05] saved'

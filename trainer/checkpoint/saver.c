@@ -27,7 +27,7 @@ struct rn_saver {
   rn_saved_state state;  /* state that is being saved; step -1: no save is in progress */
   rn_ckpt_report report; /* report of this rank's writer */
   rn_save_bytes bytes;   /* bytes of the last published save, summed over all ranks */
-  double stop_s;         /* time that this save stalled training */
+  rn_save_times times;   /* of this save */
   int64_t saved_step;    /* step of the last save that succeeded; -1: none */
   rn_repeated_warning failed_prunes;
   rn_save_costs costs;
@@ -123,7 +123,7 @@ double rn_saver_expected_s(const rn_saver *s) {
   if (c->saves == 0) return (double)elements_of(s) * sizeof(float) / SLOW_WRITE_RATE;
   /* Without checkpoint.async, stop_s includes the time of the writes. */
   const bool async = s->run->settings.config->checkpoint->async;
-  return ((async ? c->write_s : 0) + c->stop_s) / (double)(c->saves + c->failed);
+  return ((async ? c->times.write_s : 0) + c->times.stop_s) / (double)c->saves;
 }
 
 /* ---- starting ---- */
@@ -143,7 +143,7 @@ static rn_status create_stage_dir(rn_err *err, void *context) {
   return rn_ckpt_stage_dir(err, run_dir(s), s->run->counters.step);
 }
 
-rn_status rn_saver_start(rn_err *err, rn_saver *s) {
+static rn_status start(rn_err *err, rn_saver *s) {
   const Retnet__Checkpoint *config = s->run->settings.config->checkpoint;
   const rn_step_counters *now = &s->run->counters;
   rn_world *world = s->run->parallel.world;
@@ -158,10 +158,16 @@ rn_status rn_saver_start(rn_err *err, rn_saver *s) {
   collect_slices(s);
   rn_save_writer_start(s->writer, rn_ckpt_stage_path(run_dir(s), now->step), config->level,
                        s->slice, s->slices);
-  s->costs.copy_s += rn_save_writer_copy_s(s->writer);
   if (!config->async) RN_TRY(err, rn_collective_wait(err, world, is_writing, s));
-  s->stop_s = rn_clock_s() - begin_s;
+  s->times =
+      (rn_save_times){.stop_s = rn_clock_s() - begin_s, .copy_s = rn_save_writer_copy_s(s->writer)};
   return RN_OK;
+}
+
+rn_status rn_saver_start(rn_err *err, rn_saver *s) {
+  const rn_status status = start(err, s);
+  if (status != RN_OK) s->costs.failed++;
+  return status;
 }
 
 /* ---- finishing ---- */
@@ -173,7 +179,7 @@ static rn_status wait_for_writers(rn_err *err, rn_saver *s) {
   rn_progress_begin("save", rn_saver_step(s));
   RN_TRY(err, rn_collective_wait(err, world, is_writing, s));
   rn_status status = rn_agree(err, world, rn_save_writer_finish(err, s->writer, &s->report));
-  s->costs.wait_s += rn_clock_s() - begin_s;
+  s->times.wait_s = rn_clock_s() - begin_s;
   return status;
 }
 
@@ -183,7 +189,7 @@ static void print_saved(const rn_saver *s) {
       "step %lld saved: %.1f MB compressed to %.1f MB (%.2f : 1), written in %.2f s; training "
       "stalled %.3f s",
       (long long)rn_saver_step(s), 1e-6 * b.raw, 1e-6 * b.stored,
-      b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->stop_s);
+      b.stored > 0 ? b.raw / b.stored : 1, rn_save_writer_write_s(s->writer), s->times.stop_s);
 }
 
 /* Arguments and result of prune. Because prune runs only after the new checkpoint is on disk, a
@@ -279,6 +285,14 @@ static rn_status finish_writing(rn_err *err, rn_saver *s) {
   return removed;
 }
 
+static void add_times(rn_saver *s) {
+  rn_save_times *sum = &s->costs.times;
+  sum->stop_s += s->times.stop_s;
+  sum->copy_s += s->times.copy_s;
+  sum->wait_s += s->times.wait_s;
+  sum->write_s += rn_save_writer_write_s(s->writer);
+}
+
 rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   if (rn_saver_step(s) < 0) return RN_OK;
   rn_status status = finish_writing(err, s);
@@ -289,10 +303,9 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
     status = rn_save_publish(err, s->run, s->lock, &s->state, &s->report, &s->bytes);
   }
   if (status == RN_OK) status = prune_or_warn(err, s, keep_last);
-  s->stop_s += rn_clock_s() - written_s;
-  s->costs.write_s += rn_save_writer_write_s(s->writer);
-  s->costs.stop_s += s->stop_s;
+  s->times.stop_s += rn_clock_s() - written_s;
   if (status == RN_OK) {
+    add_times(s);
     s->costs.saves++;
     s->costs.raw_bytes = s->bytes.raw;
     s->costs.stored_bytes = s->bytes.stored;

@@ -18,13 +18,17 @@
 
 typedef struct rn_saver rn_saver;
 
+typedef struct rn_save_times {
+  double stop_s;  /* time that training stalled, except wait_s */
+  double copy_s;  /* part of stop_s: copying this rank's shard */
+  double wait_s;  /* time spent waiting for writers */
+  double write_s; /* time in the writer threads */
+} rn_save_times;
+
 /** The cost of all saves so far on this rank. */
 typedef struct rn_save_costs {
   int64_t saves, failed;          /* number of saves that succeeded, and number that failed */
-  double stop_s;                  /* time that training stalled, except wait_s; failed ones too */
-  double copy_s;                  /* part of stop_s: copying this rank's shard */
-  double wait_s;                  /* time spent waiting for writers */
-  double write_s;                 /* time in the writer threads; failed ones too */
+  rn_save_times times;            /* sums over the saves that succeeded */
   double raw_bytes, stored_bytes; /* last complete save, summed over all ranks; rank 0 only */
 } rn_save_costs;
 
@@ -55,8 +59,8 @@ int64_t rn_saver_step(const rn_saver *saver);
 bool rn_saver_is_writing(const rn_saver *saver);
 
 /**
- * Returns an estimate of the time of the next save in seconds: the mean of the saves so far, or, as
- * long as none has succeeded, the time to write this rank's shard at 50 MB/s.
+ * Returns an estimate of the time of the next save in seconds: the mean of the saves that
+ * succeeded, or, as long as there is none, the time to write this rank's shard at 50 MB/s.
  */
 double rn_saver_expected_s(const rn_saver *saver);
 

@@ -99,10 +99,10 @@ static void put_saves(FILE *file, const rn_save_costs *c) {
   const double saves = c->saves > 0 ? (double)c->saves : 1;
   fprintf(file, ",\n \"checkpoint\": {\"saves\": %lld, \"failed\": %lld", (long long)c->saves,
           (long long)c->failed);
-  rn_json_put(file, "stop_s", c->stop_s / saves);
-  rn_json_put(file, "copy_s", c->copy_s / saves);
-  rn_json_put(file, "wait_s", c->wait_s / saves);
-  rn_json_put(file, "write_s", c->write_s / saves);
+  rn_json_put(file, "stop_s", c->times.stop_s / saves);
+  rn_json_put(file, "copy_s", c->times.copy_s / saves);
+  rn_json_put(file, "wait_s", c->times.wait_s / saves);
+  rn_json_put(file, "write_s", c->times.write_s / saves);
   rn_json_put(file, "ratio", c->stored_bytes > 0 ? c->raw_bytes / c->stored_bytes : 1);
   fprintf(file, "}");
 }
