@@ -25,8 +25,8 @@ static rn_status same_kind(rn_err *err, const rn_shard *first, const rn_shard *s
     return RN_OK;
   }
   return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: its tokenizer or block size differs from that of %s; build the folder again "
-                 "with `retnet-data build`",
+                 "%s has a different tokenizer or block size than %s; build the folder again with "
+                 "`retnet-data build`",
                  shard->file.path, first->file.path);
 }
 
@@ -83,12 +83,12 @@ rn_status rn_split_open(rn_err *err, const char *dir, const char *name, rn_split
     status = rn_file_fail(err, "open the data folder", unreadable ? folder.text : dir, errno);
   } else if (count == 0 && rn_file_exists(rn_path_join(dir, other_split(name)).text)) {
     status = rn_fail(err, RN_ERR_NOT_FOUND,
-                     "%s: has no %s split; build it again into another folder, with "
+                     "%s has no %s split; build the data again into another folder, with "
                      "`retnet-data build --val-fraction F` and 0 < F < 1",
                      dir, name);
   } else if (count == 0) {
     status = rn_fail(err, RN_ERR_NOT_FOUND,
-                     "%s: found no shards (.rtd) in it or in its folder %s; create them with "
+                     "%s: no shards (.rtd) found there or in its folder %s; create them with "
                      "`retnet-data build --out %s TEXT`",
                      dir, name, dir);
   } else {
@@ -130,7 +130,7 @@ static rn_status load_block(rn_err *err, rn_split *split, int shard, int64_t blo
 rn_status rn_split_read(rn_err *err, rn_split *split, int64_t first, int64_t count,
                         int32_t *tokens) {
   if (first < 0 || count < 0 || first > split->tokens - count) {
-    return rn_fail(err, RN_ERR_USAGE, "cannot read tokens %lld to %lld: the split has %lld",
+    return rn_fail(err, RN_ERR_USAGE, "cannot read tokens %lld to %lld: the split has %lld tokens",
                    (long long)first, (long long)(first + count), (long long)split->tokens);
   }
   const int64_t each = (int64_t)rn_split_header(split)->block_tokens;

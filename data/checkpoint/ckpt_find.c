@@ -173,7 +173,7 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
   if (holds_steps(path)) {
     return rn_fail(
         err, none,
-        "%s contains checkpoints, but it is not the run directory: give its parent folder, "
+        "%s contains checkpoints, but it is not the run directory; give its parent folder "
         "or one of its step folders",
         path);
   }
@@ -199,8 +199,7 @@ static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
   if (s.damaged == 0) return rn_ckpt_none(err, run_dir);
   return rn_fail(err, RN_ERR_FORMAT,
                  "%s has no valid checkpoint: all %d are damaged or incomplete. Move them away to "
-                 "start a new run, "
-                 "or set checkpoint.resume to the path of another checkpoint",
+                 "start a new run, or set checkpoint.resume to the path of another checkpoint",
                  run_dir, s.damaged);
 }
 
@@ -211,10 +210,11 @@ static rn_status find_newest(rn_err *err, const char *run_dir, bool mark_bad,
     const rn_status status = find_in_list(err, run_dir, mark_bad, notes, &stale, out);
     if (status != RN_OK || !stale) return status;
   }
-  return rn_fail(err, RN_ERR_NOT_FOUND,
-                 "checkpoints of %s are removed faster than they can be read: name one that the "
-                 "run keeps (checkpoint.keep_last, keep_every)",
-                 run_dir);
+  return rn_fail(
+      err, RN_ERR_NOT_FOUND,
+      "the checkpoints of %s are removed faster than they can be read; give the path of one "
+      "that the run keeps (checkpoint.keep_last, checkpoint.keep_every)",
+      run_dir);
 }
 
 /* Returns the path without trailing slashes. */

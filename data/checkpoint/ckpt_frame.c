@@ -9,7 +9,7 @@
 #include "data/checkpoint/ckpt.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "plain frames store floats in little-endian byte order");
+               "frames store the floats of this host, which must be little-endian");
 
 enum { FLOAT_BYTES = 4, SAMPLE_ELEMENTS = 16384 };
 

@@ -155,7 +155,7 @@ static rn_status check_cover(const check *c, const Retnet__Manifest *manifest,
     }
     bool again = next < index->count && index->extent[next].slice->tensor == i;
     if (covered != elements || again) {
-      return rn_fail(c->err, c->status, "%s: elements of tensor \"%s\" are %s, near element %lld",
+      return rn_fail(c->err, c->status, "%s: tensor \"%s\" has %s elements near element %lld",
                      c->where, tensor->name, again ? "duplicated or missing" : "missing",
                      (long long)covered);
     }

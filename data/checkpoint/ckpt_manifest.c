@@ -50,9 +50,8 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
   size_t bytes = size < TRAILER_BYTES ? 0 : size - TRAILER_BYTES;
   make_trailer(content, bytes, trailer);
   if (size < TRAILER_BYTES || memcmp(trailer, content + bytes, TRAILER_BYTES) != 0) {
-    return rn_fail(
-        err, RN_ERR_FORMAT,
-        "%s: the checksum in its trailer does not match: the file is truncated or damaged", path);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s is truncated or damaged: the checksum in its trailer does not match", path);
   }
   Retnet__Manifest *manifest;
   RN_TRY(err, rn_message_unpack(err, path, "not a manifest", &retnet__manifest__descriptor,
@@ -60,8 +59,8 @@ static rn_status unpack(rn_err *err, const char *path, const unsigned char *cont
   if (manifest->format > RN_CKPT_FORMAT) {
     rn_status status =
         rn_fail(err, RN_ERR_MISMATCH,
-                "%s: its format %u comes from a later version; this one reads formats up to %d",
-                path, manifest->format, RN_CKPT_FORMAT);
+                "%s has format %u of a later version; this version reads formats up to %d", path,
+                manifest->format, RN_CKPT_FORMAT);
     retnet__manifest__free_unpacked(manifest, NULL);
     return status;
   }

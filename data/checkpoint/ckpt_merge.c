@@ -42,8 +42,7 @@ static rn_status unpack_reports(rn_err *err, const char *where, const rn_ckpt_re
     merge->count = i + 1;
     if (status == RN_ERR_FORMAT) {
       return rn_fail(err, RN_ERR_MISMATCH,
-                     "%s: the list of files from writer %d of %d was damaged in transfer", where, i,
-                     count);
+                     "%s: the report of writer %d of %d was damaged in transfer", where, i, count);
     }
     if (status != RN_OK) return rn_fail(err, status, "%s", why.text);
   }
@@ -86,7 +85,7 @@ static rn_status use_table_of(rn_err *err, const char *where, const Retnet__File
     Retnet__Slice *slice = report->file->slice[k];
     if (slice->tensor >= report->n_tensor) {
       return rn_fail(err, RN_ERR_MISMATCH,
-                     "%s: the list of contents of %s names a tensor that it does not define", where,
+                     "%s: the report about %s refers to a tensor that it does not list", where,
                      report->file->name);
     }
     const Retnet__Tensor *tensor = report->tensor[slice->tensor];
@@ -149,13 +148,14 @@ static rn_status compare_with_head(rn_err *err, const char *where, const Retnet_
     const Retnet__Tensor *want = head->tensor[i];
     int64_t index = rn_ckpt_tensor_index(m, want->kind, want->name);
     if (index < 0 || !same_shape(want, m->tensor[index])) {
-      return rn_fail(err, RN_ERR_MISMATCH, "%s: tensor \"%s\" was written with the wrong shape",
-                     where, want->name);
+      return rn_fail(err, RN_ERR_MISMATCH,
+                     "%s: tensor \"%s\" was not written, or not with the expected shape", where,
+                     want->name);
     }
   }
   if (head->n_tensor > 0 && head->n_tensor != m->n_tensor) {
-    return rn_fail(err, RN_ERR_MISMATCH, "%s: %zu tensors were written, %zu are expected", where,
-                   m->n_tensor, head->n_tensor);
+    return rn_fail(err, RN_ERR_MISMATCH, "%s: %zu tensors were written, but %zu are expected",
+                   where, m->n_tensor, head->n_tensor);
   }
   return RN_OK;
 }

@@ -88,8 +88,8 @@ static rn_status check_index(rn_err *err, const char *folder, const char *index,
     return rn_fail(err, RN_ERR_FORMAT, "%s: tensor \"%s\" is not in %s", index, tensor, path.text);
   }
   if (json_object_size(weight_map) == (size_t)files->count) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT, "%s: it lists %zu tensors, but its files hold %d", index,
-                 json_object_size(weight_map), files->count);
+  return rn_fail(err, RN_ERR_FORMAT, "%s lists %zu tensors, but the files that it names hold %d",
+                 index, json_object_size(weight_map), files->count);
 }
 
 /* ---- the table of tensors ---- */
@@ -134,8 +134,8 @@ static rn_status open_index(rn_err *err, const char *folder, rn_tensor_files *fi
   free(text);
   rn_status status = RN_OK;
   if (!json_is_object(weight_map) || json_object_size(weight_map) == 0) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s: it is not a JSON object with a weight_map%s%s",
-                     path.text, index == NULL ? ": " : "", index == NULL ? problem.text : "");
+    status = rn_fail(err, RN_ERR_FORMAT, "%s is not a JSON object with a weight_map%s%s", path.text,
+                     index == NULL ? ": " : "", index == NULL ? problem.text : "");
   }
   if (status == RN_OK) status = add_files_of_index(err, folder, path.text, weight_map, files);
   if (status == RN_OK) status = list_tensors(err, path.text, files);

@@ -54,9 +54,11 @@ static rn_status check_folder(rn_err *err, const rn_tensor_files_writer *w, cons
   const rn_path index = rn_path_join(folder, RN_TENSOR_FILES_INDEX);
   const rn_path *other = w->shards > 1 ? &single : &index;
   if (!rn_file_exists(other->text)) return RN_OK;
-  return rn_fail(err, RN_ERR_MISMATCH,
-                 "%s exists: another model is in this folder; choose a new folder, or remove it",
-                 other->text);
+  return rn_fail(
+      err, RN_ERR_MISMATCH,
+      "%s belongs to an older model, which readers could load instead of the new one; choose "
+      "another folder, or remove this file",
+      other->text);
 }
 
 /* Checks `folder`, and creates in it the folder in which the files are staged. */

@@ -99,11 +99,11 @@ rn_status rn_blob_fetch(rn_err *err, const rn_file *file, rn_blob_extent extent,
   rn_status status;
   if (extent.offset < 0 || extent.stored_bytes <= 0 || extent.offset > file->size_bytes ||
       extent.stored_bytes > file->size_bytes - extent.offset) {
-    return rn_fail(
-        err, RN_ERR_FORMAT,
-        "%s is truncated or damaged: %lld bytes from byte %lld on exceed its size of %lld bytes",
-        file->path, (long long)extent.stored_bytes, (long long)extent.offset,
-        (long long)file->size_bytes);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s is truncated or damaged: there should be %lld bytes of data at byte %lld, "
+                   "but the file has only %lld bytes",
+                   file->path, (long long)extent.stored_bytes, (long long)extent.offset,
+                   (long long)file->size_bytes);
   }
   size_t bytes = (size_t)extent.stored_bytes;
   void *stored = malloc(bytes);

@@ -120,8 +120,8 @@ rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *o
     if (got < 0) return rn_file_fail(err, "read", file->path, errno);
     if (got == 0) {
       return rn_fail(err, RN_ERR_FORMAT,
-                     "%s is truncated: it ends at byte %lld, %lld more are needed", file->path,
-                     (long long)(offset + (int64_t)done), (long long)(bytes - done));
+                     "%s is truncated: it ends at byte %lld, but %lld more bytes are needed",
+                     file->path, (long long)(offset + (int64_t)done), (long long)(bytes - done));
     }
     done += (size_t)got;
     rn_progress_unit();
@@ -241,8 +241,8 @@ rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **o
   char *data = NULL;
   size_t size = (size_t)file.size_bytes;
   if (size > max_bytes) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, but at most %zu are expected", path,
-                     size, max_bytes);
+    status = rn_fail(err, RN_ERR_FORMAT, "%s has %zu bytes, more than the limit of %zu", path, size,
+                     max_bytes);
     goto done;
   }
   data = malloc(size + 1);
@@ -284,7 +284,7 @@ rn_status rn_file_check_target(rn_err *err, const char *path) {
   RN_TRY(err, check_folder(err, rn_path_folder(path).text));
   if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return RN_OK;
   return rn_fail(err, RN_ERR_IO,
-                 "%s is not a regular file and is not replaced; choose another path", path);
+                 "%s is not a regular file, so it will not be replaced; choose another path", path);
 }
 
 rn_status rn_file_publish(rn_err *err, rn_file *file, const char *path) {

@@ -125,7 +125,7 @@ static rn_status read_folder(rn_err *err, walk *w, const char *path, rn_listing 
     const bool itself = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
     const rn_path inner = rn_path_join(path, name);
     if (status == RN_OK && strlen(path) + strlen(name) + 2 > sizeof inner.text) {
-      status = rn_fail(err, RN_ERR_USAGE, "%s: paths below it are too long", path);
+      status = rn_fail(err, RN_ERR_USAGE, "the paths of the files in %s are too long", path);
     } else if (status == RN_OK && !itself) {
       status = sort_entry(err, w, inner.text, folders);
     }

@@ -44,7 +44,7 @@ static rn_status reserve(rn_err *err, stream *s) {
   RN_TRY(err, refuse_folder(err, s));
   if (fstat(s->fd, &info) != 0) return rn_file_fail(err, "read", s->name, errno);
   if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > s->max_bytes) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, more than the limit of %zu", s->name,
+    return rn_fail(err, RN_ERR_FORMAT, "%s has %lld bytes, more than the limit of %zu", s->name,
                    (long long)info.st_size, s->max_bytes);
   }
   if (S_ISREG(info.st_mode)) capacity = (size_t)info.st_size + 1;
@@ -78,7 +78,7 @@ static rn_status read_all(rn_err *err, stream *s) {
     if (s->count == s->capacity) RN_TRY(err, grow(err, s, next_capacity(s)));
     RN_TRY(err, read_some(err, s, &ended));
     if (s->count > s->max_bytes) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: has more bytes than the limit of %zu", s->name,
+      return rn_fail(err, RN_ERR_FORMAT, "%s has more bytes than the limit of %zu", s->name,
                      s->max_bytes);
     }
   }

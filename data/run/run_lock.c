@@ -319,8 +319,8 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
       char name[RECORD_BYTES];
       name_owner(owner, name, sizeof name);
       rn_log_info(
-          "waiting for a heartbeat of the owner of %s, %s: after %.0f s without one, this job "
-          "takes over",
+          "waiting for a heartbeat of the owner of %s, which is %s; if there is none for %.0f s, "
+          "this job takes over the lock",
           l->path.text, name, l->rule.dead_s);
     }
     nanosleep(&look, NULL);
@@ -416,13 +416,13 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
     if (!atomic_load(&l->lost)) return RN_OK;
   }
   record owner = {0};
-  char name[RECORD_BYTES] = "no job: its file was removed";
+  char name[RECORD_BYTES] = "its file was removed";
   (void)find_owner(&why, l, &owner);
   if (is_there(&owner)) name_owner(&owner, name, sizeof name);
-  return rn_fail(err, RN_ERR_BUSY,
-                 "this job lost its lock %s, which now belongs to %s; it stops without writing to "
-                 "the run directory",
-                 l->path.text, name);
+  return rn_fail(
+      err, RN_ERR_BUSY,
+      "this job lost its lock %s%s%s; the job stops without writing to the run directory",
+      l->path.text, is_there(&owner) ? ", which now belongs to " : ": ", name);
 }
 
 void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]) {
@@ -485,7 +485,7 @@ void rn_run_lock_release(rn_run_lock **lock) {
   if (rn_run_lock_check(NULL, l) == RN_OK && write_new(NULL, name.text, leaving.text) == RN_OK) {
     if (read_record(NULL, l->path.text, &now) == RN_OK && strcmp(now.id, l->mine.id) == 0) {
       if (unlink(l->path.text) != 0) {
-        rn_log_warn("cannot remove %s: %s; the next job takes it over", l->path.text,
+        rn_log_warn("cannot remove %s: %s; the next job will take over the lock", l->path.text,
                     strerror(errno));
       }
     }

@@ -157,14 +157,14 @@ typedef struct block_counts {
 static rn_status unpack_block(rn_err *err, const block_decoder *d, rn_bytes raw, uint64_t want,
                               block_counts *found) {
   Retnet__Shard *shard;
-  RN_TRY(err, rn_message_unpack(err, d->path, "it cannot be parsed", &retnet__shard__descriptor,
-                                raw, &shard));
+  RN_TRY(err, rn_message_unpack(err, d->path, "the block cannot be parsed",
+                                &retnet__shard__descriptor, raw, &shard));
   const Retnet__Block *b = shard->n_block == 1 ? shard->block[0] : NULL;
   rn_status status = RN_OK;
   if (b == NULL || (b->width != 1 && b->width != 2 && b->width != 4) ||
       b->tokens.len % b->width != 0 || b->tokens.len / b->width > d->header->block_tokens ||
       (want != 0 && b->tokens.len / b->width != want)) {
-    status = rn_fail(err, RN_ERR_FORMAT, "%s: it does not match the footer", d->path);
+    status = rn_fail(err, RN_ERR_FORMAT, "%s: the block does not match the footer", d->path);
   }
   for (size_t i = 0; status == RN_OK && i < b->tokens.len / b->width; i++) {
     const uint64_t id = rn_get_bytes(b->tokens.data + i * b->width, (int)b->width);
@@ -336,10 +336,9 @@ static rn_status recover_into(rn_err *err, recovery *r, const rn_file *file, uns
   RN_TRY(err, rn_shard_writer_create(err, target.text, kind, &r->writer));
   RN_TRY(err, copy_blocks(err, r, out));
   if (out->blocks == 0) {
-    return rn_fail(
-        err, RN_ERR_FORMAT,
-        "%s: it has no undamaged block, so nothing can be recovered; build the data again",
-        r->path);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s has no undamaged block, so nothing can be recovered; build the data again",
+                   r->path);
   }
   return rn_shard_finish(err, &r->writer);
 }

@@ -87,7 +87,8 @@ rn_status rn_shard_writer_create(rn_err *err, const char *path, rn_shard_kind ki
 
 static rn_status reserve_extent(rn_err *err, rn_shard_writer *w) {
   if (w->footer.n_block == MAX_BLOCKS) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: too many blocks", w->path.text);
+    return rn_fail(err, RN_ERR_USAGE, "%s: a shard cannot have more than %d blocks", w->path.text,
+                   MAX_BLOCKS);
   }
   return rn_grow(err, "blocks", w->footer.n_block + 1, sizeof *w->extent, &w->extent,
                  &w->extent_capacity);

@@ -42,7 +42,7 @@ rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *o
 
 rn_status rn_state_writer_add(rn_err *err, rn_state_writer *w, const void *data, size_t bytes) {
   rn_blob_extent extent;
-  RN_TRY(err, rn_grow(err, "parts of a state", w->frames + 1, sizeof *w->frame, &w->frame,
+  RN_TRY(err, rn_grow(err, "frames of a state file", w->frames + 1, sizeof *w->frame, &w->frame,
                       &w->capacity));
   RN_TRY(err, rn_blob_write(err, &w->file, w->bytes, (rn_bytes){data, bytes}, LEVEL, &extent));
   Retnet__StateFrame *frame = &w->frame[w->frames++];
@@ -152,11 +152,11 @@ static bool counts_fit(const Retnet__GenerationState *m) {
 static rn_status check_message(rn_err *err, const rn_state_reader *r) {
   if (r->message->format > FORMAT) {
     return rn_fail(err, RN_ERR_MISMATCH,
-                   "%s: its format %u comes from a later version; this one reads formats up to %d",
+                   "%s has format %u of a later version; this version reads formats up to %d",
                    r->file.path, r->message->format, FORMAT);
   }
   if (frames_fit(r) && counts_fit(r->message)) return RN_OK;
-  return damaged(err, r, "damaged: its counts contradict each other");
+  return damaged(err, r, "damaged: its frame sizes or token counts are inconsistent");
 }
 
 rn_status rn_state_reader_open(rn_err *err, const char *path, rn_state_reader *out) {
@@ -189,7 +189,8 @@ rn_status rn_state_reader_read(rn_err *err, const rn_state_reader *r, size_t max
   *bytes = 0;
   *state = NULL;
   for (size_t i = 0; i < m->n_frame; i++) *bytes += (size_t)m->frame[i]->bytes;
-  if (*bytes > max_bytes) return damaged(err, r, "damaged: its state is too large");
+  if (*bytes > max_bytes)
+    return damaged(err, r, "damaged: its state is larger than a state of this model can be");
   char *all = malloc(*bytes > 0 ? *bytes : 1);
   if (all == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", r->file.path);
   rn_status status = RN_OK;

@@ -146,7 +146,7 @@ static int measure_inputs(builder *b) {
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report) {
   *report = (rn_build_report){0};
   if (!(options->val_fraction >= 0 && options->val_fraction < 1)) {
-    return rn_fail(err, RN_ERR_USAGE, "--val-fraction: must be at least 0 and less than 1");
+    return rn_fail(err, RN_ERR_USAGE, "--val-fraction must be at least 0 and less than 1");
   }
   builder b = {.options = options, .report = report};
   rn_status status = rn_build_ids_open(err, options, measure_inputs(&b), &b.ids);

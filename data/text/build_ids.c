@@ -29,7 +29,7 @@ static rn_status use_numbers(rn_err *err, vocabulary v, rn_build_ids *ids) {
   const int document = v.separator >= 0 ? v.separator : v.size;
   unsigned char words[8];
   if (v.separator >= v.size) {
-    return rn_fail(err, RN_ERR_USAGE, "--separator %d: must be less than the vocabulary size %d",
+    return rn_fail(err, RN_ERR_USAGE, "--separator %d must be less than the vocabulary size %d",
                    v.separator, v.size);
   }
   rn_put_u32(words, (uint32_t)v.size);
@@ -63,7 +63,7 @@ static rn_status use_tokenizer(rn_err *err, const rn_build_options *options, con
   const rn_tokenizer *t = ids->tokenizer;
   const int given = options->separator;
   if (given >= t->vocabulary) {
-    return rn_fail(err, RN_ERR_USAGE, "--separator %d: must be less than the vocabulary size %d",
+    return rn_fail(err, RN_ERR_USAGE, "--separator %d must be less than the vocabulary size %d",
                    given, t->vocabulary);
   }
   ids->kind = (rn_shard_kind){t->name, t->hash, t->vocabulary, t->document};
@@ -83,16 +83,17 @@ rn_status rn_build_ids_open(rn_err *err, const rn_build_options *options, int ll
   if (options->tokenizer != NULL && options->vocab_size > 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "--vocab-size: the vocabulary is that of --tokenizer %s; give only one of the two",
+        "the tokenizer determines the vocabulary: give only one of --tokenizer %s and --vocab-size",
         options->tokenizer);
   }
   if (options->tokenizer != NULL) return use_tokenizer(err, options, options->tokenizer, ids);
   const vocabulary numbers = vocabulary_of(options, llmc_bytes);
   if (numbers.size > 0) return use_numbers(err, numbers, ids);
   if (options->format == RN_FORMAT_NANOGPT) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "--format nanogpt: the files do not say what their ids mean; give --tokenizer, "
-                   "or --vocab-size and --separator (GPT-2: 50257 and 50256)");
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "--format nanogpt: the files do not say which tokenizer made them; give --tokenizer, "
+        "or --vocab-size and --separator (GPT-2: 50257 and 50256)");
   }
   return use_tokenizer(err, options, RN_BYTES_NAME, ids);
 }

@@ -43,11 +43,13 @@ static void set_name(documents *d) {
 static rn_status find_text(rn_err *err, const char *name, const json_t *object,
                            const json_t **text) {
   if (!json_is_object(object)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: is %s; it must be an object with a \"text\" field",
-                   name, kind_of(object));
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: the line is %s; it must be an object with a \"text\" field", name,
+                   kind_of(object));
   }
   *text = json_object_get(object, "text");
-  if (*text == NULL) return rn_fail(err, RN_ERR_FORMAT, "%s: has no \"text\" field", name);
+  if (*text == NULL)
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the object has no \"text\" field", name);
   if (json_is_string(*text)) return RN_OK;
   return rn_fail(err, RN_ERR_FORMAT, "%s: \"text\" is %s, not a string", name, kind_of(*text));
 }

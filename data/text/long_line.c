@@ -97,8 +97,11 @@ static rn_status begin_string(rn_err *err, rn_long_line *l) {
   l->decoded = l->count = 0;
   l->place = STRING;
   if (l->is_text && l->has_text) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: has several fields \"text\", and is too long to use the last one", l->name);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: the line has several fields \"text\", which is not supported in a line that is "
+        "too long to be held in memory",
+        l->name);
   }
   l->has_text = l->has_text || l->is_text;
   return RN_OK;

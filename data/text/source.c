@@ -59,7 +59,7 @@ static rn_status refuse_parquet(rn_err *err, const char *path) {
 static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
   struct stat info;
   if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: is not a regular file, so its size is unknown", path);
+    return rn_fail(err, RN_ERR_USAGE, "%s is not a regular file, so its size is unknown", path);
   }
   w->counts->read_bytes += info.st_size;
   if (w->counts->llmc_bytes == 0 && w->options->tokens != NULL &&
@@ -91,10 +91,11 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   rn_token_inputs *tokens = w->options->tokens;
   rn_document_counts *found = &w->counts->current;
   if (tokens != NULL && tokens->no_text) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "%s: is text, or in no known token format, and there is no tokenizer to encode "
-                   "it; give --tokenizer, or --format",
-                   path);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "%s has no known token format, and it cannot be read as text, because there is no "
+        "tokenizer; give --tokenizer or --format",
+        path);
   }
   const rn_path name = rn_packing_removed(path);
   const rn_document_format format = {.lines = ends_with(name.text, ".jsonl"),
@@ -144,7 +145,7 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
   if (found->documents > 0) return RN_OK;
   if (named) {
     return rn_fail(err, RN_ERR_FORMAT,
-                   found->blank_lines > 0 ? "%s: only blank lines" : "%s: empty", path);
+                   found->blank_lines > 0 ? "%s has only blank lines" : "%s is empty", path);
   }
   w->counts->empty_files++;
   return RN_OK;
@@ -221,7 +222,7 @@ static rn_status visit_stdin(rn_err *err, const walk *w) {
     return rn_fail(err, RN_ERR_USAGE, "standard input must be text; give token files by name");
   }
   RN_TRY(err, rn_documents_read(err, NULL, plain, w->visit, w->self, &found));
-  return found.documents > 0 ? RN_OK : rn_fail(err, RN_ERR_FORMAT, "standard input: empty");
+  return found.documents > 0 ? RN_OK : rn_fail(err, RN_ERR_FORMAT, "standard input is empty");
 }
 
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,

@@ -25,7 +25,7 @@ rn_status rn_split_tokenizer_file(rn_err *err, const rn_split *split, Retnet__To
                                     split->tokenizer_file_bytes, header->tokenizer_hash, out);
   }
   return rn_fail(err, RN_ERR_NOT_FOUND,
-                 "%s: not found; the tokens were made with tokenizer %s, whose file must be in the "
+                 "%s is missing: the tokens were made with tokenizer %s, whose file must be in the "
                  "folder of the shards; copy it from the original folder, or build the data again",
                  path.text, header->tokenizer);
 }
@@ -37,7 +37,8 @@ rn_status rn_split_tokenizer(rn_err *err, const rn_split *split, rn_tokenizer **
   if (file == NULL && strcmp(name, RN_BYTES_NAME) != 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "%s: the data folder does not contain its tokenizer %s, so its tokens have no text",
+        "%s: the data folder contains no tokenizer (its shards name tokenizer %s), so its tokens "
+        "cannot be decoded",
         split->shard[0].file.path, name);
   }
   const rn_status status = rn_tokenizer_create(err, file, out);

@@ -25,7 +25,7 @@ void rn_spool_close(rn_spool *spool) {
 }
 
 static rn_status out_of_memory(rn_err *err) {
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory while keeping the first documents");
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while storing documents in a temporary file");
 }
 
 /* An entry holds the ids of the tokens, then the number of text bytes of each token. */

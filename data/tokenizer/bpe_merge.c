@@ -145,7 +145,9 @@ rn_status rn_bpe_encode(rn_err *err, const rn_bpe *bpe, rn_bpe_work *w, const un
   const int32_t whole = bpe->whole_first || count == 1 ? rn_bpe_find(bpe, piece, count) : -1;
   if (whole >= 0) return rn_tokens_add(err, tokens, whole, (uint32_t)count);
   if (count > UINT32_MAX / 4) {
-    return rn_fail(err, RN_ERR_USAGE, "a piece of %zu bytes without a boundary is too long", count);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "a stretch of %zu bytes of text without a word boundary is too long to encode",
+                   count);
   }
   RN_TRY(err, reserve(err, w, count));
   const uint32_t n = (uint32_t)count;

@@ -210,17 +210,18 @@ static rn_status add_merge(rn_err *err, const reading *r, const json_t *merge, s
   }
   const size_t left_length = pair ? strlen(left) : (size_t)(space - left);
   if (left_length > MAX_BYTES || strlen(right) > MAX_BYTES) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: merges[%zu] is longer than %d bytes", r->where, rank,
-                   MAX_BYTES);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: a token of merges[%zu] is longer than %d bytes",
+                   r->where, rank, MAX_BYTES);
   }
   rn_bpe_pair made = {.rank = (uint32_t)rank};
   made.left = id_of(r, left, left_length, joined, &count);
   made.right = made.left < 0 ? -1 : id_of(r, right, strlen(right), joined, &count);
   made.id = made.right < 0 ? -1 : rn_bpe_find(r->merges, joined, count);
   if (made.id < 0) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: a token of merges[%zu], or their concatenation, is not in the vocabulary",
-                   r->where, rank);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: merges[%zu]: its two tokens and their concatenation must be in the vocabulary",
+        r->where, rank);
   }
   rn_bpe_add_pair(r->merges, made);
   return RN_OK;

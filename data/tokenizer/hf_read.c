@@ -28,7 +28,7 @@ static rn_status merges_of(rn_err *err, const char *path, const Retnet__Tokenize
     const bool header = number++ == 0 && (size_t)(stop - at) > 8 && memcmp(at, "#version", 8) == 0;
     if (stop > at && !header &&
         json_array_append_new(merges, json_stringn(at, (size_t)(stop - at))) != 0) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s:%lld: not UTF-8", path, number);
+      return rn_fail(err, RN_ERR_FORMAT, "%s:%lld: the line is not valid UTF-8", path, number);
     }
     at = next;
   }
@@ -121,10 +121,11 @@ static rn_status read_folder(rn_err *err, const char *folder, Retnet__Tokenizer 
     if (!exists) continue;
     return read_pair(err, vocab.text, rn_path_join(folder, pairs[i][1]).text, file);
   }
-  return rn_fail(err, RN_ERR_NOT_FOUND,
-                 "%s: has no tokenizer.json, and no vocab.json with merges.txt; for a "
-                 "tokenizer.model use spm:FILE",
-                 folder);
+  return rn_fail(
+      err, RN_ERR_NOT_FOUND,
+      "%s has neither tokenizer.json nor vocab.json with merges.txt; for a tokenizer.model, "
+      "use spm:FILE",
+      folder);
 }
 
 /* True if a path ends in vocab.json; sets *merges to the path of the merges.txt with the same

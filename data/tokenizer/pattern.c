@@ -102,7 +102,9 @@ rn_status rn_pattern_translate(rn_err *err, const char *pattern, rn_text *out) {
       continue;
     }
     if (inside && (*at == '[' || (at[0] == '&' && at[1] == '&'))) {
-      return rn_fail(err, RN_ERR_FORMAT, "the pattern has a class inside a class, or &&");
+      return rn_fail(
+          err, RN_ERR_FORMAT,
+          "the pattern has a class inside a class, or the operator &&, which is not supported");
     }
     if (!inside && *at == '[') {
       inside = true;

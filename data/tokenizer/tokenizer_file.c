@@ -162,7 +162,7 @@ rn_status rn_tokenizer_file_unpack(rn_err *err, const char *where, const void *p
   *out = NULL;
   return rn_fail(
       err, RN_ERR_FORMAT,
-      "%s: the hash of this tokenizer is not the recorded one, so it is damaged, or it is "
-      "not the tokenizer that made the tokens",
+      "%s: the hash of this tokenizer differs from the recorded hash: the file is damaged, or the "
+      "tokens were made with another tokenizer",
       where);
 }

@@ -39,41 +39,40 @@ bool rn_llmc_is(const rn_file *file) {
 static rn_status check_size(rn_err *err, const rn_file *file, int64_t tokens, int bytes) {
   const int64_t size = HEADER_BYTES + tokens * bytes;
   if (tokens < 1) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: the token count in its llm.c header is %lld",
+    return rn_fail(err, RN_ERR_FORMAT, "%s: the llm.c header has an invalid number of tokens, %lld",
                    file->path, (long long)tokens);
   }
   if (size == file->size_bytes) return RN_OK;
   return rn_fail(
       err, RN_ERR_FORMAT,
-      "%s: the file has %lld bytes, but with %lld tokens, as its llm.c header states, it "
-      "would have %lld; it is %s: copy or make it again",
+      "%s has %lld bytes, but the %lld tokens that its llm.c header states need a file of %lld "
+      "bytes; the file is %s: copy or make it again",
       file->path, (long long)file->size_bytes, (long long)tokens, (long long)size,
-      size > file->size_bytes ? "truncated" : "longer than its header says");
+      size > file->size_bytes ? "truncated" : "too long");
 }
 
 rn_status rn_llmc_check(rn_err *err, const rn_file *file, rn_token_type *type, int64_t *tokens) {
   unsigned char header[HEADER_BYTES];
   if (file->size_bytes < HEADER_BYTES) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: has %lld bytes, fewer than the 1024-byte header of llm.c; the file is "
-                   "truncated: copy or make it again",
-                   file->path, (long long)file->size_bytes);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s has %lld bytes, fewer than the 1024-byte header of llm.c; the file is truncated: "
+        "copy or make it again",
+        file->path, (long long)file->size_bytes);
   }
   RN_TRY(err, rn_file_read(err, file, 0, header, sizeof header));
   const int32_t magic = (int32_t)rn_get_u32(header), version = (int32_t)rn_get_u32(header + 4);
   if (magic != MAGIC_U16 && magic != MAGIC_U32) {
-    return rn_fail(
-        err, RN_ERR_FORMAT,
-        "%s: the llm.c magic number %d is that of %s, not of u16 or u32 tokens; if the file "
-        "has no header, give --format nanogpt or --format text",
-        file->path, magic, kind_of(magic));
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s begins with the llm.c magic number %d, which means %s, not u16 or u32 "
+                   "tokens; if the file has no header, give --format nanogpt or --format text",
+                   file->path, magic, kind_of(magic));
   }
   const int wanted = magic == MAGIC_U16 ? 1 : 7;
   if (version != wanted) {
-    return rn_fail(
-        err, RN_ERR_FORMAT,
-        "%s: version %d of the llm.c magic number %d is unknown; only version %d is supported",
-        file->path, version, magic, wanted);
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s: version %d is not supported for the llm.c magic number %d, only version %d",
+                   file->path, version, magic, wanted);
   }
   *type = (rn_token_type){.bytes = magic == MAGIC_U16 ? 2 : 4};
   *tokens = (int32_t)rn_get_u32(header + 8);
@@ -123,11 +122,12 @@ rn_status rn_nanogpt_read(rn_err *err, const rn_file *file, rn_token_reader *r) 
     return rn_fail(err, RN_ERR_FORMAT, "%s: the file is empty", file->path);
   }
   if (file->size_bytes % 2 != 0) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: has an odd number of bytes (%lld), so it does not hold u16 tokens as "
-                   "nanoGPT writes them; it may be truncated; if it is not a token file, give "
-                   "--format text to pack its bytes",
-                   file->path, (long long)file->size_bytes);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s has an odd number of bytes (%lld), so it does not hold u16 tokens as nanoGPT "
+        "writes them. It may be truncated; if it is not a token file, give --format text "
+        "to read it as text",
+        file->path, (long long)file->size_bytes);
   }
   r->type = (rn_token_type){.bytes = 2};
   RN_TRY(err, find_place(err, file, r));

@@ -49,7 +49,7 @@ static rn_status find_type(rn_err *err, const rn_file *index, int code, rn_token
 static rn_status check_head(rn_err *err, const rn_file *index, const unsigned char *head) {
   if (memcmp(head, old_magic, sizeof old_magic) == 0) {
     return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: has the older TNTIDX format, which is not supported; make the data again "
+                   "%s has the older TNTIDX format, which is not supported; make the data again "
                    "with Megatron-LM's tools/preprocess_data.py (--dataset-impl mmap)",
                    index->path);
   }
@@ -79,11 +79,11 @@ static rn_status find_arrays(rn_err *err, megatron *m, const unsigned char *head
   const uint64_t whole = s_fits && d_fits ? HEADER_BYTES + 12 * s + 8 * d : 0;
   const bool documents = whole > 0 && (size == whole || size == whole + s);
   if (!documents && !(s_fits && size == FAIRSEQ_HEADER_BYTES + 12 * s)) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: has %llu bytes, which do not fit the %llu sequences and %llu document "
-                   "indices of its header; the index is truncated or damaged",
-                   m->index->path, (unsigned long long)size, (unsigned long long)s,
-                   (unsigned long long)d);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s is truncated or damaged: its %llu bytes are not the size of an index with %llu "
+        "sequences and %llu document indices, as its header states",
+        m->index->path, (unsigned long long)size, (unsigned long long)s, (unsigned long long)d);
   }
   m->sequences = (int64_t)s;
   m->documents = documents ? (int64_t)d - 1 : -1;
@@ -97,7 +97,8 @@ static rn_status read_header(rn_err *err, megatron *m, rn_token_type *type) {
   unsigned char head[HEADER_BYTES] = {0};
   const int64_t size = m->index->size_bytes;
   if (size < FAIRSEQ_HEADER_BYTES) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: has %lld bytes, fewer than the header of an index",
+    return rn_fail(err, RN_ERR_FORMAT,
+                   "%s is too short: it has %lld bytes, fewer than the header of an index",
                    m->index->path, (long long)size);
   }
   const size_t bytes = size < HEADER_BYTES ? (size_t)size : HEADER_BYTES;
@@ -129,11 +130,12 @@ static rn_status visit_sequence(rn_err *err, megatron *m, int64_t i, rn_token_re
                    m->index->path, (long long)i, (long long)length);
   }
   if (offset < 0 || bytes > size || offset > size - bytes) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: sequence %lld has %lld tokens at byte %lld, but %s has %lld bytes; one of "
-                   "the files is truncated, or they do not belong together",
-                   m->index->path, (long long)i, (long long)length, (long long)offset,
-                   m->data->path, (long long)size);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: sequence %lld has %lld tokens from byte %lld on, but %s has only %lld bytes; one "
+        "of the two files is truncated, or they do not belong together",
+        m->index->path, (long long)i, (long long)length, (long long)offset, m->data->path,
+        (long long)size);
   }
   if (offset + bytes > m->data_end) m->data_end = offset + bytes;
   *out = length;
@@ -163,10 +165,11 @@ static rn_status get_start(rn_err *err, megatron *m, int64_t i, int64_t *out) {
 }
 
 static rn_status bad_start(rn_err *err, const megatron *m, int64_t i, int64_t start) {
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: document index %lld is %lld; the indices must rise from 0 to the number of "
-                 "sequences, %lld; the index is damaged",
-                 m->index->path, (long long)i, (long long)start, (long long)m->sequences);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s is damaged: document index %lld is %lld, but the document indices must rise from 0 "
+      "to the number of sequences, %lld",
+      m->index->path, (long long)i, (long long)start, (long long)m->sequences);
 }
 
 static rn_status visit_documents(rn_err *err, megatron *m, rn_token_reader *r) {
@@ -190,11 +193,11 @@ static rn_status read_all(rn_err *err, megatron *m, rn_token_reader *r) {
   RN_TRY(err, rn_window_create(err, m->index, &m->starts));
   RN_TRY(err, visit_documents(err, m, r));
   if (m->data_end == m->data->size_bytes) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: has %lld bytes, but the sequences of %s end at byte %lld; they do not belong "
-                 "together",
-                 m->data->path, (long long)m->data->size_bytes, m->index->path,
-                 (long long)m->data_end);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s has %lld bytes, but the sequences of %s end at byte %lld; the two files do not "
+      "belong together",
+      m->data->path, (long long)m->data->size_bytes, m->index->path, (long long)m->data_end);
 }
 
 rn_status rn_megatron_read(rn_err *err, const rn_file *index, const rn_file *data,

@@ -72,7 +72,7 @@ refuse 1 nowhere "$bin/retnet-ckpt" verify nowhere
 refuse 1 nowhere "$bin/retnet-eval" --checkpoint nowhere --data data
 refuse 1 nowhere "$bin/retnet-eval" --checkpoint "$run" --data nowhere
 "$bin/retnet-data" build --out no-val --val-fraction 0 run.yaml >/dev/null
-refuse 1 'no-val: has no val split; build it again into another folder' "$bin/retnet-eval" \
+refuse 1 'no-val has no val split; build the data again into another folder' "$bin/retnet-eval" \
   --checkpoint "$run" --data no-val
 refuse 2 form "$bin/retnet-eval" --checkpoint "$run" --data data --form chunky
 refuse 1 nowhere "$bin/retnet-generate" --checkpoint nowhere --prompt x

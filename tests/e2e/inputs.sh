@@ -173,7 +173,7 @@ case $case in
     "$data" build --out x - <. >build.log 2>&1 && fail 'a folder as standard input'
     told 'is a folder'
     "$data" build --out x - </dev/null >build.log 2>&1 && fail 'nothing on standard input'
-    told 'standard input: empty'
+    told 'standard input is empty'
     [ ! -e x ] || fail 'a refused build left something behind'
     ;;
   split)
