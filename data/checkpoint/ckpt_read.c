@@ -120,8 +120,12 @@ static rn_status read_extent(rn_err *err, rn_ckpt *ckpt, int64_t index) {
 rn_status rn_ckpt_read(rn_err *err, rn_ckpt *ckpt, Retnet__TensorKind kind, const char *name,
                        rn_range range, float *out) {
   int64_t tensor = rn_ckpt_tensor_index(ckpt->manifest, kind, name);
-  int64_t elements = tensor < 0 ? 0 : rn_ckpt_elements(ckpt->manifest->tensor[tensor]);
-  if (tensor < 0 || range.begin < 0 || range.end < range.begin || range.end > elements) {
+  if (tensor < 0) {
+    return rn_fail(err, RN_ERR_MISMATCH, "%s has no tensor \"%s\" of the required kind",
+                   ckpt->path.text, name);
+  }
+  int64_t elements = rn_ckpt_elements(ckpt->manifest->tensor[tensor]);
+  if (range.begin < 0 || range.end < range.begin || range.end > elements) {
     return rn_fail(err, RN_ERR_MISMATCH,
                    "%s: elements %lld to %lld are outside tensor \"%s\", which has %lld elements",
                    ckpt->path.text, (long long)range.begin, (long long)range.end, name,
