@@ -7,8 +7,8 @@
 
 typedef enum rn_packing { RN_PACKING_NONE, RN_PACKING_ZSTD, RN_PACKING_GZIP } rn_packing;
 
-/** Returns the packing that the extension of a file name indicates: .zst or .gz, in upper or lower
- * case. */
+/** Returns the compression format that the extension of a file name indicates: .zst or .gz, in
+ * upper or lower case. */
 rn_packing rn_packing_of(const char *path);
 
 /** Returns the path without the extension .zst or .gz. */

@@ -15,9 +15,9 @@
 
 typedef struct rn_build_report {
   int64_t documents, bytes, train_tokens, val_tokens;
-  int64_t input_bytes; /* size of all input files, as stored; 0: unknown */
-  bool lossless;       /* decoding the tokens gives back the text */
-  rn_source_counts passed_by;
+  int64_t input_bytes;        /* size of all input files, as stored; 0: unknown */
+  bool lossless;              /* decoding the tokens gives back the text */
+  rn_source_counts passed_by; /* counts of the inputs, also of those that were skipped */
 } rn_build_report;
 
 typedef struct rn_build_options {
