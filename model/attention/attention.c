@@ -12,7 +12,8 @@ enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
 /* A block of queries is processed in groups, whose scores stay in the first-level cache. */
 enum { GROUP = 32, GROUPS = QUERIES / GROUP };
 
-_Static_assert((int)GROUP <= (int)RN_SCORE_QUERIES, "a block of scores has all queries of a group");
+_Static_assert((int)GROUP <= (int)RN_SCORE_QUERIES,
+               "a block of scores has room for all queries of a group");
 
 /* The queries of a group, the running maximum (`top`) and sum of their online softmax, and their
  * output. Column i of q and of o belongs to query i. */

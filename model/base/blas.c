@@ -143,7 +143,7 @@ static void load(void) {
   if (library == NULL) reason = dlerror();
   find_symbols(library);
   if (library != NULL && (table.sgemm == NULL || table.dgemm == NULL))
-    reason = "it contains no CBLAS";
+    reason = "it does not define the CBLAS functions";
 }
 
 #else

@@ -92,14 +92,14 @@ rn_status rn_decoder_load(rn_err *err, rn_decoder *d, int slot, const void *from
   const int64_t tokens = tokens_seen(&d->spec, position);
   if (d->cache.layers > 0 && tokens > d->cache.capacity) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "the saved state holds %lld tokens, more than the %lld for which memory was "
-                   "reserved",
+                   "the saved state has keys and values of %lld tokens, but the decoder has memory "
+                   "for only %lld",
                    (long long)tokens, (long long)d->cache.capacity);
   }
   if (bytes != saved_bytes(d, position)) {
     return rn_fail(err, RN_ERR_FORMAT,
-                   "the saved state has %zu bytes instead of %zu: it is damaged, or of another "
-                   "model",
+                   "the saved state has %zu bytes instead of %zu: it is damaged, or belongs to "
+                   "another model",
                    bytes, saved_bytes(d, position));
   }
   walk w = {.at = (char *)(uintptr_t)from};

@@ -125,7 +125,7 @@ void rn_gemm_bf16_disable(const char *reason) {
 static rn_status use_bf16(rn_err *err, Retnet__Products products, const char **lack) {
   if (products == RETNET__PRODUCTS__PRODUCTS_OPENBLAS) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "train.precision: OpenBLAS does not support bf16: leave model.products at auto");
+                   "train.precision: OpenBLAS does not support bf16; set model.products to auto");
   }
   in_use = in_bf16(lack);
   if (in_use == NULL) in_use = by_rule();
@@ -144,7 +144,7 @@ rn_status rn_gemm_backend_use(rn_err *err, Retnet__Products products, Retnet__Pr
   return RN_OK;
 #else
   return rn_fail(err, RN_ERR_USAGE,
-                 "model.products: this build has no onednn; leave the key at auto, or install "
+                 "model.products: this build has no onednn; set the key to auto, or install "
                  "oneDNN (libdnnl-dev) and build again");
 #endif
 }

@@ -67,7 +67,7 @@ static void declare(rn_buffer_plan *plan, rn_layers layers, const char *name, si
 static rn_phase_set live_in_layers(rn_phase_set live, rn_layers layers) {
   enum { NEXT_KIND = 32 };
   _Static_assert((int)RN_UNIT_PHASES <= (int)NEXT_KIND,
-                 "both kinds of layers fit into a set of phases");
+                 "the phases of both kinds of layers fit into the bits of one phase set");
   if (layers == RN_RETENTION_LAYERS) return live;
   return live << NEXT_KIND | (layers == RN_ALL_LAYERS ? live : 0);
 }

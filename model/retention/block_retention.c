@@ -175,9 +175,10 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   rn_rotary_move(&b->rotary, unit->position, unit->tokens);
   activations->form = form;
   if (form == RN_FORM_PARALLEL && b->core.scale == RN_SCALE_TS_CHUNKWISE) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "model.retention_scale ts_chunkwise has no parallel form: use chunkwise, or "
-                   "recurrent for generation");
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "model.retention_scale ts_chunkwise cannot be computed in the parallel form: use "
+        "the chunkwise form, or the recurrent form for generation");
   }
 
   rn_span_phase("k, v projections");

@@ -9,7 +9,7 @@
 
 /* Checks at compile time that an enumerator has the same value in the schema and in the spec. */
 #define RN_SAME(a, b) \
-  _Static_assert((int)(a) == (int)(b), "schema and spec must have the same values")
+  _Static_assert((int)(a) == (int)(b), "schema and spec have different values of an enumerator")
 RN_SAME(RN_ARCH_RETNET, RETNET__ARCH__ARCH_RETNET);
 RN_SAME(RN_ARCH_TRANSFORMER, RETNET__ARCH__ARCH_TRANSFORMER);
 RN_SAME(RN_DECAY_EQ8, RETNET__DECAY__DECAY_EQ8);
@@ -98,13 +98,14 @@ static rn_status resolve_vocab(rn_err *err, int data_vocab, rn_spec *spec) {
   if (spec->vocab == 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "model.vocab: 0 takes the vocabulary of the data, but there is no data here; set a number");
+        "model.vocab: 0 means the vocabulary size of the data, but no data is given; set a number");
   }
   if (spec->vocab < data_vocab) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "model.vocab: %d is smaller than the vocabulary of the data, %d tokens; leave "
-                   "it at 0, or set at least %d",
-                   spec->vocab, data_vocab, data_vocab);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "model.vocab: %d is smaller than the vocabulary of the data, which has %d tokens; "
+        "set it to 0 or to at least %d",
+        spec->vocab, data_vocab, data_vocab);
   }
   return RN_OK;
 }
@@ -146,8 +147,8 @@ static rn_status check_positive(rn_err *err, const rn_spec *spec) {
                {"chunk", spec->chunk}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
     if (sizes[i].value > 0) continue;
-    return rn_fail(err, RN_ERR_USAGE, "model.%s: %d must be greater than 0", sizes[i].key,
-                   sizes[i].value);
+    return rn_fail(err, RN_ERR_USAGE, "model.%s: %d is invalid: it must be greater than 0",
+                   sizes[i].key, sizes[i].value);
   }
   return RN_OK;
 }
@@ -155,17 +156,17 @@ static rn_status check_positive(rn_err *err, const rn_spec *spec) {
 static rn_status check_widths(rn_err *err, const rn_spec *spec) {
   if (spec->arch == RN_ARCH_TRANSFORMER) return RN_OK;
   if (spec->dim % spec->heads != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "model.heads: %d does not divide model.dim: %d", spec->heads,
+    return rn_fail(err, RN_ERR_USAGE, "model.heads: %d does not divide model.dim (%d)", spec->heads,
                    spec->dim);
   }
   if (rn_spec_key_width(spec) % 2 != 0) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "model.dim: %d divided by model.heads: %d gives %d channels per head; the "
+                   "model.dim: %d divided by model.heads (%d) gives %d channels per head, but the "
                    "rotary embedding needs an even number",
                    spec->dim, spec->heads, rn_spec_key_width(spec));
   }
   if (spec->value_dim % spec->heads != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "model.value_dim: %d is not divisible by model.heads: %d",
+    return rn_fail(err, RN_ERR_USAGE, "model.value_dim: %d is not divisible by model.heads (%d)",
                    spec->value_dim, spec->heads);
   }
   return RN_OK;
@@ -176,10 +177,13 @@ rn_status rn_spec_check(rn_err *err, const rn_spec *spec) {
   RN_TRY(err, check_widths(err, spec));
   RN_TRY(err, rn_spec_check_attention(err, spec));
   if (!(spec->norm_eps >= 0 && spec->norm_eps < 1)) {
-    return rn_fail(err, RN_ERR_USAGE, "model.norm_eps: %g must be between 0 and 1", spec->norm_eps);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.norm_eps: %g is invalid: it must be at least 0 and less than 1",
+                   spec->norm_eps);
   }
   if (!(spec->dropout >= 0 && spec->dropout < 1)) {
-    return rn_fail(err, RN_ERR_USAGE, "model.dropout: %g must be at least 0 and less than 1",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.dropout: %g is invalid: it must be at least 0 and less than 1",
                    spec->dropout);
   }
   return RN_OK;

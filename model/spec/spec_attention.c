@@ -42,10 +42,11 @@ static rn_status check_attention_keys(rn_err *err, const rn_spec *spec) {
     key = "rope_theta";
   }
   if (key == NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "model.%s has no effect without attention layers (model.attention_layers, or "
-                 "model.arch transformer): leave it out",
-                 key);
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "model.%s has no effect in a model without attention layers: remove the key, or add "
+      "attention layers with model.attention_layers or model.arch transformer",
+      key);
 }
 
 void rn_spec_fit_preset(const Retnet__Model *model, Retnet__Model *preset) {
@@ -77,8 +78,8 @@ static rn_status take_layers(rn_err *err, const Retnet__Model *model, rn_spec *s
     if (layer < 0 || layer >= spec->layers || layer >= RN_SPEC_LISTED_LAYERS) {
       return rn_fail(
           err, RN_ERR_USAGE,
-          "model.attention_layers: layer %d does not exist: layers are numbered from 0 to "
-          "model.layers - 1 = %d, and only the first %d can be listed",
+          "model.attention_layers: layer %d cannot be listed: layers are numbered from 0 to "
+          "model.layers - 1 (%d), and only the first %d of them can be listed",
           layer, spec->layers - 1, RN_SPEC_LISTED_LAYERS);
     }
     if (rn_spec_attends(spec, layer)) {
@@ -107,12 +108,12 @@ rn_status rn_spec_take_attention(rn_err *err, const Retnet__Model *model, rn_spe
   if (spec->arch == RN_ARCH_TRANSFORMER) {
     if (model->n_attention_layers > 0) {
       return rn_fail(err, RN_ERR_USAGE,
-                     "model.attention_layers is for model.arch retnet: all layers of a transformer "
-                     "are attention layers; remove the key");
+                     "model.attention_layers has no effect with model.arch transformer, where all "
+                     "layers are attention layers: remove the key");
     }
     if (spec->attention_heads != 0 && spec->attention_heads != spec->heads) {
       return rn_fail(err, RN_ERR_USAGE,
-                     "model.attention_heads: %d differs from model.heads: %d; with model.arch "
+                     "model.attention_heads: %d differs from model.heads (%d); with model.arch "
                      "transformer, set only model.heads",
                      spec->attention_heads, spec->heads);
     }
@@ -133,13 +134,13 @@ rn_status rn_spec_check_attention(rn_err *err, const rn_spec *spec) {
   const int heads = spec->attention_heads;
   if (rn_spec_attention_layers(spec, 0, spec->layers) == 0) return RN_OK;
   if (heads <= 0 || spec->dim % heads != 0 || spec->dim / heads % 2 != 0) {
-    return rn_fail(
-        err, RN_ERR_USAGE,
-        "model.%s: %d must divide model.dim: %d so that each head has an even number of channels",
-        key, heads, spec->dim);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "model.%s: %d is invalid: model.dim (%d) divided by it must be an even integer, "
+                   "the channels per head",
+                   key, heads, spec->dim);
   }
   if (spec->kv_heads <= 0 || heads % spec->kv_heads != 0) {
-    return rn_fail(err, RN_ERR_USAGE, "model.kv_heads: %d does not divide model.%s: %d",
+    return rn_fail(err, RN_ERR_USAGE, "model.kv_heads: %d does not divide model.%s (%d)",
                    spec->kv_heads, key, heads);
   }
   return RN_OK;
