@@ -31,7 +31,7 @@ typedef struct rn_block_attention {
   int dim, pair;           /* D; 2 G K, the number of columns of kv */
   int ld_q, ld_pair, ld_o; /* row strides of q, kv and o */
   bool bf16;               /* true if q, k, v, o and the operands of all products are in bf16 */
-  const rn_bf16 *weights;  /* bf16 shadow of all parameters, or NULL; not owned */
+  const rn_bf16 *weights;  /* the stage's weights in bf16, or NULL; not owned */
   int max_sequences, max_tokens;
   double rope_theta;
   rn_attention core;

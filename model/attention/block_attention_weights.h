@@ -19,8 +19,8 @@ typedef struct rn_attention_weights {
   rn_packed_weight of[2];
 } rn_attention_weights;
 
-/** Returns the weights of a phase, not packed yet; with bf16, those of the bf16 shadow. `params`
- * may be NULL to compute sizes. */
+/** Returns the weights of a phase, not packed yet; with bf16, those of block->weights. `params` may
+ * be NULL to compute sizes. */
 rn_attention_weights rn_attention_weights_of(const rn_block_attention *block, const rn_real *params,
                                              const rn_layer_params *at, rn_attention_phase phase);
 

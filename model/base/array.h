@@ -121,8 +121,8 @@ static inline rn_real rn_real_of_bf16s(rn_real x) {
   return (rn_real)nearby;
 }
 
-/** Returns the weights at offset `at` as an operand of products: from the bf16 shadow, or from
- * the parameters if the shadow is NULL. */
+/** Returns the weights at offset `at` as an operand of products: from `shadow`, a copy of the
+ * parameters in bf16, or from `params` if `shadow` is NULL. */
 static inline rn_array rn_array_of_weights(const rn_bf16 *shadow, const rn_real *params,
                                            int64_t at) {
   return shadow != NULL ? rn_bf16s(shadow + at) : rn_reals(params + at);

@@ -3,7 +3,8 @@
 #include <assert.h>
 
 /* Returns the number of rows of a block. Products of 128 rows are as fast as products of more rows
- * if their weights are packed (model/kernel/gemm_pack.h). A small reduction block is not split. */
+ * if their weights are packed (model/kernel/gemm_pack.h). A small reduction block
+ * (model/pass/rows.h) is not split. */
 static int block_rows_of(rn_rows rows) {
   enum { SMALL = 256 };
   const bool parts = rows.reduction_block > 0;

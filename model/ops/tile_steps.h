@@ -25,8 +25,8 @@ typedef struct rn_tile_step {
 
 /**
  * Calls the work function of each step for each tile of the step, in parallel. No block of rows
- * crosses the boundary of a reduction block. Unless `port` is NULL, the first thread polls it
- * between tiles.
+ * crosses the boundary of a reduction block (model/pass/rows.h). Unless `port` is NULL, the first
+ * thread polls it between tiles.
  */
 void rn_tile_steps_run(rn_rows rows, const rn_scan_port *port, const rn_tile_step *steps, int count,
                        const void *self);

@@ -9,8 +9,8 @@ static int tile_rows_of(int64_t rows, bool bf16) {
   return rows >= 1024 ? 256 : rows >= 256 ? 128 : 64;
 }
 
-/* Tiles each reduction block separately; otherwise the shapes of tiles would depend on the number
- * of reduction blocks. */
+/* Cuts each reduction block (model/pass/rows.h) into tiles separately; otherwise the shapes of
+ * tiles would depend on the number of reduction blocks. */
 static rn_tiling tiling_of(rn_rows rows, int64_t cols, int tile_rows, int tile_cols) {
   const int64_t longest = rows.reduction_block > 0 ? rows.reduction_block : rows.count;
   if (rows.reduction_block > 0) tile_rows = rows.reduction_block;

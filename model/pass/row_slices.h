@@ -9,7 +9,7 @@
 #include "model/pass/rows.h"
 
 /** RN_ROW_SLICES: maximum number of parts that are summed at the same time. RN_ROW_SLICES_MIN_ROWS:
- * minimum number of rows of a part that is not a reduction block. */
+ * minimum number of rows of a part that is not a reduction block (rows.h). */
 enum { RN_ROW_SLICES = 64, RN_ROW_SLICES_MIN_ROWS = 32 };
 
 /** The parts: the reduction blocks, or if there are none, up to RN_ROW_SLICES parts of equal

@@ -9,7 +9,7 @@
 typedef struct rn_unit {
   int sequences;         /* B */
   int tokens;            /* T, the tokens per sequence in this segment; may be 0 */
-  int reduction_block;   /* reproducible mode: tokens of a reduction block; else 0 */
+  int reduction_block;   /* reproducible mode: tokens of a reduction block (rows.h); else 0 */
   const int32_t *input;  /* token ids; read only by the first stage */
   const int32_t *target; /* token ids to predict; read only by the last stage */
   /* tokens since the start of the document or sequence; 0 at the first token */

@@ -35,9 +35,9 @@ rn_status rn_layer_stack_create(rn_err *err, const rn_spec *spec, rn_stage_shape
 void rn_layer_stack_destroy(rn_layer_stack **stack);
 
 /**
- * Casts elements `range` of params [total] to the bf16 shadow if matrix products take bf16
- * (model/kernel/gemm.h); otherwise does nothing. Every element that has changed must be cast before
- * the stack uses params again.
+ * If matrix products take bf16 (model/kernel/gemm.h), rounds elements `range` of params [total] to
+ * the bf16 shadow, the copy of the weights that products read; otherwise does nothing. Every
+ * element that has changed must be rounded again before the stack uses params.
  */
 void rn_layer_stack_cast_weights(rn_layer_stack *stack, const rn_real *params, rn_range range);
 

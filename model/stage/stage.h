@@ -116,7 +116,8 @@ rn_status rn_stage_map(rn_err *err, rn_stage *stage, rn_stage_region region, rn_
 
 /**
  * Ends a mapping. After a mapping of weights for writing, also updates what the stage derives from
- * the weights (on the CPU, the bf16 shadow). Errors: those of the device; none on the CPU.
+ * the weights (on the CPU, the bf16 shadow: a copy of the weights in bf16). Errors: those of the
+ * device; none on the CPU.
  */
 rn_status rn_stage_unmap(rn_err *err, rn_stage *stage, rn_stage_region region, rn_access access);
 

@@ -22,7 +22,7 @@ typedef struct rn_stage_shape {
 typedef struct rn_stage_sizes {
   int64_t parameters;
   size_t work_bytes;
-  size_t copy_bytes;                         /* bytes of the bf16 shadow */
+  size_t copy_bytes;                         /* bytes of the copy of the weights in bf16 */
   size_t activation_bytes[RN_SAVE_POLICIES]; /* bytes of one rn_activations */
   size_t workspace_bytes[RN_SAVE_POLICIES];  /* bytes of the workspace; allocated once per stage */
   rn_buffer_plan buffers[RN_SAVE_POLICIES];  /* the buffers in the activations and the workspace */
