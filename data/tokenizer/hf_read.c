@@ -8,6 +8,7 @@
 #include "data/tokenizer/file_content.h"
 #include "data/tokenizer/hf_compose.h"
 #include "data/tokenizer/hf_json.h"
+#include "proto/base/utf8.h"
 
 static bool is_folder(const char *path) {
   struct stat info;
@@ -25,10 +26,13 @@ static rn_status merges_of(rn_err *err, const char *path, const Retnet__Tokenize
     const char *next = stop != NULL ? stop + 1 : end;
     if (stop == NULL) stop = end;
     if (stop > at && stop[-1] == '\r') stop--;
-    const bool header = number++ == 0 && (size_t)(stop - at) > 8 && memcmp(at, "#version", 8) == 0;
-    if (stop > at && !header &&
-        json_array_append_new(merges, json_stringn(at, (size_t)(stop - at))) != 0) {
+    const size_t length = (size_t)(stop - at);
+    const bool header = number++ == 0 && length > 8 && memcmp(at, "#version", 8) == 0;
+    if (!rn_utf8_is_valid((const unsigned char *)at, length)) {
       return rn_fail(err, RN_ERR_FORMAT, "%s:%lld: the line is not valid UTF-8", path, number);
+    }
+    if (length > 0 && !header && json_array_append_new(merges, json_stringn(at, length)) != 0) {
+      return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", path);
     }
     at = next;
   }
