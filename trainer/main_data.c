@@ -102,6 +102,10 @@ static rn_status build(rn_err *err, const rn_words *words) {
         "tokens; a larger --val-fraction may give it some",
         given.val_fraction, (long long)report.documents);
   }
+  if (given.separator >= 0 && report.passed_by.token_files == 0) {
+    rn_log_warn("--separator %lld has no effect: none of the inputs is a token file",
+                (long long)given.separator);
+  }
   if (!report.lossless) {
     rn_log_info(
         "note: this tokenizer may normalise text: decoding does not always give back every "
@@ -286,12 +290,16 @@ static const rn_arg build_options[] = {
      RN_ARG_TEXT, &given.format, 0, 0},
     {0, "vocab-size", "N",
      "number of token ids, for token files whose tokenizer you do not have (instead of "
-     "--tokenizer; "
-     "default for llm.c: that of GPT-2 or Llama 3)",
+     "--tokenizer; default for llm.c: that of GPT-2 or Llama 3)",
      RN_ARG_INTEGER, &given.vocab_size, 1, 1 << 30},
     {0, "separator", "ID",
-     "id of the token that separates documents in the input token files (default: the tokenizer's "
-     "document token); in the shards, the tokenizer's document token replaces it",
+     "id of the token that separates documents in the input token files; default: with a "
+     "tokenizer, "
+     "its document token, or for llm.c the token that llm.c writes; with --vocab-size N none, so "
+     "that only the index of Megatron-LM divides documents. In the shards, the tokenizer's "
+     "document "
+     "token stands between documents; with --vocab-size N it is ID, or without --separator the new "
+     "id N",
      RN_ARG_INTEGER, &given.separator, 0, 1 << 30},
     {0, "special-tokens", "LIST",
      "special tokens that are recognised in the text: names separated by commas, or all (default: "

@@ -78,6 +78,7 @@ static rn_status take_ids(void *self, rn_err *err, const int32_t *id, size_t cou
 static rn_status read_tokens(rn_err *err, const walk *w, const char *path, rn_token_format format) {
   rn_document_counts *found = &w->counts->current;
   *found = (rn_document_counts){0};
+  w->counts->token_files++;
   return rn_token_inputs_read(err, w->options->tokens, path, format,
                               (rn_token_visitor){take_ids, (void *)w, &found->stored_bytes});
 }

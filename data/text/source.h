@@ -26,6 +26,7 @@ typedef struct rn_source_counts {
   int64_t left_out;           /* same as rn_listing.left_out */
   int64_t not_included;       /* files in folders whose names do not match `include` */
   int64_t decompressed;       /* .zst and .gz files */
+  int64_t token_files;        /* token files, each Megatron-LM pair counted once */
   int64_t compressed; /* files whose names end in an unsupported compressed format (.xz, ...); they
                        are read as plain bytes */
   char first_compressed[RN_PATH_BYTES];

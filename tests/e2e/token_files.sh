@@ -62,6 +62,16 @@ ids '9 1 2 3 9' raw --format nanogpt --vocab-size 9 pair.bin
 ids '3 1 2 3' separated --format nanogpt --vocab-size 9 --separator 3 pair.bin
 grep -q '2 documents' separated.log && fail 'a separator at the end begins no document'
 
+# What separates documents, in the files and in the shards, as the help of --separator says.
+u16 "${words[@]:0:3}" >three.bin
+ids "$end ${words[1]} ${words[2]} $end" replaced --tokenizer tiktoken:synthetic.tiktoken \
+  --separator "${words[0]}" three.bin
+ids '50257 50256 1 2 50256 3 4 50256 5 50257' undivided --vocab-size 50257 shards
+ids '50256 1 2 50256 3 4 50256 5 50256' divided --vocab-size 50257 --separator 50256 shards
+ids '2 1 2 3 2' both_divide --vocab-size 9 --separator 2 pair
+"$data" build --out text_only --separator 3 a.txt >text_only.log 2>&1 || fail "$(cat text_only.log)"
+grep -q 'separator 3 has no effect' text_only.log || fail "--separator with text: $(cat text_only.log)"
+
 # A val split that gets no document is noted, unless none is wanted.
 mapfile -t fifty < <(seq 50)
 u16 "${fifty[@]}" >many.bin
