@@ -8,6 +8,7 @@
 #include "proto/cli/program.h"
 #include "trainer/bench/bench.h"
 #include "trainer/launch/blas_check.h"
+#include "trainer/launch/host_check.h"
 #include "trainer/launch/launch.h"
 #include "trainer/machine/program_version.h"
 
@@ -235,8 +236,9 @@ int main(int argc, char **argv) {
   }
   if (status == RN_OK) {
     rn_blas_report();
-    status = command->run(&err, &words);
+    status = rn_host_check(&err, world, false);
   }
+  if (status == RN_OK) status = command->run(&err, &words);
   rn_words_free(&given.keys);
   rn_words_free(&words);
   return rn_world_finish(&world, status, &err);

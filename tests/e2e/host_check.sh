@@ -23,16 +23,20 @@ YAML
 # Rank N has the environment of the array element ranks[N].
 declare -a ranks
 on_ranks() { # on_ranks NP DIR KEY=VALUE...
-  local np=$1 dir=$2 i keys code=0
+  local np=$1 dir=$2 keys
   shift 2
   key_options "$@"
+  run_on_ranks "$np" "$dir" retnet-train run.yaml -s "run.dir=$dir" "${keys[@]}"
+}
+run_on_ranks() { # run_on_ranks NP NAME PROGRAM ARGUMENT...: output in NAME.log
+  local np=$1 name=$2 i code=0
+  shift 2
   : >environments
   for ((i = 0; i < np; i++)); do echo "${ranks[i]:-RANK=$i}" >>environments; done
   # shellcheck disable=SC2016
   timeout -k 5 60 mpirun -n "$np" --oversubscribe --bind-to none bash -c '
     environment=$(sed -n "$((OMPI_COMM_WORLD_RANK + 1))p" environments)
-    exec env $environment "$@"' - "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" \
-    >"$dir.log" 2>&1 || code=$?
+    exec env $environment "$@"' - "$bin/$1" "${@:2}" >"$name.log" 2>&1 || code=$?
   return "$code"
 }
 must_say() { # must_say DIR PATTERN
@@ -45,6 +49,15 @@ must_say warned 'warning: clocks differ: rank 1 on [^ ]+: its clock is (3599|360
 must_say warned 'warning: hosts differ in MPI library: .* \(from rank 0\).*; another one on [^ ]+ \(from rank 2\); install'
 must_say warned 'warning: hosts differ in CPU: .* cores on .*; another one on [^ ]+ \(from rank 3\); every step'
 [ "$(grep -c '^warning: \(hosts\|clocks\) differ' warned.log)" = 3 ] || fail "$(grep warning warned.log)"
+
+# The other programs that run on several ranks say it too.
+ranks=('' RETNET_FAULT=host.mpi:1)
+run_on_ranks 2 evaluated retnet-eval --checkpoint warned --data data ||
+  fail "evaluated: $(tail -n 3 evaluated.log)"
+key_options parallel.threads=1 model.layers=1 model.dim=32 model.heads=2 data.sequence_length=64
+run_on_ranks 2 measured retnet-bench ranks --steps 1 "${keys[@]}" ||
+  fail "measured: $(tail -n 3 measured.log)"
+for name in evaluated measured; do must_say "$name" 'warning: hosts differ in MPI library: '; done
 
 ranks=('' RETNET_FAULT=host.blas_core:1)
 on_ranks 2 core || fail "core: $(tail -n 3 core.log)"
