@@ -1,11 +1,13 @@
 #include "comm/world/watchdog_table.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LINES = 64, LINE_BYTES = 384 };
+enum { MAX_LINES = 64, LINE_BYTES = 384, WRITE_MS = 1000 };
 
 static bool is_silent(const rn_rank_state *s) {
   return s->silent_s > 0;
@@ -60,9 +62,13 @@ static int group_of(const rn_rank_state *ranks, int i, int slowest) {
   return late ? 0 : may_delay_others(&ranks[i]) ? 1 : 2;
 }
 
+/* A pipe for which poll() returns POLLOUT takes PIPE_BUF bytes at once. */
 void rn_watchdog_write(const char *text, size_t bytes) {
+  struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
   for (size_t at = 0; at < bytes;) {
-    const ssize_t wrote = write(STDERR_FILENO, text + at, bytes - at);
+    if (poll(&out, 1, WRITE_MS) <= 0) return;
+    const size_t left = bytes - at;
+    const ssize_t wrote = write(STDERR_FILENO, text + at, left < PIPE_BUF ? left : PIPE_BUF);
     if (wrote <= 0) return;
     at += (size_t)wrote;
   }

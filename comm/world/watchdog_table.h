@@ -33,7 +33,8 @@ void rn_watchdog_table_print(const char *title, const rn_rank_state *ranks, int 
 int rn_watchdog_table_slowest(const rn_rank_state *ranks, int count);
 
 /** Writes to stderr with write(), because the main thread may hang while it holds the lock of
- * stderr. Not collective. Errors: none. */
+ * stderr. Gives up if stderr is a pipe that nobody reads for a second. Not collective. Errors:
+ * none. */
 void rn_watchdog_write(const char *text, size_t bytes);
 
 #endif
