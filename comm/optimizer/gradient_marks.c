@@ -10,7 +10,8 @@ typedef enum { COMPLETE, READ, MARKS } mark_kind;
 typedef struct mark {
   _Alignas(64) _Atomic int64_t buckets;
 } mark;
-static_assert(MARKS * sizeof(mark) <= RN_PEER_MARKS_BYTES, "the marks fit");
+static_assert(MARKS * sizeof(mark) <= RN_PEER_MARKS_BYTES,
+              "all marks of a rank fit into the area for marks");
 
 static void set(const rn_peer_memory *peers, mark_kind kind, int64_t count) {
   if (peers == NULL) return;

@@ -22,7 +22,8 @@ typedef struct head {
   int64_t token; /* identifies the block */
   _Alignas(64) char marks[RN_PEER_MARKS_BYTES];
 } head;
-static_assert(sizeof(head) == 4096, "the size of the head keeps the block aligned");
+static_assert(sizeof(head) == 4096,
+              "the head takes a whole page, so the memory after it is aligned");
 
 struct rn_peer_memory {
   const rn_node *node;

@@ -36,7 +36,7 @@ rn_status rn_shared_array_check_space(rn_err *err, const rn_world *world, const 
   rn_status status = RN_OK;
   if (need > available) {
     status = rn_fail(err, RN_ERR_MEMORY,
-                     SHM_FOLDER " of host %s has %lld MiB free, but its ranks would share %lld MiB",
+                     SHM_FOLDER " of host %s has %lld MiB free, but its ranks need %lld MiB there",
                      rn_world_host(world), (long long)available >> 20, (long long)need >> 20);
   }
   return rn_agree(err, world, status);

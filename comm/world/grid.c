@@ -32,9 +32,10 @@ rn_status rn_grid_create(rn_err *err, rn_world *world, int data, int pipeline, i
                          rn_grid **out) {
   const int rank = rn_world_rank(world), size = rn_world_size(world);
   if (data < 1 || pipeline < 1 || sequence < 1 || (int64_t)data * pipeline * sequence != size) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "a grid of %d x %d x %d does not match the %d ranks of this job", data, pipeline,
-                   sequence, size);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "the grid has data x pipeline x sequence = %d x %d x %d ranks, but this job has %d", data,
+        pipeline, sequence, size);
   }
   rn_grid *grid = NULL;
   rn_status status = rn_agree(err, world, allocate(err, size, &grid));

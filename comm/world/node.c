@@ -104,8 +104,8 @@ static rn_status parse_limit(rn_err *err, const char *text, int *max_size) {
   if (end != text && *end == '\0' && errno == 0 && value >= 0 && value <= INT_MAX) return RN_OK;
   return rn_fail(
       err, RN_ERR_USAGE,
-      "RETNET_NODE_RANKS is '%.40s', but must be a number of ranks, or 0 for all ranks: correct "
-      "it or unset it",
+      "RETNET_NODE_RANKS is '%.40s', but it must be a number of ranks, or 0 for all ranks of a "
+      "host; correct it or unset it",
       text);
 }
 

@@ -133,7 +133,7 @@ static rn_status read_record(rn_err *err, const char *path, char **text, int64_t
   *bytes = 0;
   if (stat(path, &about) != 0) {
     if (errno == ENOENT) return RN_OK;
-    return rn_fail(err, RN_ERR_IO, "cannot use run.dir: %s: %s", path, strerror(errno));
+    return rn_fail(err, RN_ERR_IO, "cannot access %s in run.dir: %s", path, strerror(errno));
   }
   FILE *file = fopen(path, "r");
   if (file == NULL || fstat(fileno(file), &about) != 0 || about.st_size > MAX_RECORD_BYTES) {

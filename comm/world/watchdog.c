@@ -155,7 +155,8 @@ static void print_stack(const rn_watchdog *w) {
                       w->mine->rank, rn_world_host(w->world));
   rn_watchdog_write(line, (size_t)used);
   if (rn_stack_dump_print(STACK_MS)) return;
-  used = snprintf(line, sizeof line, "  none: the main thread does not answer; its state is %c%s\n",
+  used = snprintf(line, sizeof line,
+                  "  not available: the main thread does not respond; its state in /proc is %c%s\n",
                   rn_stack_dump_state(),
                   rn_stack_dump_state() == 'D' ? " (a file operation hangs)" : "");
   rn_watchdog_write(line, (size_t)used);

@@ -50,8 +50,8 @@ void rn_watchdog_silence_warn(const rn_rank_reports *reports, int ranks, double 
     list_newly_silent(reports, report.host, ranks, limit_s, warned, list);
     const int used =
         snprintf(line, sizeof line,
-                 "warning: no report for %.1f s from host %s, rank%s: stopped, dead, or "
-                 "cut off from the network\n",
+                 "warning: no report for %.1f s from host %s, rank%s: the processes are stopped or "
+                 "dead, or the host is cut off from the network\n",
                  report.silent_s, report.host, list);
     rn_watchdog_write(line, (size_t)used);
   }

@@ -24,10 +24,11 @@ struct rn_world {
 static rn_status check_launch(rn_err *err, int size) {
   const rn_launched launched = rn_launched_detect();
   if (size > 1 || launched.ranks == 1) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "wrong launch: %s says %d ranks, but MPI sees only one; start with the mpirun of "
-                 "the MPI that this program was built with, or with srun --mpi=pmix",
-                 launched.variable, launched.ranks);
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "wrong launch: %s says %d ranks, but MPI sees only one; start the program with the "
+      "mpirun of the MPI library that it was built with, or with srun --mpi=pmix",
+      launched.variable, launched.ranks);
 }
 
 /* Sets the members that are derived from world->comm. */
@@ -236,7 +237,7 @@ static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gath
   }
   const size_t count = (size_t)ranks;
   RN_TRY(err, rn_alloc(err, "gather counts", count, sizeof *g->counts, &g->counts));
-  RN_TRY(err, rn_alloc(err, "offsets to gather", count, sizeof *g->offsets, &g->offsets));
+  RN_TRY(err, rn_alloc(err, "gather offsets", count, sizeof *g->offsets, &g->offsets));
   RN_TRY(err, rn_alloc(err, "gather sizes", count, sizeof *g->sizes, &g->sizes));
   RN_TRY(err, rn_alloc(err, "gather buffer", (size_t)total + 1, 1, &g->all));
   for (int r = 0, offset = 0; r < ranks; r++) {

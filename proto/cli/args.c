@@ -144,7 +144,8 @@ static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, co
                    text);
   }
   if (rn_rounds_to_zero(text, number)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s %s: so small that it would be rounded to 0", name, text);
+    return rn_fail(err, RN_ERR_USAGE, "%s %s is so small that it would be rounded to 0", name,
+                   text);
   }
   *(double *)arg->out = number;
   return check_bounds(err, arg, name, text, number);

@@ -18,7 +18,7 @@ static void print_help(const rn_commands *c) {
     fputc('\n', stdout);
     rn_args_print_section(&c->command[i].args, stdout);
   }
-  printf("\nEvery command also takes:\n");
+  printf("\nEvery command also accepts:\n");
   rn_args_print_common(stdout);
 }
 

@@ -165,7 +165,7 @@ void rn_manual_print(const rn_args *single, const rn_commands *commands, FILE *f
     put_commands(file, commands);
   }
   fputs(
-      ".SH EXIT STATUS\n0: success, also if the run was asked to stop. 1: an error, which is "
+      ".SH EXIT STATUS\n0: success, even if the run was asked to stop. 1: an error, which is "
       "printed on standard error. 2: wrong usage or configuration. 3: no progress "
       "(run.watchdog_s). 4: too many consecutive steps whose loss or gradient norm is not finite. "
       "75: stopped before the last step, with run.requeue_exit.\n"

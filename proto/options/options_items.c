@@ -51,8 +51,8 @@ static rn_status set_weight(rn_err *err, const reader *r, const char *value,
 static rn_status set_text(rn_err *err, const reader *r, const char *value, char **member) {
   if (value[0] == '~' && (value[1] == '\0' || value[1] == '/')) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s: item %d: the ~ in %s is not expanded: write the whole path", r->where,
-                   r->out->count, value);
+                   "%s: item %d: the shell has not expanded the ~ in %s: write the whole path",
+                   r->where, r->out->count, value);
   }
   if (value[0] == '\0' || !rn_options_is_text(value)) {
     return rn_fail(err, RN_ERR_USAGE, "%s: item %d: \"%s\" is %s", r->where, r->out->count, value,
@@ -105,8 +105,8 @@ static rn_status add_item(rn_err *err, reader *r, const yaml_node_t *node) {
   rn_options_item *item = &r->out->item[r->out->count++];
   item->weight = 1;
   if (node == NULL || node->type != YAML_MAPPING_NODE) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: item %d: must be a mapping with the fields: %s",
-                   r->where, r->out->count, r->fields);
+    return rn_fail(err, RN_ERR_USAGE, "%s: item %d is not a mapping with the fields: %s", r->where,
+                   r->out->count, r->fields);
   }
   for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
        pair != node->data.mapping.pairs.top; pair++) {
@@ -142,7 +142,7 @@ static rn_status parse_document(rn_err *err, const char *where, const char *fiel
                                 yaml_document_t *document, rn_options_items *out) {
   const yaml_node_t *root = yaml_document_get_root_node(document);
   if (root == NULL || root->type != YAML_SEQUENCE_NODE) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: is not a list", where);
+    return rn_fail(err, RN_ERR_USAGE, "%s: the value is not a list", where);
   }
   return rn_options_yaml_items(err, where, fields, document, root, out);
 }

@@ -65,7 +65,7 @@ static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
   const yaml_node_item_t *end = node->data.sequence.items.top;
   enum { ITEM_BYTES = 24 };
   if (end - begin > MAX_ITEMS) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: a list of more than %d numbers", place, MAX_ITEMS);
+    return rn_fail(err, RN_ERR_USAGE, "%s: the list has more than %d numbers", place, MAX_ITEMS);
   }
   char *text;
   RN_TRY(err, rn_alloc(err, "list", (size_t)(end - begin) + 1, ITEM_BYTES, &text));
@@ -73,7 +73,7 @@ static rn_status list_text(rn_err *err, yaml_reader *reader, const char *place,
     const yaml_node_t *value = yaml_document_get_node(reader->document, *item);
     if (!is_text(value) || value->data.scalar.length > ITEM_BYTES - 2) {
       free(text);
-      return rn_fail(err, RN_ERR_USAGE, "%s: must be a list of integers", place);
+      return rn_fail(err, RN_ERR_USAGE, "%s: the list may only contain integers", place);
     }
     strcat(strcat(text, (const char *)value->data.scalar.value), ",");
   }
@@ -225,7 +225,8 @@ static rn_status apply_override(rn_err *err, Retnet__Config *config, const char 
   if (strcmp(equals + 1, "null") == 0) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "-s: %s: null is not a value: omit this -s, or write ./null for a file of that name", name);
+        "-s %s=null: null is not a value; omit this -s, or write ./null for a file of that name",
+        name);
   }
   RN_TRY(err, rn_options_set(err, config, "-s", name, equals + 1));
   if (rn_options_find(name, &key)) locations->line[rn_options_index(&key)] = RN_OPTIONS_BY_S;

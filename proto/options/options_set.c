@@ -42,7 +42,7 @@ static rn_status parse_integer(rn_err *err, const setting *s, int64_t limit, int
     return wrong(err, s, "an integer in plain decimal digits");
   }
   if (errno == ERANGE || number > limit || number < -limit) {
-    return wrong(err, s, "a number that this key can hold");
+    return wrong(err, s, limit == INT32_MAX ? "a 32-bit integer" : "a 64-bit integer");
   }
   *out = number;
   return check_range(err, s, (double)number);
@@ -120,10 +120,11 @@ static rn_status set_string(rn_err *err, const setting *s, char **member) {
   }
   /* Rejects a leading ~ that no shell has expanded, because it would create a folder named "~". */
   if (s->value[0] == '~' && (s->value[1] == '\0' || s->value[1] == '/')) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "%s: %s: the ~ in %s is not expanded: write the whole path, or ./%s for a file "
-                   "of that name",
-                   s->where, s->name, s->value, s->value);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "%s: %s: the shell has not expanded the ~ in %s: write the whole path, or ./%s for a file "
+        "of that name",
+        s->where, s->name, s->value, s->value);
   }
   if (s->key.schema->items[0] != '\0' && *skip_spaces(s->value) == '{') {
     return wrong(err, s, "a path or a list of mappings");

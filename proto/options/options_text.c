@@ -121,7 +121,7 @@ static void domain_text(const rn_schema_key *schema, const ProtobufCFieldDescrip
   char word[RN_OPTIONS_NAME_BYTES];
   size_t used = 0;
   if (schema->items[0] != '\0') {
-    snprintf(text, bytes, "or a list of items with: %s", schema->items);
+    snprintf(text, bytes, "or a list of items with the fields: %s", schema->items);
     return;
   }
   if (field->type != PROTOBUF_C_TYPE_ENUM) {

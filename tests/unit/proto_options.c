@@ -36,7 +36,7 @@ static void what_is_wrong_is_named(void) {
   refuse("model: {dim: 3.5}\n", "model.dim|integer");
   refuse("model: {dim: 64x}\n", "model.dim|integer");
   refuse("model: {dim: 0}\n", "model.dim|out of range");
-  refuse("model: {dim: 2147483712}\n", "model.dim|that this key can hold");
+  refuse("model: {dim: 2147483712}\n", "model.dim|32-bit integer");
   refuse("optimizer: {lr: 1e-3x}\n", "optimizer.lr|finite number");
   refuse("parallel: {layer_split: [5, -1]}\n", "parallel.layer_split|out of range");
   refuse("model: {dim: 99999999999999999999}\n", "model.dim");
