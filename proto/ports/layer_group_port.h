@@ -10,11 +10,11 @@
 
 typedef struct rn_layer_group_port {
   void *self;
-  /** Called before the weights of group `part` are read. Returns when they are complete. */
-  rn_status (*wait)(rn_err *err, void *self, int part);
+  /** Called before the weights of `group` are read. Returns when they are complete. */
+  rn_status (*wait)(rn_err *err, void *self, int group);
   /** Called for each unit of work (a micro-batch, or a segment of one) after it has added its
-   * contribution to the gradient of group `part`. */
-  void (*added)(void *self, int part);
+   * contribution to the gradient of `group`. */
+  void (*added)(void *self, int group);
 } rn_layer_group_port;
 
 #endif
