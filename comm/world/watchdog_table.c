@@ -37,7 +37,7 @@ static void describe(const rn_rank_state *s, char *text, size_t bytes) {
         s->silent_s);
   } else {
     snprintf(text, bytes, "%s",
-             is_silent(s) ? "; the process is suspended (SIGSTOP or a debugger)"
+             is_silent(s) ? "; the process is suspended (SIGSTOP, debugger) or dead"
              : s->waits   ? "; it is waiting for other ranks"
                           : "");
   }
