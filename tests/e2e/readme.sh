@@ -59,11 +59,10 @@ export PATH=$bin:$PATH
 mkdir -p .quickstart/text jobs/configs
 cp "$source"/jobs/configs/*.yaml jobs/configs
 sed -E -i 's/dim: [0-9]+, value_dim: [0-9]+, ffn_dim: [0-9]+/dim: 16, value_dim: 32, ffn_dim: 16/
-  s/layers: [0-9]+/layers: 1/; s/sequence_length: [0-9]+/sequence_length: 32/
-  s/(eval_every|every): [0-9]+/\1: 2/' jobs/configs/quickstart.yaml
-for number in $(seq 200); do
-  head -c "$((300 * number))" "$source/README.md" | tail -c 300 >".quickstart/text/$number.txt"
-done
+  s/layers: [0-9]+/layers: 1/' jobs/configs/quickstart.yaml jobs/configs/small.yaml
+sed -E -i 's/sequence_length: [0-9]+/sequence_length: 32/; s/(eval_every|every): [0-9]+/\1: 2/' \
+  jobs/configs/quickstart.yaml
+split -b 300 -a 3 --additional-suffix=.txt "$source/README.md" .quickstart/text/
 cp "$source/tests/golden/tokenizer/bpe1000_identity_bytes_digits.model" .quickstart/tokenizer.model
 ln -s ../four .quickstart/run # a run of the tour
 
@@ -80,15 +79,21 @@ while read -r command; do
   bash -c "set -euo pipefail; $small" >log 2>&1 </dev/null || fail "$command: $(tail -n 3 log)"
 done <commands
 
-for program in "$bin"/retnet-*; do "$program" --help; done >all_help
+declare -A options # the options that each program, all programs (key "all") and jobs/*.sh have
+find_options() { grep -ohE -e '--[a-z][a-z-]+' "$@" | sort -u | tr '\n' ' '; }
+jobs_options=$(find_options "$source"/jobs/*.sh)
+for program in "$bin"/retnet-*; do
+  "$program" --help >help
+  options[${program##*/}]=" $jobs_options$(find_options help)"
+  options[all]+=${options[${program##*/}]}
+done
 while read -r program words; do
-  case $program in
-    --*) words="$program $words" && cp all_help help ;;
-    *) "$program" --help >help || fail "no program: $program" ;;
-  esac
-  grep -oE -e '--[a-z][a-z-]+' <<<"$words" >options || continue
-  while read -r option; do
-    grep -qE -e "$option\b" help "$source"/jobs/*.sh || fail "$program has no $option: $words"
-  done <options
+  [[ $program != --* ]] || words="$program $words" program=all
+  [ -n "${options[$program]:-}" ] || fail "no program: $program"
+  while [[ $words =~ --[a-z][a-z-]+ ]]; do
+    option=${BASH_REMATCH[0]}
+    [[ "${options[$program]:-}" == *" $option "* ]] || fail "$program has no $option: $words"
+    words=${words#*"$option"}
+  done
 done <spans
 finish
