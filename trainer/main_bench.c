@@ -54,12 +54,12 @@ static const rn_arg decode_options[] = {
     JSON_OPTION,
     PRECISION_OPTION("number format of the weights (default fp32)"),
     {0, "positions", "LIST",
-     "comma-separated positions at which to measure, for example 1024,8192; only these are "
-     "measured (default for given numbers of sequences: 1000)",
+     "measure only at these positions in the text, for example 1024,8192 (1000 if only numbers of "
+     "sequences are given)",
      RN_ARG_TEXT, &given.positions, 0, 0},
     {0, "sequences", "LIST",
-     "comma-separated numbers of sequences to measure at each position, for example 1,4,16 "
-     "(default for given positions: 1)",
+     "measure only with these numbers of sequences, at each position, for example 1,4,16 (1 if "
+     "only positions are given)",
      RN_ARG_TEXT, &given.sequences, 0, 0},
     ROUNDS_OPTION("samples of each measurement (default 11)"),
     KEY_OPTION("parallel.threads=2")};
@@ -141,8 +141,8 @@ static const rn_command commands[] = {
      {.program = "retnet-bench decode",
       .form = "[--json] [--precision fp32|bf16] [--positions LIST] [--sequences LIST] [--rounds N] "
               "[-s section.key=value]...",
-      .about = "Times the decoding of tokens for one and for several sequences and at different "
-               "positions, and compares it with its limit, the memory bandwidth.",
+      .about = "Times the decoding of tokens, for one and for several sequences and at different "
+               "positions, and compares the rates with the limit that the memory bandwidth sets.",
       .example = "retnet-bench decode --precision bf16 -s parallel.threads=2",
       .options = decode_options,
       .count = COUNT(decode_options)},
@@ -150,10 +150,9 @@ static const rn_command commands[] = {
     {"gemm",
      {.program = "retnet-bench gemm",
       .form = "[--json] [--precision fp32|bf16] [--rounds N] [-s section.key=value]...",
-      .about =
-          "Times small and large matrix products with each GEMM library of this build. Threads "
-          "divide a product by rows or by tiles, use tiles of a weight that is packed first "
-          "(the rate includes packing), or compute a product each.",
+      .about = "Times small and large matrix products with each GEMM library of this build. The "
+               "threads divide a product by rows, by tiles, or by tiles after the weight is packed "
+               "(the rate includes packing), or each thread computes a product of its own.",
       .example = "retnet-bench gemm --precision bf16",
       .options = gemm_options,
       .count = COUNT(gemm_options)},
@@ -179,9 +178,9 @@ static const rn_command commands[] = {
     {"ranks",
      {.program = "retnet-bench ranks",
       .form = "[--json] [--precision fp32|bf16] [--steps N] [-s section.key=value]...",
-      .about = "Times pairs of training steps with the same work. In one step all ranks share each "
-               "sequence; in the other each rank has separate sequences. data.sequence_length and "
-               "data.batch_sequences are per rank.",
+      .about = "Times pairs of training steps with the same amount of work. In one step of a pair, "
+               "all ranks share each sequence; in the other, each rank has sequences of its own. "
+               "data.sequence_length and data.batch_sequences are per rank.",
       .example = "mpirun -np 2 retnet-bench ranks -s parallel.threads=1",
       .options = ranks_options,
       .count = COUNT(ranks_options)},
@@ -200,14 +199,15 @@ static const rn_command commands[] = {
      {.program = "retnet-bench step",
       .form = "[--json] [--precision fp32|bf16] [--steps N] [--threads LIST] [--scan none] [-s "
               "section.key=value]...",
-      .about = "Times training steps on synthetic tokens, and compares them with their matrix "
-               "products alone and with the best GEMM rate. The default model has 8 layers, dim "
-               "512 and one sequence of 2048 tokens. With --threads it also prints, for each "
-               "number of threads, how long each subphase takes, how many tasks its loops have and "
-               "how busy the threads are. With --json, `subphases` has for each subphase, on rank "
-               "0: its share of the step, the number of tasks per step, busy (time of all tasks / "
-               "time of all threads) and longest_task (time of the longest task / mean time of the "
-               "subphase). modelled_efficiency is the efficiency in a simulation of the tasks.",
+      .about =
+          "Times training steps on synthetic tokens, and compares them with the time of their "
+          "matrix products alone and with the best GEMM rate. The default model has 8 layers, dim "
+          "512 and one sequence of 2048 tokens. With --threads it also prints, for each number of "
+          "threads, how long each subphase takes, how many tasks its loops have and how busy the "
+          "threads are. With --json, `subphases` has for each subphase, on rank 0: its share of "
+          "the step, the number of tasks per step, busy (time of all tasks / time of all threads) "
+          "and longest_task (time of the longest task / mean time of the subphase). "
+          "modelled_efficiency is the efficiency that a simulation of the tasks predicts.",
       .example = "mpirun -np 2 retnet-bench step -s parallel.sequence=2",
       .options = step_options,
       .count = COUNT(step_options)},

@@ -103,11 +103,13 @@ static const rn_arg prune_options[] = {
      RN_ARG_INTEGER, &given.keep_every, 0, MAX_KEPT}};
 static const rn_arg export_options[] = {
     {0, "format", "torchscale|hf",
-     "torchscale: the official RetNetDecoder; hf: with config.json, RetNetForCausalLM of "
-     "flash-linear-attention, or LlamaForCausalLM of transformers for a model of arch transformer",
+     "torchscale: for the official RetNetDecoder; hf: with a config.json for RetNetForCausalLM of "
+     "flash-linear-attention or, if model.arch is transformer, for LlamaForCausalLM of "
+     "transformers",
      RN_ARG_TEXT, &given.format, 0, 0},
     {0, "out", "DIR",
-     "folder in which to write model.safetensors; with torchscale also NAME.safetensors",
+     "folder in which to write model.safetensors; with torchscale it can also be a file, "
+     "NAME.safetensors",
      RN_ARG_PATH, &given.out, 0, 0},
     {0, "dtype", "fp32|bf16|fp16", "number format of the weights (default fp32, which is exact)",
      RN_ARG_TEXT, &given.dtype, 0, 0},
@@ -135,8 +137,9 @@ static const rn_command commands[] = {
     {"show",
      {.program = "retnet-ckpt show",
       .form = "CKPT",
-      .about = "Prints step, tokens, data position, layout, choices, build and size of a "
-               "checkpoint, and the configuration keys that were set explicitly.",
+      .about = "Prints step, tokens, data position, layout, automatic choices (scan, chunk, GEMM "
+               "backend, kernels), build and size of a checkpoint, and the configuration keys that "
+               "were set explicitly.",
       .example = "retnet-ckpt show RUN/checkpoints/step-00000100",
       .min_words = 1,
       .max_words = 1},
@@ -177,11 +180,12 @@ static const rn_command commands[] = {
      {.program = "retnet-ckpt export",
       .form = "--format torchscale|hf --out DIR [--dtype fp32|bf16|fp16] [--shard-size SIZE] "
               "[--fused-gate] CKPT",
-      .about = "Writes the weights of a checkpoint to safetensors files for another program. A "
-               "model that the program cannot compute exactly is refused; the error names the "
-               "configuration key. hf needs model.rotary=rope_half and model.retention_scale=raw, "
-               "except for a transformer. The tokenizer is exported too. If an export fails, the "
-               "files of an older one in DIR stay as they are.",
+      .about =
+          "Writes the weights of a checkpoint to safetensors files for another program. A model "
+          "that the program cannot compute exactly is refused; the error names the configuration "
+          "key. The format hf requires model.rotary=rope_half and model.retention_scale=raw, "
+          "unless the model is a transformer. The tokenizer is exported too. If an export fails, "
+          "the files of an earlier export in DIR are not changed.",
       .example = "retnet-ckpt export --format hf --out hf RUN",
       .options = export_options,
       .count = COUNT(export_options),
@@ -191,13 +195,12 @@ static const rn_command commands[] = {
     {"import",
      {.program = "retnet-ckpt import",
       .form = "--out CKPT DIR",
-      .about =
-          "Makes a checkpoint from a model of RetNetForCausalLM (flash-linear-attention), of "
-          "LlamaForCausalLM (transformers) or of torchscale's RetNetDecoder, for "
-          "checkpoint.init_from, retnet-eval and retnet-generate. "
-          "DIR is a folder with config.json and safetensors, or a safetensors file that export "
-          "wrote. A model that this program cannot represent exactly is refused. Prints the "
-          "model section that a configuration needs to train from the checkpoint.",
+      .about = "Makes a checkpoint from a model of RetNetForCausalLM (flash-linear-attention), of "
+               "LlamaForCausalLM (transformers) or of torchscale's RetNetDecoder, for "
+               "checkpoint.init_from, retnet-eval and retnet-generate. DIR is a folder with "
+               "config.json and safetensors, or a safetensors file that export wrote. A model that "
+               "this program cannot represent exactly is refused. Prints the model section that a "
+               "configuration needs to train from the checkpoint.",
       .example = "retnet-ckpt import --out imported retnet-1.3B-100B",
       .options = import_options,
       .count = COUNT(import_options),

@@ -98,8 +98,8 @@ static rn_status build(rn_err *err, const rn_words *words) {
   print_passed_by(&report.passed_by);
   if (given.val_fraction > 0 && report.val_tokens == 0) {
     rn_log_info(
-        "note: there is no val split, because --val-fraction %g of %lld documents gave it no "
-        "tokens; a larger --val-fraction may give it some",
+        "note: there is no val split, because with --val-fraction %g of %lld documents it would be "
+        "empty; try a larger fraction",
         given.val_fraction, (long long)report.documents);
   }
   if (given.separator >= 0 && report.passed_by.token_files == 0) {
@@ -278,10 +278,9 @@ static const rn_arg build_options[] = {
     {0, "out", "DIR", "folder to create with train/ and val/ in it; must be empty or absent",
      RN_ARG_PATH, &given.out, 0, 0},
     {0, "tokenizer", "NAME",
-     "bytes (default): one token per byte value; tiktoken:FILE: byte-level BPE from a rank file; "
+     "bytes (default): every byte is a token; tiktoken:FILE: byte-level BPE from a rank file; "
      "hf:FILE_OR_DIR: byte-level BPE from a tokenizer.json, or vocab.json with merges.txt; "
-     "spm:FILE: "
-     "a sentencepiece model",
+     "spm:FILE: a sentencepiece model",
      RN_ARG_TEXT, &given.tokenizer, 0, 0},
     {0, "format", "NAME",
      "format of the inputs: auto (default): by name and content; text; nanogpt: u16 token ids "
@@ -308,8 +307,8 @@ static const rn_arg build_options[] = {
     {0, "include", "GLOB", "inside folders, pack only files whose names match GLOB (default: all)",
      RN_ARG_TEXT, &given.include, 0, 0},
     {0, "val-fraction", "F",
-     "fraction of the documents for validation (default 0.01); with fewer than 20 documents, the "
-     "last part of each document's tokens",
+     "fraction of the documents that go to the val split (default 0.01); with fewer than 20 "
+     "documents, fraction of the tokens of each document, taken from its end",
      RN_ARG_NUMBER, &given.val_fraction, 0, 1}};
 static const rn_arg cat_options[] = {
     {0, "text", NULL, "print the text instead of token numbers", RN_ARG_SWITCH, &given.text, 0, 0},
@@ -321,14 +320,13 @@ static const rn_command commands[] = {
      {.program = "retnet-data build",
       .form = "--out DIR [--tokenizer NAME] [--format NAME] [--vocab-size N] [--separator ID] "
               "[--special-tokens LIST] [--include GLOB] [--val-fraction F] INPUT...",
-      .about =
-          "Packs text or tokens into shards for training and validation. Each INPUT is a file, a "
-          "folder (searched recursively), a quoted file name pattern, or - for standard input. A "
-          "file is one document; in a .jsonl file each line is one document, in its field "
-          "\"text\". Files that end in .zst or .gz are decompressed. Token files of nanoGPT and "
-          "llm.c "
-          "(.bin) and of Megatron-LM (.bin with .idx) are read as tokens; a .bin without a header "
-          "only with a --tokenizer other than bytes, with --vocab-size, or with --format nanogpt.",
+      .about = "Packs text or tokens into shards for training and validation. Each INPUT is a "
+               "file, a folder (searched recursively), a quoted file name pattern, or - for "
+               "standard input. A file is one document; in a .jsonl file each line is one "
+               "document, in its field \"text\". Files that end in .zst or .gz are decompressed. "
+               "Token files of nanoGPT and llm.c (.bin) and of Megatron-LM (.bin with .idx) are "
+               "read as tokens; a .bin without a header only with a --tokenizer other than bytes, "
+               "with --vocab-size, or with --format nanogpt.",
       .example = "retnet-data build --out DATA --val-fraction 0.05 text/ more.jsonl",
       .options = build_options,
       .count = COUNT(build_options),

@@ -38,14 +38,13 @@ static const char *const forms[] = {"chunkwise", "parallel", "recurrent"};
 
 static const char about[] =
     "Evaluates a checkpoint on the val split of data folders: loss, perplexity and bits per byte, "
-    "and the loss by position in the sequence. Every token counts once.\n"
+    "and the loss by position in the sequence. Every token is scored once.\n"
     "--by-document evaluates each document by itself, from its beginning. --stride gives the "
     "tokens of long texts more context, as Hugging Face's sliding-window perplexity does; a "
     "retentive network keeps its context in the state, so a larger --sequence-length costs less.\n"
     "--requests computes the log-likelihoods that lm-evaluation-harness requests: each line of "
-    "FILE is "
-    "{\"context\": ..., \"continuation\": ...}, and gives a line {\"log_likelihood\": ..., "
-    "\"is_greedy\": ..., \"tokens\": ...}.";
+    "FILE is {\"context\": ..., \"continuation\": ...}, and the result is a line "
+    "{\"log_likelihood\": ..., \"is_greedy\": ..., \"tokens\": ...}.";
 
 static rn_status check(rn_err *err, options *o) {
   RN_TRY(err, rn_args_choose(err, "--form", o->form_name, forms, 3, &o->form));
@@ -78,12 +77,14 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
       {0, "sequence-length", "T", "tokens per sequence (default: as in training)", RN_ARG_INTEGER,
        &o->sequence_length, 1, 1 << 30},
       {0, "stride", "S",
-       "begin a sequence every S tokens; each token counts where it has the most context (default: "
-       "the sequence length, so that sequences do not overlap)",
+       "begin a sequence every S tokens; a token that is in several sequences is scored in the one "
+       "in which it has the most context (default: the sequence length, so that sequences do not "
+       "overlap)",
        RN_ARG_INTEGER, &o->stride, 1, 1 << 30},
       {0, "by-document", NULL, "also print loss and perplexity of each document", RN_ARG_SWITCH,
        &o->by_document, 0, 0},
-      {0, "requests", "FILE", "JSON lines of contexts and continuations, to use instead of --data",
+      {0, "requests", "FILE",
+       "JSON lines with contexts and continuations to score, instead of the data folders",
        RN_ARG_PATH, &o->requests, 0, 0},
       {0, "token-file", "FILE", "write the log-likelihood of every token to FILE, as JSON lines",
        RN_ARG_PATH, &o->token_file, 0, 0},
@@ -277,15 +278,12 @@ static void report_form(const rn_spec *spec, const char *form) {
   const int attending = rn_spec_attention_layers(spec, 0, spec->layers);
   if (attending == spec->layers) {
     rn_log_warn(
-        "--form %s has no effect: the model has only attention layers, which are computed by "
-        "blocks of queries and keys in every form",
+        "--form %s has no effect: it applies only to retention layers, and this model has only "
+        "attention layers",
         form);
   } else if (attending > 0) {
-    rn_log_info(
-        "--form %s applies only to the %d retention layers; the %d attention layers are computed "
-        "by "
-        "blocks of queries and keys in every form",
-        form, spec->layers - attending, attending);
+    rn_log_info("--form %s applies only to the %d retention layers, not to the %d attention layers",
+                form, spec->layers - attending, attending);
   }
 }
 

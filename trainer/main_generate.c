@@ -36,15 +36,14 @@ static const double max_integer = 9e15;
 static const char about[] =
     "Generates text with a trained model. Several prompts are continued in one batch, and each "
     "text is the same as with its prompt alone. Texts are printed in the order of --prompt, "
-    "--prompt-file and --prompt-lines, each character as soon as it is final; with --json, "
-    "after all are complete.\n"
+    "--prompt-file and --prompt-lines, each character as soon as it is final; with --json, after "
+    "all are complete.\n"
     "The next token is drawn as Hugging Face's generate() does: --repetition-penalty changes the "
     "logits, then --temperature divides them; --top-k, --top-p and --min-p follow in this order, "
     "each applied to the tokens that the previous filter kept.\n"
     "--save-state stores the state after a text, so that a long text is read only once. With equal "
     "options, the completion after --load-state is bitwise the same as after reading the text "
-    "again; "
-    "--prompt adds to the text.";
+    "again; --prompt adds to the text.";
 
 /* The command line, with the defaults of the options. */
 static options given = {.precision = "fp32",
@@ -68,10 +67,10 @@ static const rn_arg table[] = {
     {0, "tokens", "N", "maximum number of tokens to generate (default 128)", RN_ARG_INTEGER,
      &given.tokens, 0, max_integer},
     {0, "stop", "TEXT",
-     "end a text before TEXT, also where TEXT spans several tokens; may be repeated", RN_ARG_LIST,
-     &given.stops, 0, 0},
-    {0, "ignore-end", NULL, "continue past the end of a document", RN_ARG_SWITCH, &given.ignore_end,
-     0, 0},
+     "end a text before the first TEXT, even if TEXT spans several tokens; may be repeated",
+     RN_ARG_LIST, &given.stops, 0, 0},
+    {0, "ignore-end", NULL, "do not stop when the model ends the document", RN_ARG_SWITCH,
+     &given.ignore_end, 0, 0},
     {0, "temperature", "X", "sampling temperature; 0: always the most likely token (default 1)",
      RN_ARG_NUMBER, &given.sampling.temperature, 0, 1e6},
     {0, "top-k", "K", "sample from the K most likely tokens (default 0: all)", RN_ARG_INTEGER,
@@ -83,8 +82,8 @@ static const rn_arg table[] = {
      "sample from the tokens whose probability is at least P times the largest (default 0)",
      RN_ARG_NUMBER, &given.sampling.min_p, 0, 1},
     {0, "repetition-penalty", "X",
-     "divide the logits of tokens that the text already has by X, or multiply them if negative; "
-     "above 1, repetition is less likely (default 1)",
+     "for tokens that are already in the text, divide positive logits by X and multiply negative "
+     "ones by X; values above 1 make repetition less likely (default 1)",
      RN_ARG_NUMBER, &given.repetition.penalty, 1e-3, 1e3},
     {0, "repetition-window", "N",
      "apply the penalty to the last N tokens of the text, prompt included (default 0: all)",
@@ -93,16 +92,16 @@ static const rn_arg table[] = {
      "random seed (default 1); if repeated, the i-th seed is used for the i-th text", RN_ARG_LIST,
      &given.seeds, 0, 0},
     {0, "interactive", NULL,
-     "add each line of the standard input to the text, and print its continuation; Ctrl-C ends a "
-     "completion; at a prompt, Ctrl-C and Ctrl-D end the program",
+     "append each line of standard input to the text, and print the continuation; Ctrl-C ends a "
+     "continuation; at the prompt, Ctrl-C or Ctrl-D ends the program",
      RN_ARG_SWITCH, &given.interactive, 0, 0},
     {0, "load-state", "FILE",
-     "continue the text of a state file, every prompt by itself; the file's text is not printed",
+     "continue the text whose state is in FILE; each prompt is appended to this text independently "
+     "of the others; the text itself is not printed",
      RN_ARG_PATH, &given.load_state, 0, 0},
     {0, "save-state", "FILE",
      "write the state after the last token to FILE, also if SIGINT, SIGTERM or SIGHUP ends the "
-     "text "
-     "early; with --tokens 0, the state after the prompt",
+     "text early; with --tokens 0, the state after the prompt",
      RN_ARG_PATH, &given.save_state, 0, 0},
     {0, "precision", "fp32|bf16",
      "number format of the weights (default fp32); bf16 reads half the bytes", RN_ARG_TEXT,
@@ -187,7 +186,7 @@ static rn_status set_seeds(rn_err *err, const options *o, const rn_text_generato
 static rn_status generate(rn_err *err, const options *o, rn_text_generator *generator,
                           rn_completions *completions) {
   if ((o->save_state != NULL || o->interactive) && completions->count > 1) {
-    return rn_fail(err, RN_ERR_USAGE, "%s has one text, but there are %d prompts",
+    return rn_fail(err, RN_ERR_USAGE, "%s works with a single text, but there are %d prompts",
                    o->interactive ? "--interactive" : "--save-state", completions->count);
   }
   if (o->save_state != NULL) RN_TRY(err, rn_file_check_target(err, o->save_state));

@@ -81,7 +81,7 @@ case $case in
       mv rolled "rolled${#more[@]}"
     done
     says rolled 'rolled back from step 8 to checkpoint rolled/checkpoints/step-00000004' \
-      'passing over 4 batches (rollback 1 of train.max_rollbacks 10)'
+      'skipping 4 batches (rollback 1; train.max_rollbacks is 10)'
     got=$(sed 's/^{"step": \([0-9]*\),.*/\1/' rolled1/metrics.jsonl | tr '\n' ' ')
     [ "$got" = '1 2 3 4 5 6 7 8 9 10 11 12 ' ] || fail "lines after a rollback: $got"
     grep -q '"step": 5,.*"rolled_back_from": 8' rolled1/metrics.jsonl ||
@@ -143,7 +143,7 @@ case $case in
         "the last good checkpoint is $site$rank/checkpoints/step-00000004"
       [ ! -e "$site$rank/checkpoints/step-00000008" ] || fail "$site $rank: a damaged state is saved"
     done <<'SITES'
-weight 0 changed in memory
+weight 0 corrupted in memory
 copy 0 this copy of the weights of
 copy 1 this copy of the weights of
 moment 1 the first moments of
@@ -151,7 +151,7 @@ gradient 1 two exchanges of the gradient of
 SITES
     # The last step is checked too, and a single rank checks its memory.
     ends 1 replica.weight:16 last train.check_replicas_every=1
-    says last 'changed in memory after step 16 (rank 0, host'
+    says last 'corrupted in memory after step 16 (rank 0, host'
     ;;
   *)
     fail "no such case: $case"

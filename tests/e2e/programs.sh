@@ -69,7 +69,7 @@ case $case in
     keys=("${short[@]}" parallel.data=3 parallel.sequence=2)
     must_train 6 off "${keys[@]}" parallel.share_gradients=off
     must_train 6 on "${keys[@]}" parallel.share_gradients=on
-    grep -q 'gradients read in place by up to 6 ranks' on.log || fail "not shared: $(head -n 3 on.log)"
+    grep -q 'gradients shared by up to 6 ranks' on.log || fail "not shared: $(head -n 3 on.log)"
     same_run off on
     for ranks in 2 3 4; do
       RETNET_NODE_RANKS=$ranks must_train 6 "node$ranks" "${keys[@]}"

@@ -81,7 +81,8 @@ case $case in
     carried=(data.carry_state=true data.reset_at_documents=false train.steps=12)
     ends 0 none straight "${carried[@]}"
     ends 1 step.loss:10- cut "${carried[@]}"
-    says cut 'step 12 is not saved; the newest checkpoint on disk is cut/checkpoints/step-00000008'
+    says cut 'step 12 is not saved: the last 3 steps were skipped' \
+      '; the newest checkpoint on disk is cut/checkpoints/step-00000008'
     has cut '4 8'
     # A stop during a skipped step waits for the next good step, or until there are too many bad
     # steps.
@@ -97,7 +98,7 @@ case $case in
     for async in true false; do
       dir=unproven$async
       ends 1 step.loss:9- "$dir" train.steps=12 train.max_bad_steps=9 "checkpoint.async=$async"
-      says "$dir" "step 12 is not saved; the newest checkpoint on disk is $dir/checkpoints/step-00000004"
+      says "$dir" 'step 12 is not saved: ' "; the newest checkpoint on disk is $dir/checkpoints/step-00000004"
       has "$dir" 4
       [ ! -e "$dir/checkpoints/step-00000008.tmp" ] || fail "$dir: a dropped save is left"
     done
@@ -111,14 +112,14 @@ case $case in
         ends 75 "ckpt.$site:1" "$dir" "${stop[@]}" "checkpoint.async=$async"
         has "$dir" 1
         ends 1 "ckpt.$site:1-" "$dir" "${stop[@]}" "checkpoint.async=$async"
-        says "$dir" "step 2 is not saved; the newest checkpoint on disk is $dir/checkpoints/step-00000001"
+        says "$dir" 'step 2 is not saved: ' "; the newest checkpoint on disk is $dir/checkpoints/step-00000001"
         has "$dir" 1
       done
     done
     ends 1 ckpt.write:1- nothing "${stop[@]}"
-    says nothing 'step 1 is not saved, and nothing has no checkpoint' 'free some space'
+    says nothing 'step 1 is not saved: ' '; nothing contains no checkpoint' 'free some space'
     ends 1 ckpt.write:1- end train.steps=2
-    says end 'step 2 is not saved, and end has no checkpoint'
+    says end 'step 2 is not saved: ' '; end contains no checkpoint'
     # If the state is on disk but older checkpoints cannot be removed, the run succeeds with a
     # warning.
     for site in latest prune; do
@@ -127,8 +128,8 @@ case $case in
       has "$site" 1
     done
     RETNET_FAULT=ckpt.write:1- train 2 two "${stop[@]}" && fail 'two ranks: success without a save'
-    says two 'step 1 is not saved, and two has no checkpoint'
-    [ "$(grep -c 'is not saved, and' two.log)" = 1 ] || fail "said twice: $(cat two.log)"
+    says two 'step 1 is not saved: ' '; two contains no checkpoint'
+    [ "$(grep -c 'contains no checkpoint' two.log)" = 1 ] || fail "said twice: $(cat two.log)"
     ;;
   failing)
     for error in EIO EDQUOT EROFS EFBIG; do
@@ -145,7 +146,8 @@ case $case in
     has prune '12 13 14'
     # A checkpoint that cannot be read back is not saved, and the one before it stays.
     ends 0 ckpt.open:2:ENOENT unread checkpoint.every=2 checkpoint.keep_last=1 train.steps=5
-    says unread 'step 4 is not saved: it was written, but cannot be read back; the previous checkpoint'
+    says unread 'step 4 is not saved: its checkpoint was written, but cannot be read back (' \
+      '); the previous checkpoint is kept'
     has unread '2 5'
     grep -q '"failed": 1' unread/summary.json || fail "$(grep failed unread/summary.json)"
     ;;
@@ -157,7 +159,7 @@ case $case in
     (ulimit -f 16384 && exec timeout 120 "$bin/retnet-train" run.yaml "${keys[@]}") >limited.log 2>&1 || got=$?
     [ "$got" = 1 ] || fail "limited ended with $got, not 1: $(tail -n 2 limited.log)"
     says limited 'step 2 is not saved: cannot write limited/checkpoints/step-00000002.tmp/part' \
-      'File too large' 'ulimit -f' 'step 6 is not saved, and limited has no checkpoint'
+      'File too large' 'ulimit -f' 'step 6 is not saved: ' '; limited contains no checkpoint'
     has limited ''
     # Files of a failed save would use the space that the next save needs.
     [ -z "$(ls limited/checkpoints)" ] || fail "files of failed saves are left: $(ls limited/checkpoints)"
@@ -180,8 +182,8 @@ case $case in
     block lost
     reach lost words 'is not saved'
     stop 1 lost
-    says lost 'is not saved, and the checkpoints on disk cannot be listed (cannot open directory lost' \
-      'cannot make directory'
+    says lost 'is not saved: cannot make directory' \
+      '; the checkpoints on disk cannot be listed: cannot open directory lost'
     ;;
   metrics)
     # A foreign line must cost at most itself: after a resume each step appears once, and remarks are

@@ -29,8 +29,8 @@ static void the_worst_kind_is_named(void) {
   CHECK(!rn_gemm_sample_warning(&s, text, sizeof text));
   s = sample_of(1, 1, 1, 0.8, 0.5);
   CHECK(rn_gemm_sample_warning(&s, text, sizeof text));
-  CHECK(strstr(text, "second is 2.0 times") && strstr(text, "for TN products"));
-  CHECK(strstr(text, "the chosen first") && strstr(text, "model.products=second"));
+  CHECK(strstr(text, "second was 2.0 times") && strstr(text, "of TN products"));
+  CHECK(strstr(text, "the selected first") && strstr(text, "model.products=second"));
   rn_gemm_sample_best(&s, text, sizeof text);
   CHECK(strcmp(text, "NN second, NT first, TN second") == 0);
   s.others = 0; /* a build with one backend */

@@ -51,7 +51,7 @@ static void compare_key(void *self, const char *key) {
   } else {
     c->status =
         rn_fail(c->err, RN_ERR_USAGE,
-                "%s was %s in the checkpoint and is %s now, but it must not change during a run; "
+                "%s must not change during a run, but it was %s in the checkpoint and is %s now; "
                 "start a new run.dir (checkpoint.init_from can initialize its weights)",
                 key, was, is);
   }
@@ -67,8 +67,8 @@ static void warn_key(void *self, const char *key) {
   rn_options_text(c->old, key, was, sizeof was);
   rn_options_text(c->new, key, is, sizeof is);
   if (strcmp(was, is) == 0) return;
-  rn_log_warn("checkpoint.init_from: the weights were trained with %s: %s, but it is %s now", key,
-              was, is);
+  rn_log_warn("checkpoint.init_from: %s was %s when the weights were trained, but it is %s now",
+              key, was, is);
 }
 
 /* Copies a configuration and gives its attention keys one common value where several values have
@@ -109,14 +109,14 @@ static rn_status compare_data(rn_err *err, const rn_run *run, const Retnet__Mani
   if (m->split == NULL || m->split->content_sum == run->datasets.content) return RN_OK;
   if (!rn_options_is_list(is) && !rn_options_is_list(was)) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "data.dir %s does not contain the data that this run was trained on so far", is);
+                   "data.dir %s does not contain the data with which this run was trained so far",
+                   is);
   }
-  return rn_fail(
-      err, RN_ERR_USAGE,
-      "data.dir was %s in the checkpoint and is %s now: the contents, the weights or the "
-      "order of the folders differ, and these must not change during a run; start a "
-      "new run.dir (checkpoint.init_from can initialize its weights)",
-      was, is);
+  return rn_fail(err, RN_ERR_USAGE,
+                 "the training data must not change during a run, but the contents, the weights or "
+                 "the order of the folders differ: data.dir was %s in the checkpoint and is %s "
+                 "now; start a new run.dir (checkpoint.init_from can initialize its weights)",
+                 was, is);
 }
 
 static rn_status compare(rn_err *err, const rn_run *run, const Retnet__Manifest *m) {

@@ -34,9 +34,10 @@ static void count_not_finite(rn_checkpoint_model *l) {
 static rn_status check_layers(rn_err *err, const rn_checkpoint_model *l) {
   const int layers = rn_ckpt_config(l->manifest)->model->layers;
   if (layers <= 0 || (size_t)layers <= l->manifest->n_tensor) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s is damaged: its model has %d layers, but it has only %zu tensors",
-                 rn_ckpt_path(l->ckpt), layers, l->manifest->n_tensor);
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s is damaged: its model has %d layers, but the checkpoint contains only %zu tensors",
+      rn_ckpt_path(l->ckpt), layers, l->manifest->n_tensor);
 }
 
 static rn_status load(rn_err *err, rn_checkpoint_model *l) {

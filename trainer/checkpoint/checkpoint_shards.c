@@ -33,10 +33,11 @@ int rn_shards_slices(const rn_weights *weights, const rn_optimizer *optimizer,
 static rn_status check_moments(rn_err *err, const rn_ckpt *ckpt, const rn_param_table *table) {
   const char *name = table->param[0].name;
   if (rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_EXP_AVG, name) != NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "%s holds only weights, so no run can be resumed from it; to train from them, set "
-                 "checkpoint.init_from to it, and choose a new run.dir",
-                 rn_ckpt_path(ckpt));
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "%s contains only weights, so no run can be resumed from it; to start a new run with these "
+      "weights, set checkpoint.init_from to this checkpoint and choose a new run.dir",
+      rn_ckpt_path(ckpt));
 }
 
 static rn_status check_tensors(rn_err *err, rn_ckpt *ckpt, const rn_param_table *table) {
@@ -44,7 +45,8 @@ static rn_status check_tensors(rn_err *err, rn_ckpt *ckpt, const rn_param_table 
     const rn_param *p = &table->param[i];
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_WEIGHT, p->name);
     if (tensor != NULL && rn_ckpt_elements(tensor) == p->rows * p->cols) continue;
-    return rn_fail(err, RN_ERR_USAGE, "%s: the checkpoint is of a different model: %s differs",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s contains a different model: tensor %s is missing or has another size",
                    rn_ckpt_path(ckpt), p->name);
   }
   return RN_OK;

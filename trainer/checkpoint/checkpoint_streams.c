@@ -92,7 +92,8 @@ static rn_status read_states(rn_err *err, rn_data_stream *data, rn_ckpt *ckpt) {
     const Retnet__Tensor *tensor = rn_ckpt_tensor(ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name);
     if (tensor == NULL ||
         rn_ckpt_elements(tensor) != data->config->batch_sequences * c->stream_elements) {
-      return rn_fail(err, RN_ERR_USAGE, "%s: %s is missing or does not match the streams",
+      return rn_fail(err, RN_ERR_USAGE,
+                     "%s: tensor %s is missing or does not match the TBPTT streams",
                      rn_ckpt_path(ckpt), part.name);
     }
     RN_TRY(err, rn_ckpt_read(err, ckpt, RETNET__TENSOR_KIND__KIND_STATE, part.name,
@@ -114,7 +115,7 @@ rn_status rn_streams_load(rn_err *err, rn_data_stream *data, rn_ckpt *ckpt) {
   }
   if (m->n_stream != (size_t)now->batch_sequences) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s: contains %zu TBPTT streams, but data.batch_sequences is %d",
+                   "%s contains %zu TBPTT streams, but data.batch_sequences is %d",
                    rn_ckpt_path(ckpt), m->n_stream, now->batch_sequences);
   }
   c->next = m->stream[0]->position / now->sequence_length;

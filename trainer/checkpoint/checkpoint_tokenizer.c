@@ -12,8 +12,8 @@ rn_status rn_checkpoint_check_tokenizer(rn_err *err, const char *checkpoint,
     return RN_OK;
   }
   return rn_fail(err, RN_ERR_USAGE,
-                 "the checkpoint %s uses tokenizer %s (%016llx), but the data in %s were built "
-                 "with tokenizer %s (%016llx); build the data with the tokenizer of the checkpoint",
+                 "checkpoint %s uses tokenizer %s (%016llx), but the data in %s were built with "
+                 "tokenizer %s (%016llx); build the data with the tokenizer of the checkpoint",
                  checkpoint, vocabulary->tokenizer != NULL ? vocabulary->tokenizer : "unknown",
                  (unsigned long long)vocabulary->tokenizer_sum, dir, header->tokenizer,
                  (unsigned long long)header->tokenizer_hash);
@@ -29,7 +29,7 @@ rn_status rn_checkpoint_tokenizer_file(rn_err *err, const char *checkpoint,
                                     vocabulary->tokenizer_file.len, vocabulary->tokenizer_sum, out);
   }
   if (name == NULL || strcmp(name, RN_BYTES_NAME) == 0) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "%s: the checkpoint does not contain its tokenizer %s",
+  return rn_fail(err, RN_ERR_USAGE, "checkpoint %s uses tokenizer %s, but does not contain it",
                  checkpoint, name);
 }
 
@@ -40,9 +40,10 @@ rn_status rn_checkpoint_tokenizer(rn_err *err, const char *checkpoint,
   const rn_status status = rn_tokenizer_create(err, file, out);
   rn_tokenizer_file_free(file);
   if (status != RN_OK || model->spec.vocab >= (*out)->vocabulary) return status;
-  return rn_fail(err, RN_ERR_USAGE,
-                 "%s: the model has a vocabulary of %d, less than the %d of its tokenizer %s",
-                 checkpoint, model->spec.vocab, (*out)->vocabulary, (*out)->name);
+  return rn_fail(
+      err, RN_ERR_USAGE,
+      "checkpoint %s: the model has a vocabulary of %d tokens, but its tokenizer has %d (%s)",
+      checkpoint, model->spec.vocab, (*out)->vocabulary, (*out)->name);
 }
 
 int32_t rn_checkpoint_begin_token(const Retnet__Vocabulary *vocabulary, int32_t document) {

@@ -109,8 +109,8 @@ rn_status rn_rollback(rn_err *err, rn_saving *saving, rn_run *run, rn_run_lock *
   rn_data_stream_skip(&run->data, batches);
   rn_saving_rolled_back(saving, found.step);
   rn_log_warn(
-      "rolled back from step %lld to checkpoint %s, passing over %lld batches (rollback %d "
-      "of train.max_rollbacks %d)",
+      "rolled back from step %lld to checkpoint %s, skipping %lld batches (rollback %d; "
+      "train.max_rollbacks is %d)",
       (long long)spiked.step, found.path.text, (long long)batches, rollbacks + 1,
       config->train->max_rollbacks);
   *to = found.step;

@@ -212,9 +212,9 @@ static rn_status reject(rn_err *err, const rn_saver *s, const rn_err *why, int64
     status = rn_ckpt_mark_bad(&failure, path.text);
   }
   if (status != RN_OK) rn_log_warn("%s", failure.text);
-  return rn_fail(err, why->status, "it was written, but cannot be read back; %s: %s",
-                 newest >= 0 ? "the previous checkpoint is kept" : "there is no previous one",
-                 why->text);
+  return rn_fail(err, why->status, "its checkpoint was written, but cannot be read back (%s); %s",
+                 why->text,
+                 newest >= 0 ? "the previous checkpoint is kept" : "there is no previous one");
 }
 
 /* Reads the new checkpoint back, then removes all other checkpoints that need not be kept. */

@@ -110,15 +110,15 @@ static rn_status not_saved(rn_err *err, const rn_saving *s, rn_status status, co
   rn_err_clear(err);
   if (look_at_disk(&unread, s, &disk) != RN_OK) {
     return rn_fail(err, status,
-                   "step %lld is not saved, and the checkpoints on disk cannot be listed (%s): %s",
-                   (long long)s->counters->step, unread.text, why.text);
+                   "step %lld is not saved: %s; the checkpoints on disk cannot be listed: %s",
+                   (long long)s->counters->step, why.text, unread.text);
   }
   if (!disk.has_newest) {
-    return rn_fail(err, status, "step %lld is not saved, and %s has no checkpoint: %s",
-                   (long long)s->counters->step, s->config->run->dir, why.text);
+    return rn_fail(err, status, "step %lld is not saved: %s; %s contains no checkpoint",
+                   (long long)s->counters->step, why.text, s->config->run->dir);
   }
-  return rn_fail(err, status, "step %lld is not saved; the newest checkpoint on disk is %s: %s%s",
-                 (long long)s->counters->step, disk.newest.path.text, why.text, advice);
+  return rn_fail(err, status, "step %lld is not saved: %s; the newest checkpoint on disk is %s%s",
+                 (long long)s->counters->step, why.text, disk.newest.path.text, advice);
 }
 
 /* ---- the end ---- */
@@ -157,8 +157,8 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
     status = rn_saving_settle(err, s);
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
-                       "the loss or gradient norm was not finite or a spike in the last %d steps; "
-                       "these steps were skipped, and this state is not saved",
+                       "the last %d steps were skipped, because the loss or gradient norm was not "
+                       "finite or was a spike, and the state after a skipped step is never saved",
                        s->counters->bad_steps);
       advice =
           "; start again from that checkpoint, with a smaller optimizer.lr if this happens again";

@@ -9,10 +9,11 @@ static rn_status check_schedule(rn_err *err, const Retnet__Optimizer *o) {
   }
   if (o->schedule != RETNET__SCHEDULE__SCHEDULE_CONSTANT && o->decay_steps > 0 &&
       o->decay_steps < o->warmup_steps) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "optimizer.decay_steps %lld ends the schedule before the warm-up of "
-                   "optimizer.warmup_steps %lld: raise it (0: train.steps) or lower warmup_steps",
-                   (long long)o->decay_steps, (long long)o->warmup_steps);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "optimizer.decay_steps %lld is below optimizer.warmup_steps %lld, so the decay would end "
+        "before the warm-up does: raise decay_steps (0: train.steps) or lower warmup_steps",
+        (long long)o->decay_steps, (long long)o->warmup_steps);
   }
   return RN_OK;
 }

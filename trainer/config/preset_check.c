@@ -64,8 +64,8 @@ rn_status rn_preset_check(rn_err *err, const Retnet__Config *config,
   if (count == 0) return RN_OK;
   rn_log_warn(
       "-s model.preset=%s does not change %d keys, because %s sets them and explicit keys override "
-      "a "
-      "preset: %s. Remove them from the file, or set them with -s, to use the values of the preset",
+      "a preset: %s. Remove them from the file, or set them with -s, to use the values of the "
+      "preset",
       config->model->preset, count, locations->file, keys);
   return RN_OK;
 }

@@ -40,7 +40,7 @@ void rn_binding_decide(rn_cores cores, int threads) {
   if (decision.decided) return;
   decision.decided = true;
   const bool wanted = rn_binding_find(cores, threads, decision.why, sizeof decision.why);
-  if (wanted) snprintf(decision.why, sizeof decision.why, "not bound: refused by the system");
+  if (wanted) snprintf(decision.why, sizeof decision.why, "not bound: the system refused it");
   rn_threads_bind(wanted ? &cores.own : NULL);
   decision.threads = threads;
   decision.cores = cores.cores / (cores.sharing > 0 ? cores.sharing : 1);

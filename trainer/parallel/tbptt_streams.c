@@ -24,8 +24,8 @@ rn_status rn_tbptt_streams_create(rn_err *err, const rn_spec *spec, rn_tbptt_str
                             .stream_elements = (int64_t)spec->dim * rn_spec_value_width(spec)};
   if (out->sequences < 1) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "data.carry_state: the data has %lld sequences, too few for "
-                   "data.batch_sequences %d streams",
+                   "data.carry_state: the data have only %lld sequences, but data.batch_sequences "
+                   "asks for %d streams of at least one sequence each",
                    (long long)shape.split_sequences, shape.batch);
   }
   const size_t count = (size_t)elements(out), local = (size_t)rn_range_count(out->local);

@@ -147,8 +147,8 @@ static rn_status compare(rn_err *err, const rn_profile *profile, const sent *all
   }
   *out = (rn_profile_idle){rn_median(idle, steps), rn_median(simulated, steps)};
   rn_log_info(
-      "pipeline: stages are idle %.1f %% of the time (%.1f %% according to the schedule); %d steps",
-      100 * out->seen, 100 * out->simulated, steps);
+      "pipeline: stages were idle %.1f %% of the time in the last %d steps (simulated: %.1f %%)",
+      100 * out->seen, steps, 100 * out->simulated);
   for (int i = 0; i < stages; i++) {
     rn_log_info(
         "  stage %-3d forward %.3f ms, backward-input %.3f ms, backward-weight %.3f ms per unit", i,

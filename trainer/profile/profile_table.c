@@ -85,8 +85,8 @@ static double waiting_s(const table *t) {
 
 static void print_table(const table *t) {
   rn_log_info(
-      "profile: ms per step over %d ranks and %.0f steps; percentages are of the step time, mean "
-      "over ranks",
+      "profile: times in ms per step, over %d ranks and %.0f steps; percentages of the mean step "
+      "time",
       t->ranks, t->steps);
   rn_log_info("%-*s %8s %10s %10s %10s %8s %8s", NAME_WIDTH, "", "times", "min", "mean", "max", "%",
               "self %");

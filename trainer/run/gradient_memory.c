@@ -19,7 +19,7 @@ static rn_status share(rn_err *err, bool must, const rn_parallel_context *parall
   snprintf(cause, sizeof cause, "%s", err->text);
   rn_err_clear(err);
   if (must) return refuse(err, cause);
-  rn_log_warn("gradients are sent in messages, also inside a node: %s", cause);
+  rn_log_warn("gradients are sent in messages, even between ranks of a node: %s", cause);
   return RN_OK;
 }
 

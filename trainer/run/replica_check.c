@@ -165,11 +165,11 @@ static rn_status check_own(rn_err *err, rn_replica_check *c, rn_checked_state st
   sum_own(state, c->tensors, &c->now);
   for (int t = 0; t < c->tensors; t++) {
     if (c->now.weights[t] != c->own.weights[t])
-      return fail_at(err, c, state, t, "the weights of %s changed in memory");
+      return fail_at(err, c, state, t, "the weights of %s were corrupted in memory");
     if (c->now.exp_avg[t] != c->own.exp_avg[t])
-      return fail_at(err, c, state, t, "the first moments of %s changed in memory");
+      return fail_at(err, c, state, t, "the first moments of %s were corrupted in memory");
     if (c->now.exp_avg_sq[t] != c->own.exp_avg_sq[t])
-      return fail_at(err, c, state, t, "the second moments of %s changed in memory");
+      return fail_at(err, c, state, t, "the second moments of %s were corrupted in memory");
   }
   return RN_OK;
 }
@@ -182,7 +182,7 @@ static rn_status check_copy(rn_err *err, const rn_replica_check *c, rn_checked_s
   for (int t = rn_node_index(w->node); t < c->tensors; t += rn_node_size(w->node)) {
     if (copy_sum(w, &table->param[t]) == (uint64_t)all[t]) continue;
     return fail_at(err, c, state, t,
-                   "this copy of the weights of %s differs from the updated weights");
+                   "this copy of the weights of %s differs from the computed weights");
   }
   return RN_OK;
 }

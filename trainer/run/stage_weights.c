@@ -49,7 +49,8 @@ static rn_status choose_nodes(rn_err *err, const Retnet__Parallel *config,
   rn_err_clear(err);
   if (must) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.share_weights is on, but %.500s: enlarge it, or set the key to off",
+                   "parallel.share_weights is on, but shared memory is too small: %.500s; enlarge "
+                   "it, or set the key to off",
                    cause);
   }
   rn_log_warn("weights are not shared by the ranks of a node: %s", cause);

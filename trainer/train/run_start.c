@@ -79,9 +79,10 @@ static void print_mixture(const rn_run *run) {
   for (int i = 0; d->sources > 1 && i < d->sources; i++) {
     const double share = (double)d->mix.weight[i] / (double)d->mix.total;
     const int64_t sequences = rn_split_sequences(&d->train[i].split, data->sequence_length);
-    rn_log_info("mixture: %.2f %% of the sequences from %s, which has %lld, enough for %.1f steps",
-                100 * share, d->train[i].dir, (long long)sequences,
-                (double)sequences / share / data->batch_sequences);
+    rn_log_info(
+        "mixture: %.2f %% of the sequences from %s, whose %lld sequences last for %.1f steps",
+        100 * share, d->train[i].dir, (long long)sequences,
+        (double)sequences / share / data->batch_sequences);
   }
 }
 
@@ -114,8 +115,7 @@ static void print_start(const rn_run *run) {
     snprintf(weights, sizeof weights, "shared by up to %d ranks per node", sharing);
   }
   if (reading > 1) {
-    snprintf(gradients, sizeof gradients, ", gradients read in place by up to %d ranks per node",
-             reading);
+    snprintf(gradients, sizeof gradients, ", gradients shared by up to %d ranks per node", reading);
   }
   rn_scan_describe(parallel->scan.scan, scan, sizeof scan);
   rn_launch_describe(parallel->world, parallel->comm_thread, messages, sizeof messages);

@@ -63,9 +63,9 @@ static int64_t reason_to_stop(const launch *l) {
 }
 
 static void print_stopped(int64_t step, int64_t reason) {
-  static const char *const why[] = {[RN_TIME_OWN] = "run.max_hours is nearly reached",
-                                    [RN_TIME_JOB] = "the SLURM job nearly ends",
-                                    [ASKED] = "a signal asked for it"};
+  static const char *const why[] = {[RN_TIME_OWN] = "run.max_hours is almost reached",
+                                    [RN_TIME_JOB] = "the SLURM job is about to end",
+                                    [ASKED] = "requested by a signal"};
   rn_log_info("stopped after step %lld: %s", (long long)step, why[reason]);
 }
 
@@ -245,7 +245,7 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   const Retnet__Config *config = l->run.settings.config;
   RN_TRY(err, rn_checkpoint_resume(err, source, &l->run));
   if (l->run.counters.step >= config->train->steps) {
-    rn_log_info("already at step %lld", (long long)l->run.counters.step);
+    rn_log_info("nothing to do: the run is already at step %lld", (long long)l->run.counters.step);
     return RN_OK;
   }
   const rn_path own = rn_path_join(config->run->dir, "checkpoints");
