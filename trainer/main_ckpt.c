@@ -53,7 +53,7 @@ static rn_status read_size(rn_err *err, const char *text, int64_t *bytes) {
                {"TB", 1e12}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
   char *end;
   double number = strtod(text, &end);
-  if (strspn(text, "0123456789.") != (size_t)(end - text)) number = 0; /* as in 0x5GB and 5e3B */
+  if (strspn(text, "0123456789.") != (size_t)(end - text)) number = 0; /* reject 0x5GB and 5e3B */
   for (int i = 0; i < COUNT(units); i++) {
     const double size = number * units[i].bytes;
     if (strcasecmp(end, units[i].name) != 0 || end == text || !(size >= 1 && size < 1e18)) continue;

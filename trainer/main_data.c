@@ -204,8 +204,8 @@ static rn_status print_document(rn_err *err, const rn_tokenizer *tokenizer, rn_t
 }
 
 /* Adds a token to the document to print. A document must be decoded as a whole, because the text of
- * a token can depend on its neighbours. Only with a lossless tokenizer it can be decoded token by
- * token, so a long document is printed in parts. */
+ * a token can depend on its neighbours. Only with a lossless tokenizer can it be decoded token by
+ * token; a long document is then printed in parts. */
 static rn_status add_for_print(rn_err *err, const rn_tokenizer *tokenizer, int32_t id,
                                rn_tokens *document) {
   enum { MANY = 1 << 16 };

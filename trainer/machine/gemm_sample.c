@@ -51,7 +51,7 @@ static bool same_function(const rn_gemm_backend *a, const rn_gemm_backend *b, rn
 /* Times all backends in every round, so that a disturbance does not affect only one of them. */
 static void sample(const competitors *c, rn_gemm_sample *s, float *memory) {
   const double factor = rn_fault_now("gemm.sample") ? 2 : 1; /* a test slows the chosen backend */
-  for (int round = 0; round <= ROUNDS; round++) { /* round 0 is a warm-up: backends generate code */
+  for (int round = 0; round <= ROUNDS; round++) {            /* round 0: backends generate code */
     for (int k = 0; k < RN_GEMM_SAMPLE_KINDS; k++) {
       const rn_gemm_kind kind = (rn_gemm_kind)k;
       const double chosen_s = factor * seconds_of(c->chosen, kind, memory);

@@ -38,8 +38,8 @@ rn_status rn_gemm_sample_take(rn_err *err, rn_gemm_sample *out);
 
 /**
  * Writes a warning if, for some kind of product, another backend is more than 1.15 times as fast as
- * the chosen one. The warning names the kind with the largest loss, the loss, and the key to set.
- * Returns false if there is nothing to warn about.
+ * the chosen one. The warning names the kind of product with the largest speed ratio, that ratio,
+ * and the key to set. Returns false if there is nothing to warn about.
  */
 bool rn_gemm_sample_warning(const rn_gemm_sample *sample, char *text, size_t bytes);
 

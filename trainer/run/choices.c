@@ -94,8 +94,8 @@ static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
   copy_name(rn_kernels_table()->name, kernels);
   copy_name(rn_gemm_backend_in_use()->name, products);
   const rn_gemm_backend *products_before = rn_gemm_backend_in_use();
-  /* A rank that lacks the set or the backend contributes ranks - rank, so the maximum over all
-   * ranks identifies the first of these ranks. */
+  /* A rank that lacks the set or the backend contributes the number of ranks minus its own rank, so
+   * the maximum over all ranks identifies the first such rank. */
   const int ranks = rn_world_size(world), here = ranks - rn_world_rank(world);
   int64_t lack[2] = {kernels_hold && !use_kernels(c->kernels) ? here : 0,
                      products_hold && !use_gemm_backend(c->products, config) ? here : 0};

@@ -50,8 +50,8 @@ void rn_optimizer_destroy(rn_optimizer *optimizer);
 
 /**
  * Sets optimizer->gradient to the gradient of the batch for this rank's shards, summed over all
- * ranks. Completes the reduce-scatter that started during the last unit's backward. `p2p` connects
- * the stages that share a tied embedding (NULL: single stage).
+ * ranks. Completes the reduce-scatter that started during the last backward pass of the step. `p2p`
+ * connects the stages that share a tied embedding (NULL: single stage).
  *
  * Collective: over the world. Errors: RN_ERR_MPI.
  */

@@ -37,9 +37,9 @@ rn_status rn_parallel_context_create(rn_err *err, const rn_run_settings *setting
                                      rn_parallel_context *out);
 
 /**
- * Starts the communication thread if parallel.comm_thread asks for it, and lets it drive the scan
- * and the transfers between stages. Call it after all other objects that send messages have been
- * created.
+ * Starts the communication thread if parallel.comm_thread asks for it, and lets it make progress on
+ * the messages of the scan and of the transfers between stages. Call it after all other objects
+ * that send messages have been created.
  *
  * Collective: over the world. Errors: those of rn_launch_comm_thread.
  */
@@ -47,8 +47,8 @@ rn_status rn_parallel_context_start_thread(rn_err *err, const rn_run_settings *s
                                            rn_parallel_context *context);
 
 /**
- * Stops the communication thread; must be called before anything that the thread drives is
- * destroyed.
+ * Stops the communication thread; must be called before any object is destroyed whose messages the
+ * thread handles.
  */
 void rn_parallel_context_stop_thread(rn_parallel_context *context);
 
