@@ -80,7 +80,7 @@ case $case in
     cp -r llama.hf bos
     sed -i 's/"bos_token_id": 256/"bos_token_id": 97/' bos/config.json
     "$ckpt" import --out bos.back bos >/dev/null 2>bos.log
-    grep -q 'begin with bos_token_id 97;.* document token 256' bos.log || fail "$(cat bos.log)"
+    grep -q 'begin with bos_token_id 97,.* document token 256' bos.log || fail "$(cat bos.log)"
     "$ckpt" export --format hf --out bos.again bos.back
     diff -r bos bos.again || fail 'bos_token_id: other bytes'
     seq 20 | sed 's/$/ line/' >digits

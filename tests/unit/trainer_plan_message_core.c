@@ -74,14 +74,14 @@ static void the_rule_decides_what_is_not_given(void) {
   rn_machine machine = {.threads = 64};
   const rn_machine left = apply("parallel.pipeline=1", machine);
   CHECK_EQUAL(left.threads, 63);
-  CHECK(strstr(left.threads_reason, "one core is left for messages") != NULL);
+  CHECK(strstr(left.threads_reason, "one core is reserved for messages") != NULL);
   CHECK_EQUAL(apply("parallel.comm_thread=off", machine).threads, 64);
   CHECK_EQUAL(apply("data.batch_sequences=16", machine).threads, 64);
   CHECK_EQUAL(apply("data.batch_sequences=16", machine).threads_reason[0], '\0');
   machine.threads = 8;
   const rn_machine kept = apply("parallel.pipeline=1", machine);
   CHECK_EQUAL(kept.threads, 8);
-  CHECK(strstr(kept.threads_reason, "no core is left for messages") != NULL);
+  CHECK(strstr(kept.threads_reason, "no core is reserved for messages") != NULL);
   machine = (rn_machine){.threads = 64, .threads_given = true};
   CHECK_EQUAL(apply("parallel.pipeline=1", machine).threads, 64);
 }

@@ -72,7 +72,7 @@ static rn_status load(rn_err *err, const rn_bench_options *options, Retnet__Conf
   const char *lack = NULL;
   RN_TRY(err, rn_gemm_backend_use(err, (*out)->model->products, (*out)->train->precision, &lack));
   if (lack == NULL) return RN_OK;
-  return rn_fail(err, RN_ERR_USAGE, "train.precision bf16: %s; there is nothing to measure", lack);
+  return rn_fail(err, RN_ERR_USAGE, "cannot measure train.precision bf16: %s", lack);
 }
 
 rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *options,

@@ -244,8 +244,8 @@ static void summarize(const bench *b, rn_measured *out) {
 static rn_status check_pairs(rn_err *err, const bench *b) {
   if (!b->pairs || b->run.settings.plan.layout.sequence > 1) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,
-                 "--scan none: there is no scan, since no sequence is split over ranks: use "
-                 "mpirun, and for example -s parallel.sequence=2");
+                 "--scan none: there is no scan to measure, because no sequence is divided among "
+                 "ranks; use mpirun and, for example, -s parallel.sequence=2");
 }
 
 rn_status rn_measure(rn_err *err, const Retnet__Config *config, rn_world *world,

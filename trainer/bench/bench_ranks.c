@@ -36,8 +36,8 @@ static rn_status distribute(rn_err *err, Retnet__Config *config, layout l, int r
   int32_t *grown = l == SEQUENCE ? &config->data->sequence_length : &config->data->batch_sequences;
   if (*grown > INT32_MAX / ranks) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "data.sequence_length and data.batch_sequences are per rank: %d on each of %d "
-                   "ranks is too large",
+                   "data.sequence_length and data.batch_sequences are sizes per rank: a size of %d "
+                   "is too large for %d ranks",
                    *grown, ranks);
   }
   *grown *= ranks;
@@ -146,7 +146,7 @@ static void print_figures(const bench *b) {
          b->count);
   printf("all ranks share each sequence  %10.1f ms\n",
          1e3 * rn_median(b->step_s[SEQUENCE], b->count));
-  printf("each rank has its own          %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
+  printf("separate sequences per rank    %10.1f ms\n", 1e3 * rn_median(b->step_s[DATA], b->count));
   printf("ratio of a pair                %10.3f     (quartiles %.3f and %.3f)\n", ratio(b, 0.5),
          ratio(b, 0.25), ratio(b, 0.75));
   printf("wait for states, forward       %10.2f ms  per step, on the rank that waits longest\n",

@@ -116,14 +116,13 @@ static void print_steps(const rn_measured *m, int count) {
   printf(
       "\n"
       "speed-up      of the step, relative to %d threads\n"
-      "efficiency    speed-up of the step, in %% of the speed-up of the best GEMM\n"
-      "modelled      efficiency according to a simulation of the tasks of all loops\n"
-      "GEMMs alone   time of the step's GEMMs when they run alone, in %% of the step\n"
-      "of best GEMM  FLOP/s of the model, in %% of the FLOP/s of the best GEMM\n"
-      "best GEMM     GFLOP/s of the fastest GEMM; `a thread`: per thread, as %% of the rate with "
-      "%d "
-      "threads\n"
-      "waits         time in which rank 0 waits for other ranks, in %% of the step\n",
+      "efficiency    speed-up of the step, as %% of the speed-up of the best GEMM\n"
+      "modelled      efficiency predicted by simulating the tasks of all parallel loops\n"
+      "GEMMs alone   time of the step's GEMMs run without other work, as %% of the step time\n"
+      "of best GEMM  FLOP/s of the model, as %% of the FLOP/s of the best GEMM\n"
+      "best GEMM     GFLOP/s of the fastest GEMM\n"
+      "a thread      FLOP/s of the fastest GEMM per thread, as %% of that with %d threads\n"
+      "waits         time that rank 0 waits for other ranks, as %% of the step time\n",
       base->threads, base->threads);
 }
 
@@ -208,11 +207,12 @@ static void print_subphases(const rn_measured *m, int count) {
   for (int i = 0; i < RN_PHASES; i++) print_phase(m, count, (rn_phase)i);
   printf(
       "\n"
-      "time      in %% of the step of rank 0; subphases below %.1f %% are omitted\n"
-      "busy      time of all tasks, in %% of the subphase's time x threads; the rest is idle\n"
-      "tasks     number of tasks of the parallel loops per run of the subphase, with %d threads\n"
-      "longest   longest task, in %% of the subphase's mean time, with the same number of threads\n"
-      "modelled  busy with the same number of threads, according to a simulation of the tasks\n",
+      "time      time of the subphase, as %% of the step time of rank 0; below %.1f %%: omitted\n"
+      "busy      time of all tasks, as %% of (time of the subphase x threads); the rest is idle\n"
+      "tasks     number of tasks in one run of the subphase, with %d threads\n"
+      "longest   time of the longest task, as %% of the mean time of the subphase, with as many "
+      "threads\n"
+      "modelled  `busy` with as many threads, predicted by simulating the tasks\n",
       100 * MIN_SHARE, widest->threads);
 }
 

@@ -25,10 +25,10 @@ enum { STEPS = 10 };
 static rn_status parse(rn_err *err, const rn_bench_options *options, Retnet__Config **config,
                        rn_bench_counts *counts) {
   if (options->scan != NULL && strcmp(options->scan, "none") != 0) {
-    return rn_fail(
-        err, RN_ERR_USAGE,
-        "--scan %s: the only value is none; choose an algorithm with -s parallel.scan=...",
-        options->scan);
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--scan %s: the only allowed value is \"none\"; to choose an algorithm, use "
+                   "-s parallel.scan=...",
+                   options->scan);
   }
   RN_TRY(err, rn_bench_config(err, options, config));
   if (options->threads == NULL) return RN_OK;

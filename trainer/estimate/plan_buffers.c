@@ -38,7 +38,7 @@ static void show_memory(const rn_buffer_plan *plan, rn_memory_kind memory, const
     if (100 * p->buffer.bytes < plan->bytes[memory]) break;
     rn_unit_phases_text(p->buffer.live, lifetime);
     rn_log_info("    %-30s %8.2f  %s", p->buffer.name, mib(p->buffer.bytes),
-                memory == RN_MEMORY_WORKSPACE ? lifetime : "until the unit's backward");
+                memory == RN_MEMORY_WORKSPACE ? lifetime : "from forward to backward");
   }
 }
 
@@ -56,6 +56,6 @@ rn_status rn_plan_buffers_show(rn_err *err, const Retnet__Config *config, const 
               (int)(layers.end - layers.begin));
   show_memory(&sizes.buffers, RN_MEMORY_UNIT, "each unit");
   show_memory(&sizes.buffers, RN_MEMORY_LAYER, "each layer of each unit");
-  show_memory(&sizes.buffers, RN_MEMORY_WORKSPACE, "workspace (and when in use)");
+  show_memory(&sizes.buffers, RN_MEMORY_WORKSPACE, "workspace, and phases of use");
   return RN_OK;
 }

@@ -85,7 +85,7 @@ static void show_memory(const rn_plan *plan) {
               mib(rn_memory_total(m)), mib(rn_plan_node_bytes(plan)),
               mib((size_t)plan->machine.memory_bytes));
   if (plan->memory.shared) {
-    rn_log_info("  the ranks of a node and stage share one copy of the weights");
+    rn_log_info("  ranks of the same node and stage share one copy of the weights");
   }
   rn_log_info("  weights %.1f  gradients %.1f  optimizer %.1f  activations %.1f", mib(m->weights),
               mib(m->gradients), mib(m->optimizer), mib(m->activations));

@@ -106,11 +106,14 @@ static void finish(tally *t, const rn_split *split) {
 
 static rn_status check(rn_err *err, const rn_checkpoint_model *model, const rn_split *split,
                        const rn_evaluation_options *o) {
-  if (split->tokens < 2) return rn_fail(err, RN_ERR_USAGE, "the split has no targets");
+  if (split->tokens < 2) {
+    return rn_fail(err, RN_ERR_USAGE, "the split has fewer than 2 tokens, so it has no targets");
+  }
   if (o->stride > o->sequence_length) {
-    return rn_fail(err, RN_ERR_USAGE,
-                   "--stride %d is larger than the sequence length %d: tokens would be left out",
-                   o->stride, o->sequence_length);
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "--stride %d is larger than the sequence length %d: some tokens would be in no window",
+        o->stride, o->sequence_length);
   }
   if (rn_split_header(split)->vocabulary <= (uint32_t)model->spec.vocab) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE,

@@ -61,7 +61,7 @@ static rn_status add_request(rn_err *err, line_reader *r, const rn_text *text,
   const int64_t all = (int64_t)tokens->count - request->first - 1;
   request->tokens = all;
   request->counted = all > context ? all - context : 0;
-  if (all > INT_MAX) return refuse(err, r, "the text is too long");
+  if (all > INT_MAX) return refuse(err, r, "context and continuation have too many tokens");
   return RN_OK;
 }
 
@@ -114,7 +114,7 @@ static rn_status read_lines(rn_err *err, line_reader *r, const char *file, size_
     line = stop + (stop < end);
   }
   if (r->out->count > 0) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT, "%s: there are no requests", r->path);
+  return rn_fail(err, RN_ERR_FORMAT, "%s contains no requests", r->path);
 }
 
 rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,

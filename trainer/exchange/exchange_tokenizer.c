@@ -35,7 +35,9 @@ static rn_status write_for_hf(rn_err *err, const Retnet__Tokenizer *file, const 
   const rn_status made = rn_tiktoken_to_hf(&why, file, &texts);
   if (made == RN_ERR_MEMORY) return rn_fail(err, made, "%s", why.text);
   if (made != RN_OK) {
-    fprintf(stderr, "warning: no tokenizer.json is written, only ranks.tiktoken: %s\n", why.text);
+    fprintf(stderr,
+            "warning: the tokenizer is written only as ranks.tiktoken, not as tokenizer.json: %s\n",
+            why.text);
     return RN_OK;
   }
   rn_status status = write_text(err, folder, "tokenizer.json", texts.tokenizer);
@@ -92,8 +94,9 @@ static rn_status read_kind(rn_err *err, const char *text, Retnet__Vocabulary *ou
   rn_status status = rn_tokenizer_file_read(err, text, &file);
   if (status == RN_OK) status = rn_tokenizer_create(err, file, &tokenizer);
   if (status == RN_OK && tokenizer->vocabulary > out->size) {
-    status = rn_fail(err, RN_ERR_MISMATCH, "%s: its vocabulary of %d is larger than the model's %d",
-                     text, tokenizer->vocabulary, out->size);
+    status = rn_fail(err, RN_ERR_MISMATCH,
+                     "%s: the vocabulary of %d tokens is larger than that of the model, %d", text,
+                     tokenizer->vocabulary, out->size);
   }
   if (status == RN_OK) status = describe(err, file, tokenizer, out);
   rn_tokenizer_destroy(&tokenizer);

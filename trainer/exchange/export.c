@@ -239,7 +239,8 @@ static rn_status choose_format(rn_err *err, exporter *e) {
     e->format = spec->arch == RN_ARCH_TRANSFORMER ? &rn_format_llama : &rn_format_fla;
   }
   if (e->options->fused_gate && !e->format->fuses_gate) {
-    return rn_fail(err, RN_ERR_USAGE, "--fused-gate: the %s model has no such layout",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--fused-gate: the %s model does not store fc1 and gate in one tensor",
                    e->format->program);
   }
   return e->format->check(err, spec);
@@ -264,7 +265,8 @@ rn_status rn_export(rn_err *err, const char *ckpt_path, const char *path,
                     const rn_export_options *options) {
   exporter e = {.options = options, .model = {.document_token = -1, .begin_token = -1}};
   if (options->format == RN_EXPORT_HF && ends_with(path, ".safetensors")) {
-    return rn_fail(err, RN_ERR_USAGE, "--out %s: hf writes several files, so it needs a folder",
+    return rn_fail(err, RN_ERR_USAGE,
+                   "--out %s: the format hf consists of several files, so --out must name a folder",
                    path);
   }
   rn_status status = rn_ckpt_tool_open(err, ckpt_path, &e.ckpt);

@@ -35,7 +35,7 @@ static rn_status read_object(rn_err *err, const rn_json_fields *f, attention *ou
   enum { MAX_HEADS = 65536, MAX_WINDOW = 1 << 30 };
   bool bias;
   if (!json_is_object(f->object)) {
-    return rn_fail(err, RN_ERR_FORMAT, "%s: it must be an object, or a list of objects", f->file);
+    return rn_fail(err, RN_ERR_FORMAT, "%s: it must be an object or a list of objects", f->file);
   }
   RN_TRY(err, rn_json_int(err, f, "num_heads", MAX_HEADS, RN_JSON_REQUIRED, &out->heads));
   RN_TRY(err, rn_json_int(err, f, "num_kv_heads", MAX_HEADS, out->heads, &out->kv_heads));

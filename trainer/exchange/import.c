@@ -218,13 +218,11 @@ static void describe_begin(const importer *im, Retnet__Vocabulary *out) {
  * because stdout receives the configuration. */
 static void report_begin(const importer *im, const Retnet__Vocabulary *v) {
   if (!v->has_begin_token || !v->has_document_token) return;
-  fprintf(
-      stderr,
-      "note: %s: texts of this model begin with bos_token_id %d; retnet-generate and retnet-eval "
-      "put it "
-      "before them. Training reads the document token %d there, so a model that is trained further "
-      "uses that token\n",
-      im->config_file.text, v->begin_token, v->document_token);
+  fprintf(stderr,
+          "note: %s: texts of this model begin with bos_token_id %d, which retnet-generate and "
+          "retnet-eval put before each text. In training, the document token %d is there instead, "
+          "so after further training the model expects the document token\n",
+          im->config_file.text, v->begin_token, v->document_token);
 }
 
 static rn_status commit(rn_err *err, importer *im, const char *folder, const char *ckpt_path) {

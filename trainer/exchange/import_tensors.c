@@ -119,9 +119,9 @@ static rn_status check_tables(rn_err *err, search *s) {
   rn_status status = check_table(err, s, "retnet_rel_pos.angle", width, angle,
                                  "does not contain the angles of torchscale's rotation");
   if (status == RN_OK) {
-    status =
-        check_table(err, s, "retnet_rel_pos.decay", heads, decay,
-                    "does not contain the decays 1 - 2^(-5-h), the only ones that torchscale has");
+    status = check_table(
+        err, s, "retnet_rel_pos.decay", heads, decay,
+        "does not contain the decays 1 - 2^(-5-h), the only ones that torchscale supports");
   }
   free(numbers);
   return status;

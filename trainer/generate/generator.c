@@ -232,10 +232,11 @@ static rn_status draw(rn_err *err, const rn_generator *g, const rn_sequence *s, 
                       int32_t *token) {
   const rn_generation_options *o = &g->options;
   if (!are_finite(logits, g->vocab)) {
-    return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: the logits of token %lld are not finite: the run had diverged; use an "
-                   "earlier checkpoint",
-                   rn_ckpt_path(g->model->ckpt), (long long)s->draws + 1);
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: the logits of token %lld are not finite: the training run had diverged; use "
+        "an earlier checkpoint",
+        rn_ckpt_path(g->model->ckpt), (long long)s->draws + 1);
   }
   rn_repetition_penalize(o->repetition, s->token, s->count, g->marks, logits);
   for (int n = 0; n < o->never_count; n++) logits[o->never[n]] = -INFINITY;

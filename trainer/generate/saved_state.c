@@ -59,8 +59,9 @@ static rn_status check_owner(rn_err *err, const Retnet__GenerationState *m, rn_s
                    path, rn_ckpt_path(owner.model->ckpt));
   }
   if ((bool)m->bf16 != owner.bf16) {
-    return rn_fail(err, RN_ERR_USAGE, "%s: the state was saved with --precision %s", path,
-                   m->bf16 ? "bf16" : "fp32");
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s: the state was saved with --precision %s; load it with the same precision",
+                   path, m->bf16 ? "bf16" : "fp32");
   }
   return RN_OK;
 }
@@ -69,8 +70,9 @@ static rn_status check_tokens(rn_err *err, const Retnet__GenerationState *m, con
                               const char *path) {
   for (size_t i = 0; i < m->n_token; i++) {
     if (m->token[i] >= (uint32_t)spec->vocab) {
-      return rn_fail(err, RN_ERR_FORMAT, "%s: token %u is not in the vocabulary of %d", path,
-                     m->token[i], spec->vocab);
+      return rn_fail(err, RN_ERR_FORMAT,
+                     "%s: token id %u is outside of the vocabulary of %d tokens", path, m->token[i],
+                     spec->vocab);
     }
   }
   return RN_OK;

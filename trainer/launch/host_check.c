@@ -242,7 +242,7 @@ static rn_status compare_clocks(rn_err *err, rn_world *world, double *before, do
   rn_err named = {0};
   RN_TRY(err, name_rank(err, world, rn_world_rank(world) == worst, "its clock", &named));
   rn_log_warn(
-      "clocks differ: %s is %.0f s %s that of rank 0; times in logs and of files are wrong; "
+      "clocks differ: %s is %.0f s %s that of rank 0; times in logs and of files differ, too; "
       "synchronize the clocks (NTP)",
       named.text, fabs(skew_s), skew_s > 0 ? "ahead of" : "behind");
   return RN_OK;

@@ -14,9 +14,10 @@ static rn_status given_split(rn_err *err, const rn_spec *spec, const Retnet__Par
   int64_t sum = 0;
   for (int s = 0; s < stages; s++) {
     if (parallel->layer_split[s] < 1) {
-      return rn_fail(err, RN_ERR_USAGE,
-                     "parallel.layer_split gives stage %d %d layers; it needs at least 1", s,
-                     parallel->layer_split[s]);
+      return rn_fail(
+          err, RN_ERR_USAGE,
+          "parallel.layer_split: stage %d has %d layers, but each stage needs at least 1", s,
+          parallel->layer_split[s]);
     }
     first[s] = (int)sum;
     sum += parallel->layer_split[s];

@@ -48,9 +48,9 @@ static rn_status fill_grid(rn_err *err, const Retnet__Config *config, int ranks,
     l->sequence = rest;
     if (rest > 1 && config->data->sequence_length / rest < MIN_TOKENS_CHOSEN) {
       return rn_fail(err, RN_ERR_USAGE,
-                     "with %d ranks, %d ranks share a sequence, which leaves less than %d tokens "
-                     "per rank: raise data.sequence_length %d or data.batch_sequences %d, start "
-                     "fewer ranks, or set parallel.sequence",
+                     "with %d ranks, each sequence is divided among %d ranks, so there are fewer "
+                     "than %d tokens per rank: raise data.sequence_length %d or "
+                     "data.batch_sequences %d, start fewer ranks, or set parallel.sequence",
                      ranks, rest, MIN_TOKENS_CHOSEN, config->data->sequence_length,
                      config->data->batch_sequences);
     }
@@ -124,13 +124,15 @@ static rn_status check_attention(rn_err *err, const Retnet__Config *config, cons
   const char *key = attention_key(config->model);
   if (l->sequence * l->segments > 1 && l->reduction_block % RN_SPEC_QUERY_BLOCK != 0) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "run.reproducible: with %s, run.leaf %d must be a multiple of %d where ranks or "
-                   "segments divide a sequence",
+                   "run.reproducible: with %s, run.leaf %d must be a multiple of %d if sequences "
+                   "are divided among ranks or into segments",
                    key, l->reduction_block, RN_SPEC_QUERY_BLOCK);
   }
   if (config->data->carry_state) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "%s keeps no state from step to step: set data.carry_state to false", key);
+                   "attention layers (%s) keep no state from step to step: set data.carry_state to "
+                   "false",
+                   key);
   }
   return RN_OK;
 }
@@ -183,9 +185,9 @@ static rn_status check_reproducible(rn_err *err, const Retnet__Config *config, c
   if (l->sequence * l->segments > reduction_blocks) {
     return rn_fail(
         err, RN_ERR_USAGE,
-        "run.reproducible: each segment needs at least one reduction block of run.leaf %d "
-        "tokens, but data.sequence_length %d has only %d blocks for parallel.sequence "
-        "%d x parallel.segments %d segments",
+        "run.reproducible: each segment of a sequence needs at least one reduction block of "
+        "run.leaf %d tokens, but data.sequence_length %d consists of only %d blocks, which do not "
+        "suffice for parallel.sequence %d x parallel.segments %d segments",
         l->reduction_block, config->data->sequence_length, reduction_blocks, l->sequence,
         l->segments);
   }

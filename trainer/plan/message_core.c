@@ -60,8 +60,8 @@ static void explain(rn_message_core_case c, bool left, rn_machine *machine) {
                without_s = rn_message_core_layer_s(c, false);
   snprintf(machine->threads_reason, sizeof machine->threads_reason,
            "%s: a layer is estimated to take %.3g ms with a core for messages, %.3g ms without",
-           left ? "one core is left for messages" : "no core is left for messages", 1e3 * with_s,
-           1e3 * without_s);
+           left ? "one core is reserved for messages" : "no core is reserved for messages",
+           1e3 * with_s, 1e3 * without_s);
 }
 
 rn_status rn_message_core_apply(rn_err *err, const Retnet__Config *config, const rn_spec *spec,

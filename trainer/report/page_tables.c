@@ -39,7 +39,7 @@ static const row rows[] = {
     {RECENT, "tokens/s, median of the last 100 steps", "tokens_per_s"},
     {RECENT, "seconds per step, median of the same steps", "step_s"},
     {RECENT, "model FLOP/s, median of the same steps", "model_flops_per_s"},
-    {DURATION, "time of the last launch", "seconds"},
+    {DURATION, "duration of the last launch", "seconds"},
     {GROUP, "Layout", NULL},
     {NUMBER, "ranks", "ranks"},
     {NUMBER, "data", "layout.data"},
@@ -62,7 +62,7 @@ static const row rows[] = {
     {GROUP, "Checkpoints", NULL},
     {NUMBER, "saves", "checkpoint.saves"},
     {NUMBER, "failed saves", "checkpoint.failed"},
-    {DURATION, "training stalled per save", "checkpoint.stop_s"},
+    {DURATION, "pause of training per save", "checkpoint.stop_s"},
 };
 
 static void put_value(FILE *file, const rn_run_record *run, const row *r) {
