@@ -7,9 +7,9 @@
 /**
  * Phases of a step. Every moment of a step belongs to exactly one phase, so the times of the phases
  * add up to the time of the spans "step". WEIGHT is the weight-gradient phase of backward. BACKWARD
- * is the rest of backward, including recomputation. OPTIMIZER zeroes and sums gradients, computes
- * their norm, and updates, all-gathers and casts weights. WAIT is all time spent waiting for other
- * ranks. OTHER is the rest.
+ * is the rest of backward, including recomputation. OPTIMIZER comprises zeroing and summation of
+ * gradients, the gradient norm, and update, all-gather and casts of weights. WAIT is all time spent
+ * waiting for other ranks. OTHER is the rest.
  */
 typedef enum {
   RN_PHASE_FORWARD,

@@ -319,7 +319,7 @@ static rn_task_times by_ratio(rn_task_times t, double factor, modelled *value,
   return t;
 }
 
-/* Scales times by the ratio of the modelled efficiencies of the measured step and of the plan's
+/* Multiplies times by the modelled efficiency of the measured step, divided by that of the plan's
  * step. */
 static rn_task_times corrected(rn_task_times t, const rn_step_cost *measured,
                                const rn_step_cost *plan) {

@@ -23,7 +23,7 @@ rn_status rn_exchange_write_tokenizer(rn_err *err, const char *where,
  * none, changes nothing.
  *
  * Ownership: rn_exchange_free_tokenizer frees the fields.
- * Errors:    RN_ERR_MEMORY.
+ * Errors:    RN_ERR_IO, RN_ERR_MEMORY.
  */
 rn_status rn_exchange_read_tokenizer(rn_err *err, const char *folder,
                                      Retnet__Vocabulary *vocabulary);

@@ -69,9 +69,9 @@ static rn_status check_stored(rn_err *err, const exporter *e, const rn_param *pa
                  rn_ckpt_path(e->ckpt), param->name);
 }
 
-/* Called after the tensor of the parameter `last` was added. If the other program's head norm
- * always has weights but the model's has none, adds weights that are all 1 after each output
- * projection, which is the place of such weights in the parameter table (model/spec/param.h). */
+/* Called after the tensor of each parameter `last`. If the other program's head norm always has
+ * weights but the model's has none, and `last` is an output projection, adds head norm weights that
+ * are all 1. In the parameter table (model/spec/param.h), they have the same place. */
 static void add_head_norm(exporter *e, const char *last) {
   static const char place[] = ".out_proj.weight", norm[] = ".g_norm.weight";
   char name[RN_PARAM_NAME_BYTES];
@@ -90,8 +90,7 @@ static rn_status plan_weights(rn_err *err, exporter *e) {
     RN_TRY(err, check_stored(err, e, param));
     if (fused && ends_with(param->name, ".ffn.gate.weight")) continue;
     if (fused && ends_with(param->name, ".ffn.fc1.weight")) {
-      what.source[1] =
-          param[1].name; /* gate, which follows fc1 in the table (model/spec/param.h) */
+      what.source[1] = param[1].name; /* gate follows fc1 in the table (model/spec/param.h) */
       rows *= 2;
     }
     add_row(e, param->name, rows, param->matrix ? param->cols : 0, what);

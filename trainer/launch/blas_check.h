@@ -13,8 +13,8 @@
 rn_status rn_blas_agree(rn_err *err, const rn_world *world, rn_status loaded, const rn_err *why);
 
 /**
- * Logs that OpenBLAS uses other kernels than those it selected by default, or warns that the
- * kernels of the requested core type (OPENBLAS_CORETYPE) are slow on this CPU.
+ * Logs that this program made OpenBLAS use other kernels than it selects by default, or warns that
+ * OpenBLAS uses kernels that are slow on this CPU.
  */
 void rn_blas_report(void);
 

@@ -34,12 +34,12 @@ typedef struct rn_comm_thread_use {
 } rn_comm_thread_use;
 
 /**
- * Starts the communication thread of this rank. If every rank has a core more than threads, the
- * communication thread uses that core; otherwise it polls periodically. With `auto`, a polling
- * thread is started only if ranks share sequences and every compute thread has a core: on shared
- * cores one more thread costs more than it saves. Sets *out to NULL if no thread is used: if the
- * ranks send nothing, if the key is off, or if it is auto and MPI does not provide the thread level
- * or this rule excludes the thread.
+ * Starts the communication thread of this rank. If every rank has more cores than threads, the
+ * communication thread has a core of its own; otherwise it polls periodically. With `auto`, a
+ * polling thread is started only if ranks share sequences and every compute thread has a core: on
+ * shared cores one more thread costs more than it saves. Sets *out to NULL if no thread is used: if
+ * the ranks send nothing, if the key is off, or if it is auto and MPI does not provide the thread
+ * level or this rule excludes the thread.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_LIBRARY naming the key if it is on and the thread cannot run; agreed.

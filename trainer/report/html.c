@@ -61,8 +61,8 @@ void rn_html_json_string(FILE *file, const char *text) {
   free(valid);
 }
 
-/* Chooses the unit of a value: divides *value by `base` until it is below `base`, or the largest
- * unit is reached, and returns the index of the unit. Does not divide a value below `limit`. */
+/* Chooses the unit of a value. If *value is at least `limit`, divides it by `base` until it is
+ * below `base` or the largest unit is reached. Returns the index of the unit. */
 static int scale(double *value, double base, double limit, int units) {
   int unit = 0;
   while (fabs(*value) >= limit && unit + 1 < units) {
