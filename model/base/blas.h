@@ -42,9 +42,9 @@ const char *rn_blas_core(void);
 const char *rn_blas_config(void);
 
 /** How the core type was selected. AS_IS: OpenBLAS's default, which is fast. CHOSEN: by this
- * process, because the default is slow. SLOW: OpenBLAS's default, which is slow but could not be
- * changed. rn_blas_chosen also writes a message for the log of a run to `text`; the message is ""
- * for AS_IS. */
+ * process, because the default is slow. SLOW: by OPENBLAS_CORETYPE, or by OpenBLAS if its
+ * default could not be changed; the kernels are slow. rn_blas_chosen also writes a message for the
+ * log of a run to `text`; the message is "" for AS_IS. */
 typedef enum { RN_BLAS_AS_IS, RN_BLAS_CHOSEN, RN_BLAS_SLOW } rn_blas_choice;
 rn_blas_choice rn_blas_chosen(char *text, size_t bytes);
 

@@ -1,8 +1,9 @@
 /**
  * Describes the formats in which other programs store models: tensor names, configuration, limits.
  *
- * A format is one table entry; export.c and import.c work from it. The tensors of our checkpoints
- * have the names of torchscale's RetNetDecoder, so that format needs no table of names.
+ * A format is one rn_exchange_format; export.c and import.c work from it. The tensors of our
+ * checkpoints have the names of torchscale's RetNetDecoder, whose format therefore needs no table
+ * of names.
  */
 #ifndef RN_TRAINER_EXCHANGE_FORMAT_H
 #define RN_TRAINER_EXCHANGE_FORMAT_H

@@ -275,7 +275,7 @@ static void print_key(void *self, const char *key) {
   fprintf(printer->out, "  %s: %s\n", key + 6, text);
 }
 
-/* Prints the model section of a configuration that trains from this checkpoint. */
+/* Prints the model section that the configuration of a run needs to train from this checkpoint. */
 static void print_model(const importer *im, const char *ckpt_path, FILE *out) {
   key_printer printer = {im->config, out};
   fprintf(

@@ -1,5 +1,5 @@
 /**
- * Decides whether a rank whose number of threads is not given leaves one of its cores to the
+ * Decides whether a rank whose number of threads is not given reserves one of its cores for the
  * communication thread (comm/world/comm_thread.h).
  *
  * The work of a layer, forward and backward together, takes the time W on one thread, and W / t on
@@ -28,19 +28,19 @@
 
 /** Inputs of the rule. */
 typedef struct rn_message_core_case {
-  int cores;           /* number of cores of the rank: t, or t + 1 if one is left for messages */
+  int cores;           /* number of cores of the rank: t, or t + 1 if one is reserved */
   int ranks;           /* S */
   double layer_flops;  /* FLOP of one layer for a unit on this rank, forward and backward */
   int64_t state_bytes; /* bytes of a unit's states in one layer */
   double flops_per_s;  /* FLOP rate of one core */
 } rn_message_core_case;
 
-/** Returns the estimated seconds of a layer, forward and backward. `left` is true if a core is left
- * for messages. */
+/** Returns the estimated seconds of a layer, forward and backward. `left` is true if a core is
+ * reserved for the communication thread. */
 double rn_message_core_layer_s(rn_message_core_case c, bool left);
 
-/** Returns true if a layer is faster with a core left for messages; the rank then has `cores` - 1
- * threads. */
+/** Returns true if a layer is faster with a core reserved for the communication thread; the rank
+ * then has `cores` - 1 threads. */
 bool rn_message_core_wins(rn_message_core_case c);
 
 /**

@@ -15,7 +15,7 @@ typedef struct rn_run_record {
   const char *path; /* as given; not owned */
   rn_series series[RN_RECORD_MAX_SERIES];
   int series_count;
-  int64_t steps;       /* the last step; 0 without metrics */
+  int64_t steps;       /* number of the last step; 0 without metrics */
   int64_t lines;       /* number of lines of metrics.jsonl that have a step */
   rn_series skipped;   /* has a point for each step that is marked as skipped */
   int64_t strange;     /* number of lines without a step, which are ignored */
