@@ -20,6 +20,7 @@
 #include "trainer/launch/blas_check.h"
 #include "trainer/launch/host_check.h"
 #include "trainer/launch/launch.h"
+#include "trainer/launch/stop_request.h"
 #include "trainer/machine/program_version.h"
 #include "trainer/train/train.h"
 
@@ -126,6 +127,7 @@ int main(int argc, char **argv) {
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o, &run);
   if (status != RN_OK || !run) return rn_program_finish("retnet-train", status, &err);
+  if (!o.plan) rn_stop_request_catch();
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
     status = o.plan ? rn_plan_show(&err, config, &o.locations, world, (int)o.ranks)

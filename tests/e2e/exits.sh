@@ -30,6 +30,19 @@ at_step() { # at_step DIR STEP: the last step must be STEP, and it must be saved
   [ -e "$1/checkpoints/step-$(printf %08d "$2")/manifest.pb" ] || fail "$1: step $2 is not saved"
 }
 
+# A signal while a run starts stops it too. Rank 0 opens the configuration, which is a pipe here, after
+# the start of MPI.
+mkfifo pipe
+for signal in TERM USR1 USR2; do
+  "$bin/retnet-train" pipe -s "run.dir=early$signal" -s run.requeue_exit=true >"early$signal.log" 2>&1 &
+  pid=$!
+  exec 3>pipe
+  kill "-$signal" "$pid"
+  cat run.yaml >&3 || true
+  exec 3>&-
+  ended 75 "early$signal"
+done
+
 for ranks in 1 2; do
   # A stopped run is requeued until it is finished; a finished run is not requeued.
   ends 0 "$ranks" "stopped$ranks" "$soon"

@@ -35,13 +35,18 @@ static sigset_t requests(void) {
   return set;
 }
 
-void rn_stop_request_install(void) {
-  const sigset_t set = requests();
+void rn_stop_request_catch(void) {
   const struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
   listener = pthread_self();
+  for (int i = 0; i < ASKING; i++) sigaction(asking[i], &action, NULL);
+}
+
+void rn_stop_request_install(void) {
+  const sigset_t set = requests();
   rn_log_let_in(&set);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
-  for (int i = 0; i < ASKING; i++) sigaction(asking[i], &action, NULL);
+  rn_stop_request_catch();
+  if (pending != 0) rn_log_do_not_wait(); /* before rn_log_setup, this had no effect */
 }
 
 bool rn_stop_request_pending(void) {
