@@ -35,11 +35,11 @@ case $case in
     sed -n '/^data\|^train/p' run.yaml >>model.yaml
     "$bin/retnet-train" model.yaml -s run.dir=tuned -s checkpoint.init_from=imported \
       -s train.steps=1 >tuned.log 2>&1 || fail "$(tail -n 3 tuned.log)"
-    ! grep -q 'trained with' tuned.log || fail "$(grep 'trained with' tuned.log)"
+    ! grep -q 'were trained' tuned.log || fail "$(grep 'were trained' tuned.log)"
     "$bin/retnet-train" model.yaml -s run.dir=other -s checkpoint.init_from=imported \
       -s train.steps=1 -s model.rotary=none -s model.init=torchscale >other.log 2>&1 ||
       fail "$(tail -n 3 other.log)"
-    grep -q 'trained with model.rotary: rope_half, but it is none' other.log || fail "no warning"
+    grep -q 'model.rotary was rope_half when the weights were trained, but it is none' other.log || fail "no warning"
     ! grep -q 'model.init:' other.log || fail "a warning about model.init"
     refuse 2 init_from "$bin/retnet-train" model.yaml -s run.dir=new -s checkpoint.resume=imported
     refuse 2 format "$ckpt" export --out x run
@@ -71,7 +71,7 @@ case $case in
       sed -n '/^data\|^train/p' run.yaml >>$model.yaml
       "$bin/retnet-train" $model.yaml -s run.dir=$model.tuned "${few[@]}" \
         -s checkpoint.init_from=$model.back >$model.log 2>&1 || fail "$(tail -n 3 $model.log)"
-      ! grep -q 'trained with' $model.log || fail "$(grep 'trained with' $model.log)"
+      ! grep -q 'were trained' $model.log || fail "$(grep 'were trained' $model.log)"
     done
     grep -q '"LlamaForCausalLM"' llama.hf/config.json || fail "$(cat llama.hf/config.json)"
     # Texts of a model with another bos_token_id, here the letter a, begin with that token: in

@@ -51,8 +51,8 @@ static void compare_key(void *self, const char *key) {
   } else {
     c->status =
         rn_fail(c->err, RN_ERR_USAGE,
-                "%s must not change during a run, but it was %s in the checkpoint and is %s now; "
-                "start a new run.dir (checkpoint.init_from can initialize its weights)",
+                "%s was %s in the checkpoint and is %s now, but this key must not change during a "
+                "run; start a new run.dir (checkpoint.init_from can initialize its weights)",
                 key, was, is);
   }
 }
