@@ -10,38 +10,18 @@
 
 #include "proto/base/process.h"
 
-enum { PLACE_BYTES = 9, ID_BYTES = 33 };
-
-/* Returns true if this system has a machine id, and stores it in `id`. In an image that has not
- * been booted, the file contains the word "uninitialized". */
-static bool read_machine_id(char id[ID_BYTES]) {
-  FILE *file = fopen("/etc/machine-id", "r");
-  const bool known = file != NULL && fgets(id, ID_BYTES, file) != NULL;
-  if (file != NULL) fclose(file);
-  return known && strspn(id, "0123456789abcdef") == ID_BYTES - 1;
-}
-
-static XXH64_hash_t add_text(XXH64_hash_t hash, const char *text) {
-  return XXH3_64bits_withSeed(text, strlen(text), hash);
-}
+enum { PLACE_BYTES = 9 };
 
 /*
  * Writes <place> (temporary_name.h). Host name and PID namespace are not enough: hosts may have the
- * same name, and the first PID namespace has the same number on every host. The machine id
- * distinguishes them. Unlike the boot id in rn_process.kernel, it stays the same after a reboot, so
- * files of processes that the reboot ended are found and removed. On a host without a machine id,
- * the boot id is used, and such files stay.
+ * same name, and the first PID namespace has the same number on every host. The machine id would
+ * not help, because copies of a system may share it. No two hosts share a boot id; but after a
+ * restart of the host, files of earlier processes are not recognized, and stay.
  */
 static void name_place(const rn_process *self, char place[PLACE_BYTES]) {
-  char id[ID_BYTES];
-  const char *space = strchr(self->kernel, '/');
-  XXH64_hash_t hash = add_text(0, self->host);
-  if (space == NULL || !read_machine_id(id)) {
-    hash = add_text(hash, self->kernel);
-  } else {
-    hash = add_text(add_text(hash, id), space);
-  }
-  snprintf(place, PLACE_BYTES, "%08x", (unsigned)(hash & 0xffffffff));
+  const XXH64_hash_t host = XXH3_64bits(self->host, strlen(self->host));
+  const XXH64_hash_t both = XXH3_64bits_withSeed(self->kernel, strlen(self->kernel), host);
+  snprintf(place, PLACE_BYTES, "%08x", (unsigned)(both & 0xffffffff));
 }
 
 rn_path rn_temporary_name(const char *begin, const char *end) {

@@ -2,9 +2,9 @@
  * Names of temporary files and folders that contain the process that writes them. If the process is
  * killed, the next process that writes to the same path removes the files that it left.
  *
- * A name is BEGIN<place>-<process id>END. <place> is 8 hexadecimal digits that identify the host,
- * its operating system (machine id) and the PID namespace, within which process ids can be
- * compared. BEGIN may contain a folder.
+ * A name is BEGIN<place>-<process id>END. <place> is 8 hexadecimal digits that identify the host
+ * since its last start (boot id) and the PID namespace, within which process ids can be compared.
+ * BEGIN may contain a folder.
  */
 #ifndef RN_DATA_FILE_TEMPORARY_NAME_H
 #define RN_DATA_FILE_TEMPORARY_NAME_H
