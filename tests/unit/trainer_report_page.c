@@ -90,6 +90,27 @@ static void a_repeated_step_replaces_later_ones(void) {
   rn_run_record_free(&record);
 }
 
+/* Skipped steps, spikes and rollbacks are counted, and a diverged run is not given the loss of an
+ * earlier step. */
+static void a_disturbed_run_shows_it(void) {
+  static const char lines[] =
+      "{\"step\": 1, \"loss\": 5}\n"
+      "{\"step\": 2, \"loss\": 9.5, \"rolled_back_from\": 7, \"skipped\": true, \"spike\": true}\n"
+      "{\"step\": 3, \"loss\": 4.25}\n{\"step\": 4, \"loss\": null, \"skipped\": true}\n";
+  static const char *const rows[] = {"last step</th><td data-run=\"0\">4<",
+                                     "skipped steps</th><td data-run=\"0\">2<",
+                                     "loss spikes</th><td data-run=\"0\">1<",
+                                     "rollbacks to an earlier step</th><td data-run=\"0\">1<",
+                                     "loss of the last step</th><td data-run=\"0\">-<"};
+  const char *dir = make_run("disturbed");
+  put(dir, "metrics.jsonl", lines, sizeof lines - 1);
+  char *page = page_of(dir);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (!CHECK(strstr(page, rows[i]) != NULL)) fprintf(stderr, "no row %s\n", rows[i]);
+  }
+  free(page);
+}
+
 static void texts_are_escaped(void) {
   static const char evil[] = "</script><img src=x onerror=alert(1)>";
   char text[2048];
@@ -168,6 +189,7 @@ static void a_missing_run_is_named(void) {
 int main(void) {
   strange_lines_are_left_out();
   a_repeated_step_replaces_later_ones();
+  a_disturbed_run_shows_it();
   texts_are_escaped();
   the_configuration_keeps_its_origins();
   peaks_are_kept();

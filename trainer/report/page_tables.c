@@ -9,7 +9,8 @@
 /* ---- figures ---- */
 
 /* The source of the values of a row: a member of summary.json (NUMBER, TEXT, BYTES, DURATION), a
- * series (LAST, MIN, RECENT) or the configuration (CONFIG). */
+ * series (LAST: its last value; FINAL: its value at the last step; MIN, RECENT) or the
+ * configuration (CONFIG). */
 typedef enum {
   GROUP, /* a heading, without values */
   NUMBER,
@@ -17,6 +18,7 @@ typedef enum {
   BYTES,
   DURATION,
   LAST,
+  FINAL,
   MIN,
   RECENT,
   CONFIG
@@ -31,7 +33,7 @@ static const row rows[] = {
     {GROUP, "Result", NULL},
     {LAST, "tokens", "tokens"},
     {CONFIG, "requested steps", "train.steps"},
-    {LAST, "loss of the last step", "loss"},
+    {FINAL, "loss of the last step", "loss"},
     {LAST, "last validation loss", "val_loss"},
     {MIN, "best validation loss", "val_loss"},
     {LAST, "last validation perplexity", "val_perplexity"},
@@ -85,6 +87,9 @@ static void put_value(FILE *file, const rn_run_record *run, const row *r) {
     case NUMBER:
       rn_html_value(file, rn_run_record_value(run, r->key));
       return;
+    case FINAL:
+      rn_html_value(file, rn_series_at(series, run->steps));
+      return;
     default:
       rn_html_value(file, r->kind == LAST  ? rn_series_last(series)
                           : r->kind == MIN ? rn_series_min(series)
@@ -101,18 +106,39 @@ static void put_run_heads(FILE *file, const rn_run_record *runs, int count) {
   }
 }
 
-/* Writes the rows with the numbers of steps, which come from counting the lines of
- * metrics.jsonl. */
+static int64_t last_step(const rn_run_record *run) {
+  return run->steps;
+}
+
+static int64_t skipped_steps(const rn_run_record *run) {
+  return (int64_t)run->skipped.count;
+}
+
+static int64_t spikes(const rn_run_record *run) {
+  return (int64_t)run->spikes.count;
+}
+
+static int64_t rollbacks(const rn_run_record *run) {
+  return (int64_t)rn_run_record_series(run, "rolled_back_from")->count;
+}
+
+/* Writes the rows with the numbers of steps, which come from counting the lines of metrics.jsonl. A
+ * rollback removes the lines of the steps that it undoes. */
 static void put_step_rows(FILE *file, const rn_run_record *runs, int count) {
-  fputs("<tr><th scope=\"row\">last step</th>", file);
-  for (int i = 0; i < count; i++) {
-    fprintf(file, "<td data-run=\"%d\">%lld</td>", i, (long long)runs[i].steps);
+  static const struct {
+    const char *label;
+    int64_t (*of)(const rn_run_record *run);
+  } counts[] = {{"last step", last_step},
+                {"skipped steps", skipped_steps},
+                {"skipped steps that are loss spikes", spikes},
+                {"rollbacks to an earlier step", rollbacks}};
+  for (size_t r = 0; r < sizeof counts / sizeof *counts; r++) {
+    fprintf(file, "<tr><th scope=\"row\">%s</th>", counts[r].label);
+    for (int i = 0; i < count; i++) {
+      fprintf(file, "<td data-run=\"%d\">%lld</td>", i, (long long)counts[r].of(&runs[i]));
+    }
+    fputs("</tr>\n", file);
   }
-  fputs("</tr>\n<tr><th scope=\"row\">skipped steps</th>", file);
-  for (int i = 0; i < count; i++) {
-    fprintf(file, "<td data-run=\"%d\">%zu</td>", i, runs[i].skipped.count);
-  }
-  fputs("</tr>\n", file);
 }
 
 void rn_page_figures(FILE *file, const rn_run_record *runs, int count) {

@@ -38,6 +38,13 @@ static rn_status find_series(rn_err *err, rn_run_record *record, const char *nam
   return RN_OK;
 }
 
+/* Adds a point to the series of a mark if the line of the step has the mark. */
+static rn_status add_mark(rn_err *err, const json_t *line, const char *mark, int64_t step,
+                          rn_series *out) {
+  if (!json_is_true(json_object_get(line, mark))) return RN_OK;
+  return rn_series_add(err, out, (rn_point){step, 1});
+}
+
 /* Adds the numbers of a step. If a run was resumed from an earlier step, its later lines replace
  * the earlier lines of the same steps. */
 static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line, int64_t step) {
@@ -46,12 +53,12 @@ static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line
   if (step <= record->steps) {
     for (int i = 0; i < record->series_count; i++) rn_series_cut(&record->series[i], step);
     rn_series_cut(&record->skipped, step);
+    rn_series_cut(&record->spikes, step);
   }
   record->steps = step;
   record->lines++;
-  if (json_is_true(json_object_get(line, "skipped"))) {
-    RN_TRY(err, rn_series_add(err, &record->skipped, (rn_point){step, 1}));
-  }
+  RN_TRY(err, add_mark(err, line, "skipped", step, &record->skipped));
+  RN_TRY(err, add_mark(err, line, "spike", step, &record->spikes));
   json_object_foreach((json_t *)line, name, value) {
     rn_series *series;
     if (!json_is_number(value) || strcmp(name, "step") == 0) continue;
@@ -154,6 +161,7 @@ const rn_series *rn_run_record_series(const rn_run_record *record, const char *n
 void rn_run_record_free(rn_run_record *record) {
   for (int i = 0; i < record->series_count; i++) rn_series_free(&record->series[i]);
   rn_series_free(&record->skipped);
+  rn_series_free(&record->spikes);
   json_decref(record->summary);
   free(record->summary_fault);
   rn_config_record_free(&record->config);

@@ -18,6 +18,7 @@ typedef struct rn_run_record {
   int64_t steps;       /* number of the last step; 0 without metrics */
   int64_t lines;       /* number of lines of metrics.jsonl that have a step */
   rn_series skipped;   /* has a point for each step that is marked as skipped */
+  rn_series spikes;    /* has a point for each step that is marked as a spike */
   int64_t strange;     /* number of lines without a step, which are ignored */
   json_t *summary;     /* an object; NULL if there is none */
   char *summary_fault; /* why `summary` is NULL although the file exists; NULL otherwise */

@@ -1,6 +1,7 @@
 #include "trainer/report/series.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "proto/base/arena.h"
@@ -64,6 +65,11 @@ double rn_series_recent(const rn_series *series) {
 
 double rn_series_last(const rn_series *series) {
   return series->count > 0 ? series->point[series->count - 1].value : NAN;
+}
+
+double rn_series_at(const rn_series *series, int64_t step) {
+  const bool has = series->count > 0 && series->point[series->count - 1].step == step;
+  return has ? rn_series_last(series) : NAN;
 }
 
 double rn_series_min(const rn_series *series) {

@@ -44,6 +44,9 @@ rn_status rn_series_smooth(rn_err *err, const rn_series *series, double points, 
  * there are none. */
 double rn_series_recent(const rn_series *series);
 
+/** Returns the value of the last point if it is that of `step`; NaN otherwise. */
+double rn_series_at(const rn_series *series, int64_t step);
+
 /** These functions return the last or smallest value; NaN if there are none. */
 double rn_series_last(const rn_series *series);
 double rn_series_min(const rn_series *series);
