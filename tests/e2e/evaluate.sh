@@ -82,6 +82,7 @@ losses() { head -n 1 "$1" | sed 's/.*"log_likelihoods": \[//; s/\].*//; s/, /\n/
 losses tokens | sed '$d' >want
 losses own >got
 close_to "$(wc -l <want)" 1e-4 got want || fail "$text: $(paste got want | head -n 3)"
+refuse 2 'parallel.pipeline 2' "$bin/retnet-eval" --checkpoint run --data data -s parallel.pipeline=2
 refuse 2 '--stride 100' "$bin/retnet-eval" --checkpoint run --data data --stride 100
 for line in 'no json' '[]' '{"context": "a"}' '{"continuation": 3}'; do
   echo "$line" >bad

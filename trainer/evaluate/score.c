@@ -87,12 +87,16 @@ static rn_status make_grid(rn_err *err, scorer *s) {
                    : whole           ? ranks
                                      : 1;
   const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
-  if (p->pipeline > 1 || data * sequence != ranks) {
-    return rn_fail(
-        err, RN_ERR_USAGE,
-        "evaluation needs parallel.data %d x parallel.sequence %d ranks, but there are %d; "
-        "parallel.pipeline must be 0 or 1",
-        data, sequence, ranks);
+  if (p->pipeline > 1) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "parallel.pipeline %d: evaluation does not divide the layers; leave the key out",
+                   p->pipeline);
+  }
+  if (data * sequence != ranks) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "evaluation needs parallel.data %d x parallel.sequence %d ranks, but there are "
+                   "%d",
+                   data, sequence, ranks);
   }
   return rn_grid_create(err, s->world, data, 1, sequence, &s->grid);
 }
