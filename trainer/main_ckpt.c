@@ -184,8 +184,9 @@ static const rn_command commands[] = {
           "Writes the weights of a checkpoint to safetensors files for another program. A model "
           "that the program cannot compute exactly is refused; the error names the configuration "
           "key. The format hf requires model.rotary=rope_half and model.retention_scale=raw, "
-          "unless the model is a transformer. The tokenizer is exported too. If an export fails, "
-          "the files of an earlier export in DIR are not changed.",
+          "unless the model is a transformer. The tokenizer is exported too, unless --out is "
+          "NAME.safetensors. If an export fails, the files of an earlier export in DIR are not "
+          "changed.",
       .example = "retnet-ckpt export --format hf --out hf RUN",
       .options = export_options,
       .count = COUNT(export_options),

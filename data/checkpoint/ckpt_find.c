@@ -140,6 +140,13 @@ static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
   return RN_OK;
 }
 
+/* True for a folder with the files in which Hugging Face stores a model, as retnet-ckpt export
+ * does. */
+static bool is_exported_model(const char *folder) {
+  return rn_file_exists(rn_path_join(folder, "model.safetensors").text) ||
+         rn_file_exists(rn_path_join(folder, "model.safetensors.index.json").text);
+}
+
 /* True if a folder directly contains checkpoints. */
 static bool holds_steps(const char *path) {
   DIR *folder = opendir(path);
@@ -176,6 +183,12 @@ rn_status rn_ckpt_none(rn_err *err, const char *path) {
         "%s contains checkpoints, but it is not the run directory; give its parent folder "
         "or one of its step folders",
         path);
+  }
+  if (is_exported_model(path)) {
+    return rn_fail(err, none,
+                   "%s holds the model of another program; make a checkpoint of it with "
+                   "`retnet-ckpt import --out CKPT %s`",
+                   path, path);
   }
   return rn_fail(err, none, "%s has no checkpoint: it contains no checkpoints/step-... folder",
                  path);

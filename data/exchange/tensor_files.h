@@ -73,10 +73,10 @@ rn_status rn_tensor_files_create(rn_err *err, const char *path, const rn_safeten
 rn_status rn_tensor_files_append(rn_err *err, rn_tensor_files_writer *writer, const float *values,
                                  int64_t count);
 
-/** Returns the path at which to write another file of the model, such as config.json, which
- * rn_tensor_files_finish then moves together with the tensors. Must not be called if the path of
+/** Returns the folder in which to write other files of the model, such as config.json, which
+ * rn_tensor_files_finish then moves together with the tensors; NULL if the path of
  * rn_tensor_files_create is a single file. */
-rn_path rn_tensor_files_beside(const rn_tensor_files_writer *writer, const char *name);
+const char *rn_tensor_files_folder(const rn_tensor_files_writer *writer);
 
 /** Renames all files, including the index if there is one, to their final names. If that fails, the
  * content of the folder is as before. All elements must have been appended. */

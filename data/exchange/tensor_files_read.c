@@ -152,7 +152,15 @@ static rn_status open_files(rn_err *err, const char *path, rn_tensor_files *file
   } else {
     single = rn_path_join(path, RN_TENSOR_FILES_SINGLE);
     const bool has_index = rn_file_exists(rn_path_join(path, RN_TENSOR_FILES_INDEX).text);
-    if (has_index && !rn_file_exists(single.text)) return open_index(err, path, files);
+    const bool has_single = rn_file_exists(single.text);
+    if (has_index && !has_single) return open_index(err, path, files);
+    if (!has_single) {
+      return rn_fail(err, RN_ERR_NOT_FOUND,
+                     "%s: has no " RN_TENSOR_FILES_SINGLE " and no " RN_TENSOR_FILES_INDEX
+                     "; a model in another format, such as pytorch_model.bin, must be saved as "
+                     "safetensors first",
+                     path);
+    }
   }
   RN_TRY(err, add_file(err, files, single.text));
   return list_tensors(err, path, files);

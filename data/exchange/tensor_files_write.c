@@ -167,9 +167,8 @@ static rn_status write_index(rn_err *err, const rn_tensor_files_writer *w) {
   return status;
 }
 
-rn_path rn_tensor_files_beside(const rn_tensor_files_writer *w, const char *name) {
-  assert(!w->is_file);
-  return rn_path_join(w->path.text, name);
+const char *rn_tensor_files_folder(const rn_tensor_files_writer *w) {
+  return w->is_file ? NULL : w->path.text;
 }
 
 rn_status rn_tensor_files_finish(rn_err *err, rn_tensor_files_writer **writer) {

@@ -51,6 +51,9 @@ case $case in
     refuse 2 folder "$ckpt" export --format hf --out x.safetensors run
     refuse 1 model.rotary "$ckpt" export --format torchscale --out x run
     refuse 2 imported "$ckpt" import --out imported hf
+    refuse 1 'import --out CKPT hf' "$bin/retnet-eval" --checkpoint hf --data data
+    mkdir torch && cp hf/config.json torch && : >torch/pytorch_model.bin
+    refuse 1 'torch: has no model.safetensors' "$ckpt" import --out x torch
     if [ -e x ] || [ -e x.safetensors ]; then fail 'a refused export left files'; fi
     ;;
   attention) # a transformer as LlamaForCausalLM, a hybrid as RetNetForCausalLM
@@ -115,8 +118,10 @@ case $case in
     few=(-s model.layers=1 -s train.steps=1)
     zstd -qdc "$tokenizers/llama3_10k.tokenizer.json.zst" >tokenizer.json ||
       skip 'zstd cannot unpack the tokenizer of this test'
+    # A model that torchscale can compute; the folder and the single file hold the same tensors.
+    official=(-s model.rotary=torchscale -s model.retention_scale=canonical)
     for kind in hf:tokenizer.json "tiktoken:$tokenizers/synthetic.tiktoken"; do
-      rm -rf told ids out back again
+      rm -rf told ids out back back.file again
       "$bin/retnet-data" build --out ids --tokenizer "$kind" text >/dev/null 2>&1
       "$bin/retnet-train" run.yaml -s run.dir=told -s data.dir=ids "${few[@]}" \
         >told.log 2>&1 || fail "$(tail -n 3 told.log)"
@@ -126,11 +131,24 @@ case $case in
       diff -r out again || fail "$kind: other bytes"
       [ "$kind" != hf:tokenizer.json ] || cmp out/tokenizer.json tokenizer.json ||
         fail 'tokenizer.json has changed'
-      for model in told back; do
+      "$ckpt" import --out back.file out/model.safetensors >/dev/null
+      for model in told back back.file; do
         "$bin/retnet-generate" --checkpoint $model --prompt 'line 7' --tokens 3 >$model.text
+        cmp told.text $model.text || fail "$kind: other text of $model"
       done
-      cmp told.text back.text || fail "$kind: other text"
     done
+    "$bin/retnet-train" run.yaml -s run.dir=ts -s data.dir=ids "${few[@]}" "${official[@]}" \
+      >ts.log 2>&1 || fail "$(tail -n 3 ts.log)"
+    "$ckpt" export --format torchscale --out folder ts
+    "$ckpt" export --format torchscale --out file.safetensors ts
+    cmp folder/model.safetensors file.safetensors || fail 'torchscale: another file'
+    "$ckpt" import --out ts.folder folder >/dev/null
+    "$ckpt" import --out ts.file file.safetensors >/dev/null || fail 'a single file is not imported'
+    "$ckpt" diff --weights ts.folder ts.file >diff.log || fail "$(cat diff.log)"
+    for model in ts ts.folder; do
+      "$bin/retnet-generate" --checkpoint $model --prompt 'line 7' --tokens 3 >$model.text
+    done
+    cmp ts.text ts.folder.text || fail 'torchscale: the tokenizer is lost'
     ;;
   pypi) # compares with the safetensors package of PyPI, if it can be installed
     command -v python3 >/dev/null || skip 'there is no python3'

@@ -169,12 +169,14 @@ static rn_status write_rows(rn_err *err, exporter *e) {
 /* Writes the tensors, the configuration and the tokenizer; all files get their final names at the
  * end. */
 static rn_status write_model(rn_err *err, exporter *e, const char *config) {
+  const char *folder = rn_tensor_files_folder(e->writer);
   RN_TRY(err, write_rows(err, e));
-  if (e->format->writes_config) {
-    const rn_path path = rn_tensor_files_beside(e->writer, "config.json");
+  if (folder != NULL) {
     RN_TRY(err, rn_exchange_write_tokenizer(err, rn_ckpt_path(e->ckpt),
-                                            rn_ckpt_manifest(e->ckpt)->vocabulary,
-                                            rn_path_folder(path.text).text));
+                                            rn_ckpt_manifest(e->ckpt)->vocabulary, folder));
+  }
+  if (e->format->writes_config) {
+    const rn_path path = rn_path_join(folder, "config.json");
     RN_TRY(err, rn_file_replace(err, path.text, config, strlen(config)));
   }
   return rn_tensor_files_finish(err, &e->writer);

@@ -225,7 +225,17 @@ static void report_begin(const importer *im, const Retnet__Vocabulary *v) {
           im->config_file.text, v->begin_token, v->document_token);
 }
 
-static rn_status commit(rn_err *err, importer *im, const char *folder, const char *ckpt_path) {
+/* Reads the tokenizer from the folder that was given or, if a file was given, from the folder of
+ * its config.json. A file that contains its own configuration has no tokenizer. */
+static rn_status read_tokenizer(rn_err *err, const importer *im, const char *path,
+                                Retnet__Vocabulary *out) {
+  const char *first = rn_tensor_files_path(im->files, 0);
+  const bool is_file = strcmp(first, path) == 0;
+  if (is_file && strcmp(im->config_file.text, first) == 0) return RN_OK;
+  return rn_exchange_read_tokenizer(err, is_file ? rn_path_folder(path).text : path, out);
+}
+
+static rn_status commit(rn_err *err, importer *im, const char *path, const char *ckpt_path) {
   Retnet__Manifest head = RETNET__MANIFEST__INIT;
   Retnet__Vocabulary vocabulary = RETNET__VOCABULARY__INIT;
   describe_vocabulary(im, &vocabulary);
@@ -238,7 +248,7 @@ static rn_status commit(rn_err *err, importer *im, const char *folder, const cha
   head.build = (char *)rn_version_text();
   head.has_saved_unix_s = 1;
   head.saved_unix_s = (int64_t)time(NULL);
-  RN_TRY(err, rn_exchange_read_tokenizer(err, folder, &vocabulary));
+  RN_TRY(err, read_tokenizer(err, im, path, &vocabulary));
   describe_begin(im, &vocabulary);
   const rn_status status =
       rn_ckpt_commit_folder(err, im->staged.text, ckpt_path, &head, im->reports, im->report_count);
