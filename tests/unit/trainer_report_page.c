@@ -90,8 +90,8 @@ static void a_repeated_step_replaces_later_ones(void) {
   rn_run_record_free(&record);
 }
 
-/* Skipped steps, spikes and rollbacks are counted, and a diverged run is not given the loss of an
- * earlier step. */
+/* Skipped steps, spikes and rollbacks are counted and named. The loss curve is without the losses
+ * of skipped steps, and a diverged run is not given the loss of an earlier step. */
 static void a_disturbed_run_shows_it(void) {
   static const char lines[] =
       "{\"step\": 1, \"loss\": 5}\n"
@@ -100,6 +100,8 @@ static void a_disturbed_run_shows_it(void) {
   static const char *const rows[] = {"last step</th><td data-run=\"0\">4<",
                                      "skipped steps</th><td data-run=\"0\">2<",
                                      "loss spikes</th><td data-run=\"0\">1<",
+                                     "left out of the loss curve: 2, 4</li>",
+                                     "rolled back from step 7; the next recorded step is 2</li>",
                                      "rollbacks to an earlier step</th><td data-run=\"0\">1<",
                                      "loss of the last step</th><td data-run=\"0\">-<"};
   const char *dir = make_run("disturbed");
@@ -108,6 +110,7 @@ static void a_disturbed_run_shows_it(void) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (!CHECK(strstr(page, rows[i]) != NULL)) fprintf(stderr, "no row %s\n", rows[i]);
   }
+  CHECK(strstr(page, ",9.5") == NULL);
   free(page);
 }
 

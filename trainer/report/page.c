@@ -48,6 +48,26 @@ static void put_remark(FILE *file, const rn_run_record *run, const char *text) {
   fputs("</li>", file);
 }
 
+/* Lists the first skipped steps and rollbacks. */
+static void put_disturbances(FILE *file, const rn_run_record *run) {
+  enum { SHOWN = 10 };
+  const rn_series *skipped = &run->skipped;
+  const rn_series *rollbacks = rn_run_record_series(run, "rolled_back_from");
+  char text[64 + SHOWN * 24];
+  int used = snprintf(text, sizeof text, "steps skipped, and left out of the loss curve:");
+  for (size_t i = 0; i < skipped->count && i < SHOWN; i++) {
+    used += snprintf(text + used, sizeof text - (size_t)used, "%s %lld", i > 0 ? "," : "",
+                     (long long)skipped->point[i].step);
+  }
+  if (skipped->count > SHOWN) snprintf(text + used, sizeof text - (size_t)used, ", ...");
+  if (skipped->count > 0) put_remark(file, run, text);
+  for (size_t i = 0; i < rollbacks->count && i < SHOWN; i++) {
+    snprintf(text, sizeof text, "rolled back from step %.0f; the next recorded step is %lld",
+             rollbacks->point[i].value, (long long)rollbacks->point[i].step);
+    put_remark(file, run, text);
+  }
+}
+
 static void put_remarks_of(FILE *file, const rn_run_record *run) {
   char text[160];
   if (run->lines == 0) put_remark(file, run, "metrics.jsonl has no step yet");
@@ -62,6 +82,7 @@ static void put_remarks_of(FILE *file, const rn_run_record *run) {
                                           : "no summary.json: the run has not ended normally yet");
   }
   if (run->config.fault != NULL) put_remark(file, run, run->config.fault);
+  put_disturbances(file, run);
 }
 
 static void put_remarks(FILE *file, const rn_run_record *runs, int count) {

@@ -57,11 +57,13 @@ static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line
   }
   record->steps = step;
   record->lines++;
+  const bool is_skipped = json_is_true(json_object_get(line, "skipped"));
   RN_TRY(err, add_mark(err, line, "skipped", step, &record->skipped));
   RN_TRY(err, add_mark(err, line, "spike", step, &record->spikes));
   json_object_foreach((json_t *)line, name, value) {
     rn_series *series;
     if (!json_is_number(value) || strcmp(name, "step") == 0) continue;
+    if (is_skipped && strcmp(name, "loss") == 0) continue;
     if (fabs(json_number_value(value)) > MAX_VALUE) continue;
     RN_TRY(err, find_series(err, record, name, &series));
     if (series == NULL) continue;

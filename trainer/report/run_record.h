@@ -13,6 +13,8 @@ enum { RN_RECORD_MAX_SERIES = 64 };
 /** Zero-initialise. */
 typedef struct rn_run_record {
   const char *path; /* as given; not owned */
+  /* One for each number of the lines of metrics.jsonl. Without the losses of skipped steps, which
+   * did not train the model: a spike would hide the other losses. */
   rn_series series[RN_RECORD_MAX_SERIES];
   int series_count;
   int64_t steps;       /* number of the last step; 0 without metrics */
