@@ -21,7 +21,10 @@ if(RN_COVERAGE)
   # Threads may lose counts of each other, which is harmless: atomic counters make inner loops five
   # times as slow.
   target_compile_options(rn_flags INTERFACE --coverage -fprofile-update=single)
-  target_link_options(rn_flags INTERFACE --coverage)
+  target_link_options(rn_flags INTERFACE --coverage -Wl,--wrap=_exit -Wl,--wrap=MPI_Abort)
+  add_library(rn_count_exit STATIC ${CMAKE_SOURCE_DIR}/tests/support/count_exit.c)
+  target_link_libraries(rn_count_exit PRIVATE MPI::MPI_C)
+  target_link_libraries(rn_flags INTERFACE rn_count_exit)
 endif()
 if(RN_TSAN)
   target_compile_options(rn_flags INTERFACE -O1 -fsanitize=thread -fno-omit-frame-pointer)

@@ -337,6 +337,26 @@ case $case in
     refuse 2 mpirun "$bin/retnet-bench" scan
     refuse 2 scan "$bin/retnet-bench" scn
     ;;
+  bench_tables)
+    small=(-s model.layers=1 -s model.dim=32 -s model.value_dim=64 -s model.ffn_dim=32
+      -s data.sequence_length=64)
+    table() { # table ROWS PATTERN COMMAND...: requires a table with this number of rows
+      "${@:3}" >table.txt 2>table.log || fail "${*:3}: $(tail -n 1 table.log)"
+      [ "$(grep -cE "$2" table.txt)" = "$1" ] || fail "${*:3}: not $1 rows: $(cat table.txt)"
+    }
+    pair=(mpirun -n 2 --oversubscribe "$bin/retnet-bench")
+    table 8 '^ +[0-9]+( +[0-9.]+){9}$' "${pair[@]}" scan
+    table 2 '^(all ranks share each|each rank has its own) .* ms$' "${pair[@]}" ranks --steps 1 \
+      "${small[@]}"
+    table 3 '^(plain file|shard|checkpoint file)( +[0-9.]+){5}$' "$bin/retnet-bench" io --rounds 1 \
+      "${small[@]}"
+    table 4 '^ +[12] +(64|512)( +[0-9.]+){3}$' "$bin/retnet-bench" decode --rounds 1 \
+      --positions 64,512 --sequences 2,1 "${small[@]}"
+    table 6 '^(step|CPU time|GEMMs alone|model FLOPs|best GEMM|scan) +[0-9.]+ (ms|GFLOP/s)' \
+      "$bin/retnet-bench" step --steps 1 "${small[@]}"
+    table 2 '^ +[12] +[0-9]+ +[0-9.]+( +[0-9.]+%){4}( +[0-9.]+)( +[0-9.]+%){2}$' \
+      "$bin/retnet-bench" step --steps 1 --threads 1,2 "${small[@]}"
+    ;;
   *)
     fail "no such case: $case"
     ;;
