@@ -44,7 +44,11 @@ one=("$bin/retnet-train" run.yaml -s run.dir=refused -s model.arch=transformer)
 for key in attention_heads=4 kv_heads=1 attention_window=8 rope_theta=500; do
   refuse 2 "model.${key%=*}" "${one[@]}" -s model.arch=retnet -s "model.$key"
 done
-refuse 2 data.carry_state "${one[@]}" -s data.carry_state=true
+for keys in model.arch=transformer 'model.attention_layers=[1]'; do # the message names both keys
+  refuse 2 data.carry_state "${one[@]}" -s model.arch=retnet -s "$keys" -s data.carry_state=true \
+    -s model.attention_window=8
+  grep -qF "${keys%%=*}" refused.log || fail "$keys: $(cat refused.log)"
+done
 refuse 2 run.leaf "${one[@]}" -s parallel.segments=2 -s run.reproducible=true -s run.leaf=8
 refuse 2 model.value_dim "${one[@]}" -s model.value_dim=24
 refuse 2 data.batch_sequences "${one[@]}" --plan --ranks 8
