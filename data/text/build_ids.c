@@ -36,8 +36,10 @@ static rn_status use_numbers(rn_err *err, vocabulary v, rn_build_ids *ids) {
   rn_put_u32(words + 4, (uint32_t)document);
   ids->kind = (rn_shard_kind){no_tokenizer, XXH3_64bits(words, sizeof words),
                               document < v.size ? v.size : v.size + 1, document};
-  ids->inputs.rules =
-      (rn_token_rules){.vocabulary = v.size, .tokenizer = "--vocab-size", .separator = v.separator};
+  ids->inputs.rules = (rn_token_rules){.vocabulary = v.size,
+                                       .tokenizer = "--vocab-size",
+                                       .separator = v.separator,
+                                       .document = document};
   ids->inputs.separator_llama3 = v.separator;
   ids->inputs.headerless = ids->inputs.no_text = true;
   return RN_OK;
@@ -70,6 +72,7 @@ static rn_status use_tokenizer(rn_err *err, const rn_build_options *options, con
   ids->inputs.rules = (rn_token_rules){.vocabulary = t->vocabulary,
                                        .tokenizer = t->name,
                                        .separator = given >= 0 ? given : t->document,
+                                       .document = t->document,
                                        .has = has_token,
                                        .self = t};
   ids->inputs.separator_llama3 = given >= 0 ? given : find_separator_llama3(t);

@@ -86,7 +86,7 @@ static rn_status visit_separator(rn_err *err, rn_token_reader *r) {
 static rn_status visit_ids(rn_err *err, rn_token_reader *r, size_t count) {
   size_t from = 0;
   for (size_t i = 0; i < count; i++) {
-    if (r->id[i] != r->rules.separator) continue;
+    if (r->id[i] != r->rules.separator && r->id[i] != r->rules.document) continue;
     RN_TRY(err, visit_run(err, r, r->id + from, i - from));
     RN_TRY(err, visit_separator(err, r));
     from = i + 1;

@@ -15,6 +15,8 @@ typedef struct rn_token_rules {
   int vocabulary;          /* ids are smaller than this */
   const char *tokenizer;   /* name of the tokenizer, for messages */
   int32_t separator;       /* id between documents; -1: none */
+  int32_t document;        /* document token of the shards; it always divides documents, since it
+                              does so in the shards */
   bool separator_is_first; /* a separator begins a document; else it ends one */
   /* Returns false for an id below `vocabulary` that no token has. NULL: every id has a token. */
   bool (*has)(const void *self, int32_t id);

@@ -66,6 +66,14 @@ grep -q '2 documents' separated.log && fail 'a separator at the end begins no do
 u16 "${words[@]:0:3}" >three.bin
 ids "$end ${words[1]} ${words[2]} $end" replaced --tokenizer tiktoken:synthetic.tiktoken \
   --separator "${words[0]}" three.bin
+# The tokenizer's document token divides documents beside a separator, as it does in the shards.
+u16 "${words[0]}" "$end" "${words[1]}" "${words[2]}" "${words[0]}" >two_kinds.bin
+ids "$end ${words[0]} $end ${words[1]} $end ${words[0]} $end" two_kinds \
+  --tokenizer tiktoken:synthetic.tiktoken --separator "${words[2]}" two_kinds.bin
+"$data" stat two_kinds >two_kinds.stat
+for report in two_kinds.log two_kinds.stat; do
+  grep -q ' 3 documents' $report || fail "two separators: $(cat $report)"
+done
 ids '50257 50256 1 2 50256 3 4 50256 5 50257' undivided --vocab-size 50257 shards
 ids '50256 1 2 50256 3 4 50256 5 50256' divided --vocab-size 50257 --separator 50256 shards
 ids '2 1 2 3 2' both_divide --vocab-size 9 --separator 2 pair

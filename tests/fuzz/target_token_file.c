@@ -22,7 +22,8 @@ static rn_status check_ids(void *self, rn_err *err, const int32_t *id, size_t co
 static bool read_as(rn_token_format format, const char *path) {
   rn_err err = {0};
   int64_t read_bytes = 0;
-  const rn_token_rules rules = {.vocabulary = VOCABULARY, .tokenizer = "test", .separator = 7};
+  const rn_token_rules rules = {
+      .vocabulary = VOCABULARY, .tokenizer = "test", .separator = 7, .document = 8};
   (void)rn_token_file_format(path);
   const bool accepted =
       target_is_ok(rn_token_file_read(&err, path, format, false, &rules,
