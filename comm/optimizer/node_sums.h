@@ -39,8 +39,8 @@ typedef struct rn_node_sums_operands {
 } rn_node_sums_operands;
 
 /**
- * Creates the sums over nodes. Collective: no. Ownership: the operands outlive the object. Errors:
- * RN_ERR_MEMORY, not agreed.
+ * Creates the object that sums over nodes. Collective: no. Ownership: the operands must outlive the
+ * object. Errors: RN_ERR_MEMORY, possibly on some ranks only.
  */
 rn_status rn_node_sums_create(rn_err *err, rn_node_sums_operands operands, rn_node_sums **out);
 /** Frees the object; accepts NULL. No bucket may be in flight. Collective: no. Errors: none. */

@@ -2,7 +2,7 @@
  * Implements rn_row_port (proto/ports/row_port.h) over the ranks that share a sequence: exchanges
  * rows (the keys and values of one token) and their gradients.
  *
- *   forward    a rank receives the rows of earlier pieces that its queries may see
+ *   forward    a rank receives the rows of earlier pieces (rn_row_pieces) that its queries may see
  *   backward   a rank sums the gradients that its queries contribute to the rows of another rank,
  *              and sends the sums to that rank, which adds the sums of all ranks in rank order
  *
@@ -31,7 +31,7 @@
 typedef struct rn_row_exchange_shape {
   int sequences;      /* maximum number B of sequences in a unit */
   int64_t tokens;     /* tokens of a whole sequence */
-  int64_t own_tokens; /* maximum number of tokens of a piece */
+  int64_t own_tokens; /* maximum number of tokens of a piece, the part of a segment on one rank */
   int layers;         /* number of attention layers of the stage */
   int segments;       /* number K of segments per sequence */
   int microbatches;   /* maximum number of micro-batches in flight at a time */
@@ -50,12 +50,12 @@ typedef struct rn_row_exchange rn_row_exchange;
 size_t rn_row_exchange_bytes(rn_row_exchange_shape shape, int ranks);
 
 /**
- * Creates an exchange over the ranks of the sequence axis of the grid, which outlives the exchange.
- * Later calls allocate no memory. The caller must agree on the status and then call
- * rn_row_exchange_connect.
+ * Creates an exchange over the ranks of the sequence axis of the grid, which must outlive the
+ * exchange. Later calls allocate no memory. The ranks must then agree on the status (rn_agree) and
+ * call rn_row_exchange_connect.
  *
  * Collective: no.
- * Errors:     RN_ERR_MEMORY, not agreed.
+ * Errors:     RN_ERR_MEMORY, possibly on some ranks only.
  */
 rn_status rn_row_exchange_create(rn_err *err, const rn_grid *grid, rn_row_exchange_shape shape,
                                  rn_row_exchange **out);

@@ -69,12 +69,12 @@ bool rn_rank_reports_expired(const rn_rank_reports *reports);
  * rank prints one. For rank 0. Not collective. Errors: none. */
 void rn_rank_reports_confirm_printed(rn_rank_reports *reports);
 
-/** True if rank 0 has told this rank that it has printed the table. For the other ranks. Not
- * collective. Errors: none. */
+/** True if rank 0 has told this rank that it has printed the table. Must be called on ranks other
+ * than 0. Not collective. Errors: none. */
 bool rn_rank_reports_printed(const rn_rank_reports *reports);
 
-/** Returns the seconds since the last answer of rank 0; negative: there was none. For the other
- * ranks. Not collective. Errors: none. */
+/** Returns the seconds since the last answer from rank 0; a negative value if there was none. Must
+ * be called on ranks other than 0. Not collective. Errors: none. */
 double rn_rank_reports_root_silent_s(const rn_rank_reports *reports);
 
 /** Returns the host of rank 0. Not collective. Errors: none. */

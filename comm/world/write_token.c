@@ -22,9 +22,10 @@ typedef struct slot {
 
 struct rn_write_token {
   MPI_Win window;
-  slot *first, *previous, *mine; /* slots of the first rank of the row, of the previous rank (NULL
-                                    on the first rank), and of this rank */
-  int64_t round;                 /* current or last round of this rank */
+  slot *first, *previous,
+      *mine;     /* among the ranks that write the same file: slots of the first
+                    rank, of the previous one (NULL on the first), and of this rank */
+  int64_t round; /* current or last round of this rank */
   atomic_bool cancelled;
 };
 

@@ -34,7 +34,7 @@ rn_status rn_write_token_create(rn_err *err, const rn_world *world, rn_write_tok
 void rn_write_token_destroy(rn_write_token **write_token);
 
 /**
- * Returns the world rank of the first writer of this rank's file, which identifies the file.
+ * Returns the world rank of the first rank that writes to this rank's file; it identifies the file.
  * Not collective. Errors: none.
  */
 int rn_write_token_first(const rn_write_token *write_token);

@@ -9,8 +9,8 @@ static rn_status put_document(rn_err *err, rn_build_split *s, rn_shard_writer *w
 }
 
 /* Appends tokens [from, to), at most RUN tokens per call of rn_shard_append. If the tokens of a
- * call span two blocks, it divides their text bytes in proportion to the tokens, which is inexact;
- * few tokens per call keep the error small. */
+ * call span two blocks, rn_shard_append divides their text bytes in proportion to the tokens. This
+ * is inexact; calls with few tokens keep the error small. */
 static rn_status put(rn_err *err, rn_build_split *s, rn_shard_writer *writer,
                      const rn_tokens *tokens, size_t from, size_t to) {
   enum { RUN = 4096 };

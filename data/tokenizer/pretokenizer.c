@@ -173,8 +173,9 @@ static rn_status next_match(rn_err *err, rn_pretokenizer_work *w, const unsigned
                  "does it use \\K?");
 }
 
-/* State of splitting a text. Pieces are found in the repaired text and visited with their original
- * bytes; `first` is the index in `bad` of the first bad byte that is not visited yet. */
+/* State while a text is split. Pieces are found in the repaired text, in which invalid UTF-8 is
+ * replaced, but visited with their original bytes. `first` is the index in `bad` of the first
+ * invalid byte that has not been visited yet. */
 typedef struct splitting {
   rn_pretokenizer_work *work;
   const unsigned char *original; /* the part of the text that is not visited yet */

@@ -115,8 +115,9 @@ void rn_attention_load_keys(const rn_attention_head *h, rn_matrix x, rn_range ke
 /** Writes the transpose of x [rows, cols] to `to` [cols, ld]. */
 void rn_attention_transpose(int rows, int cols, const rn_real *x, rn_real *to, int ld);
 
-/** Returns true if the kernel pair_product multiplies operands in bf16; false if the GEMM backend
- * does, because the kernel set lacks the instructions or the backend has faster ones. */
+/** Returns true if bf16 operands are multiplied by the kernel pair_product, and false if they are
+ * multiplied by the GEMM backend: the kernel set has no bf16 instructions, or the backend has
+ * faster ones. */
 bool rn_attention_multiplies_pairs(void);
 
 /** Does the same as rn_attention_transpose for pairs of columns: x [rows, 2 pairs] has the row

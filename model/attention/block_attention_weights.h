@@ -7,10 +7,10 @@
 #include "model/ops/pack_weights.h"
 
 typedef enum {
-  RN_ATTENTION_IN,           /* W of k and v [2 G K, D], W of q [D, D]; for x W^T */
+  RN_ATTENTION_IN,           /* joint W of k and v [2 G K, D], and W of q [D, D]; for x W^T */
   RN_ATTENTION_OUT,          /* W of out [D, D]; for x W^T */
   RN_ATTENTION_OUT_BACKWARD, /* W of out [D, D]; for dy W */
-  RN_ATTENTION_IN_BACKWARD,  /* W of k and v, W of q; for dy W */
+  RN_ATTENTION_IN_BACKWARD,  /* joint W of k and v, and W of q; for dy W */
   RN_ATTENTION_PHASES
 } rn_attention_phase;
 

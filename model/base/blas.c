@@ -82,8 +82,8 @@ static size_t read_name(int pipe, char *name) {
   }
 }
 
-/* Sets `name` to the core type that OpenBLAS selects in a child process, or to "unknown" if no
- * child can be started; OPENBLAS_CORETYPE is then not set. */
+/* Starts a child process without OPENBLAS_CORETYPE, and sets `name` to the core type that OpenBLAS
+ * selects there; to "unknown" if no child can be started. */
 static void ask_child(char *name) {
   int ends[2];
   snprintf(name, NAME_BYTES, "unknown");

@@ -83,7 +83,8 @@ static void pack_any(const rn_packed_weight *p, int64_t col, int64_t from, rn_bf
   }
 }
 
-/* Does the same as pack_any for a block that is inside the weight; `w` begins at the block. */
+/* Does the same as pack_any for a block that is entirely inside the weight; `w` points to the first
+ * element of the block. */
 static void pack_nt(const rn_bf16 *w, int64_t ld, rn_bf16 *to) {
   for (int j = 0; j < RN_PACK_COLS; j++) {
     for (int l = 0; l < RN_PACK_SUM; l += 2) {

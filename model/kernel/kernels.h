@@ -153,8 +153,8 @@ typedef struct rn_kernels {
   /** Computes o += (q state) . xi; work [L K]. */
   void (*chunk_cross)(const rn_chunk *c, rn_array q, rn_array state, rn_real *work, rn_real *o);
 
-  /** Computes own [K, V] = q^T (dout . xi), the contribution of the chunk to the adjoint; work [L
-   * K]. dout has the row stride of o. */
+  /** Computes own [K, V] = q^T (dout . xi), the contribution of the chunk to the adjoint of
+   * the state; work [L K]. dout has the row stride of the output (`chunk_inner`). */
   void (*chunk_own_backward)(const rn_chunk *c, rn_array q, rn_array dout, rn_real *work,
                              rn_real *own);
   /**

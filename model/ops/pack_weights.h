@@ -13,12 +13,12 @@
 #include "model/kernel/gemm_pack.h"
 #include "model/pass/rows.h"
 
-/** Returns a weight w [n, k] of products x w^T, not packed yet. */
+/** Describes the weight w [n, k] of products x * w^T; it is not packed yet. */
 static inline rn_packed_weight rn_weight_nt(int n, int k, rn_array w) {
   return (rn_packed_weight){.kind = RN_GEMM_NT, .n = n, .k = k, .w = {w, k}};
 }
 
-/** Returns a weight w [k, n] of products x w, not packed yet. */
+/** Describes the weight w [k, n] of products x * w; it is not packed yet. */
 static inline rn_packed_weight rn_weight_nn(int n, int k, rn_array w) {
   return (rn_packed_weight){.kind = RN_GEMM_NN, .n = n, .k = k, .w = {w, n}};
 }

@@ -34,7 +34,7 @@ static inline int64_t rn_rows_reduction_blocks_each(rn_rows rows) {
 }
 
 /** Returns the number of parts that are processed separately: the number of reduction blocks, or
- * 1 without boundaries. */
+ * 1 if the rows are not divided into reduction blocks. */
 static inline int64_t rn_rows_parts(rn_rows rows) {
   if (rows.reduction_block == 0 || rows.count == 0) return 1;
   return rows.count / rows.tokens * rn_rows_reduction_blocks_each(rows);

@@ -36,7 +36,7 @@ void rn_local_state_start(rn_local_state *local_state, rn_scan_direction directi
 rn_scan_port *rn_local_state_port(rn_local_state *local_state);
 
 /** Returns the state [sequences H, K, V] of a layer. It is owned by local_state; the caller may
- * write it. */
+ * modify it. */
 rn_real *rn_local_state_state(rn_local_state *local_state, rn_scan_direction direction, int layer);
 
 /** Copies the state [n, m] to `before`, then adds an element of the scan to the state: S <- exp(log

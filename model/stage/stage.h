@@ -222,7 +222,8 @@ void rn_stage_attach(rn_stage *stage, rn_layer_group_port port);
 /** Starts a step: sets the gradient to zero. No part of the gradient may be mapped. */
 rn_status rn_stage_start_gradient(rn_err *err, rn_stage *stage);
 
-/** True if an EXACT sum of this step is not finite or might have overflowed. */
+/** True if a gradient sum of this step is not finite or might have overflowed; for
+ * RN_GRADIENT_EXACT only. */
 bool rn_stage_gradient_overflowed(const rn_stage *stage);
 
 /*

@@ -1,7 +1,7 @@
 /*
  * Checks that golden_check fails if one value of any kind of array is slightly off, if an array has
- * another name, and if a file is truncated or has no config. Checks that the error bound of a float
- * run is that of config.tolerance, else that of tolerances.json.
+ * the wrong name, and if a file is truncated or has no config. Checks that the error bound in
+ * single precision is taken from config.tolerance or, if it is absent there, from tolerances.json.
  *
  * Arguments: the program golden_check, and a file of vectors.
  */
@@ -206,8 +206,8 @@ static const char *inexact_array(const vectors *v) {
   return NULL;
 }
 
-/* True if the file's config.tolerance has a bound for the array, which overrides that of the
- * table. */
+/* True if the file's config.tolerance has a bound for the array; it overrides the bound of
+ * tolerances.json. */
 static bool has_own_bound(const vectors *v, const char *array) {
   const char *text = rn_safetensors_metadata(v->file, "config");
   json_t *config = text != NULL ? json_loads(text, 0, NULL) : NULL;

@@ -1,4 +1,4 @@
-/* Reads measured bounds on the errors of a float run: config.tolerance of a file, and
+/* Reads the measured error bounds for single precision: config.tolerance of a golden file, and
  * tolerances.json. */
 #include <limits.h>
 #include <math.h>

@@ -140,7 +140,8 @@ static inline void test_cut(test_model *m, int p, int begin, int end) {
                          .step = 9};
 }
 
-/** Returns the arguments of a forward or backward pass over unit p, with the local scan port. */
+/** Returns the arguments of a forward or backward pass over unit p, with a scan port that
+ * stays within the process (rn_local_state). */
 static inline rn_pass test_pass(test_model *m, int p, rn_form form) {
   return (rn_pass){.params = m->params,
                    .unit = &m->unit[p],

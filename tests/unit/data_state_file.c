@@ -153,7 +153,7 @@ int main(void) {
   refuse_counts(TOKENS, 2, false, false); /* wrong: read is not less than the number of tokens */
   refuse_counts(UINT64_MAX, 2, false, false);
   refuse_counts(3, 2, true, false);          /* wrong: unread tokens besides the drawn one */
-  refuse_counts(TOKENS - 1, 0, true, false); /* wrong: a drawn token, but no draws */
+  refuse_counts(TOKENS - 1, 0, true, false); /* wrong: 0 draws, although the last token was drawn */
   refuse_counts(TOKENS - 1, TOKENS + 1, true, false);
   refuse_counts(3, 0, false, true); /* wrong: ended, but not by a drawn token */
   free(bytes);

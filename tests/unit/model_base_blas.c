@@ -1,7 +1,8 @@
 /*
  * Checks that OpenBLAS uses kernels that fit the CPU. The kernels are chosen in this process before
- * OpenBLAS is loaded; this must change neither the environment nor the number of threads. A core
- * type that the user sets is kept. Any CBLAS library can be the backend.
+ * OpenBLAS is loaded; this must change neither the environment nor the number of threads. Also
+ * checks that a core type that the user sets is kept, and that any CBLAS library can be the
+ * backend.
  */
 #include "model/base/blas.h"
 

@@ -126,8 +126,8 @@ static void compare_rows(const results *got, const results *want) {
   CHECK_RELATIVE(got->loss, want->loss, test_tolerance);
 }
 
-/* If `boundary`, a document begins inside the chunk. The tolerance for bf16 allows for operands
- * of 8 bits. */
+/* If `boundary`, a document begins inside the chunk. The tolerance for bf16 allows for
+ * operands with a significand of 8 bits. */
 static void chunks_agree(int set, bool boundary, bool bf16) {
   static rn_real powers[TOKENS + 1];
   static int32_t doc_position[TOKENS];

@@ -73,8 +73,8 @@ static void live_buffers_do_not_overlap(int list) {
   for (int i = 0; i < count; i++) CHECK(repeated[i].offset == buffer[i].offset);
 }
 
-/* Three buffers whose lifetimes form a chain need only the memory of the largest two that
- * overlap. */
+/* Of three buffers, each overlaps in time only with its neighbours. They need only the memory of
+ * the larger overlapping pair. */
 static void dead_buffers_take_no_memory(void) {
   rn_buffer buffer[] = {{"a", 640, rn_phase_range(0, 1), 0},
                         {"b", 128, rn_phase_range(1, 2), 0},

@@ -137,8 +137,8 @@ static void threads_do_not_change_bits(void) {
   CHECK(memcmp(one.gradient, many.gradient, sizeof one.gradient) == 0);
 }
 
-/* Uses more reduction blocks than are processed at a time. The division of the rows into calls must
- * not change the results, bit for bit. */
+/* Uses more reduction blocks than are processed at a time. The results must be bitwise identical
+ * however the rows are divided among calls. */
 static void reduction_blocks_are_accumulated_one_by_one(void) {
   fixture f;
   prepare(&f, RN_BLOCK_NORM_LAYER);

@@ -101,8 +101,8 @@ static void run(test_model *m, fake *f, int polls_until, bool publishes) {
   rn_layer_stack_backward_weight(m->stage, &pass);
   CHECK_EQUAL(f->ends, 2 * m->spec.layers);
   CHECK_EQUAL(f->publishes, publishes ? 2 * m->spec.layers : 0);
-  /* With several threads, a thread that finds no tile of other products may compute weight
-   * gradients earlier. */
+  /* With several threads, a thread that has no other tiles left to compute may compute weight
+   * gradients before the block waits for the state. */
   if (polls_until == 0 && rn_threads() == 1) CHECK_EQUAL(f->waited, m->spec.layers);
   if (polls_until == NEVER) CHECK_EQUAL(f->done, m->spec.layers);
 }

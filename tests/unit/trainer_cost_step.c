@@ -1,5 +1,5 @@
-/* Checks that the loops of a training step can keep many threads busy, computed from their
- * tilings. Nothing is measured, so that the machine need not have as many threads. */
+/* Computes from the tilings of a training step's loops that they can keep many threads busy.
+ * Nothing is measured, so the machine need not have that many threads. */
 #include "trainer/cost/step_cost.h"
 
 #include <stdio.h>

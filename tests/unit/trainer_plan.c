@@ -236,9 +236,11 @@ static double rows_s(const char *window, const char *sequence, const char *segme
   return time_of(keys, 12, atoi(sequence + strlen("parallel.sequence="))).rows_s;
 }
 
-/* The expected time is the time to copy all bytes that the last rank receives and sends: keys and
- * values once, or twice without segments, and the sums of their gradients. Copying a byte takes 2
- * UPDATE_S / 28. */
+/* Checks that the time for keys and values is the time to copy what the last rank receives and
+ * sends. Without segments, forward and backward each exchange keys and values, and backward also
+ * exchanges the sums of their gradients. `row_s` is the time for one row of the step: 5 sequences,
+ * 3 layers, and 128 numbers of 4 bytes per row; a copy reads and writes each byte, and the cost
+ * model derives the time per byte from an update of 28 bytes in UPDATE_S. */
 static void keys_and_values_take_time(void) {
   const double row_s = 5 * 3 * 128 * 4 * 2 * UPDATE_S / 28;
   const char *const none = "model.attention_window=0", *const whole = "parallel.segments=1";

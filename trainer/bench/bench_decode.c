@@ -29,7 +29,7 @@ enum {
   LONG = 128,  /* samples of the long run, taken consecutively */
   BATCHES = 3, /* number of batch sizes: 1, 4 and 16 sequences */
   MAX_SLOTS = 16,
-  BATCH_POSITION = 1000, /* position at which batches are measured */
+  BATCH_POSITION = 1000, /* position in the sequence at which the decoding of batches is timed */
   POSITIONS = 4,
   SWEEP_ELEMENTS = 1 << 25, /* per array: 128 MiB */
   SWEEP_ARRAYS = 3
@@ -37,7 +37,8 @@ enum {
 
 static const int batches[BATCHES] = {1, 4, MAX_SLOTS};
 /* Positions at which the time of a token is measured. Attention layers without a window keep the
- * keys and values of all earlier tokens, so for them the last position is data.sequence_length. */
+ * keys and values of all earlier tokens, so for them position i > 0 is data.sequence_length /
+ * divisors[i]. */
 static const int64_t positions[POSITIONS] = {1, 1000, 100000, 1000000};
 static const int64_t divisors[POSITIONS] = {0, 16, 4, 1};
 

@@ -23,8 +23,9 @@ typedef struct rn_score_window {
   int counted; /* 0 .. tokens */
 } rn_score_window;
 
-/** The windows to score. They are requested in order, more than once; windows of a round of packs
- * are the only ones that are kept. */
+/** The windows to score. Scoring passes over all of them in ascending order, several times, and
+ * calls `at` again in each pass, so that it need not store them: `at` must always return the same
+ * window for an index. */
 typedef struct rn_window_list {
   const void *self;
   rn_score_window (*at)(const void *self, int64_t index);

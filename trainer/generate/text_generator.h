@@ -31,7 +31,7 @@ typedef struct rn_text_generator {
   rn_completions_printed printed;
   int texts;
   bool output_lost;
-  bool (*interrupted)(void); /* asks the run to end as soon as possible; NULL: never */
+  bool (*interrupted)(void); /* true if the run shall end as soon as possible; NULL: never */
 } rn_text_generator;
 
 /**

@@ -24,8 +24,10 @@ typedef struct rn_tbptt_streams {
   rn_range local;          /* streams of this data rank */
   int size, layers;        /* `size`: streams per micro-batch; `layers`: layers of the stage */
   int64_t stream_elements; /* elements of one stream's states in one layer: H K V */
-  float *initial; /* states at the start of the next sequences; on the first rank of a sequence */
-  float *final;   /* states at the end of the current sequences; on the last rank of a sequence */
+  float *initial; /* states at the start of the next sequences; valid only on the first rank of a
+                     sequence */
+  float *final;   /* states at the end of the current sequences; valid only on the last rank of a
+                     sequence */
   int32_t *doc_position; /* [local] tokens since the start of the document or of the stream */
 } rn_tbptt_streams;
 

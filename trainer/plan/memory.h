@@ -18,7 +18,7 @@ typedef struct rn_memory {
   size_t activations;        /* activations of units between forward and backward */
   size_t work;               /* workspace of the current unit and of evaluation */
   size_t states;  /* scan buffers, exchanged keys and values, and states kept between steps */
-  size_t buffers; /* buffers of data, gradient reduction and checkpoints */
+  size_t buffers; /* buffers for data loading, gradient reduction and checkpoints */
   size_t program; /* process and libraries before a run is created */
 } rn_memory;
 

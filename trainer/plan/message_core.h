@@ -26,7 +26,7 @@
 #include "trainer/layout/layout.h"
 #include "trainer/machine/machine.h"
 
-/** Inputs of the rule. */
+/** Inputs of the rule that decides whether a core is reserved for messages. */
 typedef struct rn_message_core_case {
   int cores;           /* number of cores of the rank: t, or t + 1 if one is reserved */
   int ranks;           /* S */

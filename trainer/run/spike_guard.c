@@ -50,7 +50,7 @@ void rn_spike_guard_add(rn_spike_guard *g, const Retnet__Train *train, double lo
 void rn_spike_guard_store(const rn_spike_guard *g, Retnet__SpikeGuard *out) {
   retnet__spike_guard__init(out);
   out->n_loss = out->n_grad_norm = (size_t)g->count;
-  out->loss = (double *)g->loss; /* packing does not change the values */
+  out->loss = (double *)g->loss; /* not const in protobuf-c, which only reads it */
   out->grad_norm = (double *)g->grad_norm;
   out->has_rollbacks = 1;
   out->rollbacks = g->rollbacks;

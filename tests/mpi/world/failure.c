@@ -1,5 +1,5 @@
-/* Checks that a rank on which an MPI call has failed does not wait for the other ranks, to which
- * the failure is unknown: neither in rn_agree nor when it frees communicators. */
+/* Checks that a rank on which an MPI call has failed waits for the other ranks neither in rn_agree
+ * nor when it frees communicators: they do not know of the failure. */
 #include "comm/world/mpi_check.h"
 #include "comm/world/world.h"
 #include "tests/support/check.h"

@@ -140,7 +140,7 @@ static void a_wrong_node_limit_is_refused(rn_world *world, int rank, int size) {
   setenv("RETNET_NODE_RANKS", "3", 1);
   CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
   CHECK_EQUAL(max_size, 3);
-  setenv("RETNET_NODE_RANKS", "0", 1); /* all ranks of a host */
+  setenv("RETNET_NODE_RANKS", "0", 1); /* a node consists of all ranks of a host */
   CHECK_OK(&err, rn_node_read_limit(&err, world, &max_size));
   CHECK_EQUAL(max_size, 0);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
