@@ -113,8 +113,10 @@ static int last_to_sum(const rn_node_sums *c, int slice) {
 
 static rn_status allocate_links(rn_err *err, rn_node_sums *c) {
   const int here = rn_node_of(c->of.node, c->rank);
-  RN_TRY(err, rn_alloc(err, "sums over nodes", (size_t)c->size, sizeof *c->from, &c->from));
-  RN_TRY(err, rn_alloc(err, "sums over nodes", (size_t)c->size, sizeof *c->to, &c->to));
+  RN_TRY(err,
+         rn_alloc(err, "sums of gradients over nodes", (size_t)c->size, sizeof *c->from, &c->from));
+  RN_TRY(err,
+         rn_alloc(err, "sums of gradients over nodes", (size_t)c->size, sizeof *c->to, &c->to));
   if (!c->is_first) c->froms = find_links(c, here - 1, c->from);
   if (!c->is_last) c->tos = find_links(c, here + 1, c->to);
   c->sends = c->is_last ? (int)rn_range_count(c->slices) : c->tos;
@@ -126,7 +128,7 @@ static rn_status allocate_links(rn_err *err, rn_node_sums *c) {
 }
 
 static rn_status allocate_requests(rn_err *err, size_t count, MPI_Request **out) {
-  RN_TRY(err, rn_alloc(err, "sums over nodes", count, sizeof **out, out));
+  RN_TRY(err, rn_alloc(err, "sums of gradients over nodes", count, sizeof **out, out));
   for (size_t i = 0; i < count; i++) (*out)[i] = MPI_REQUEST_NULL;
   return RN_OK;
 }
@@ -137,10 +139,13 @@ static rn_status allocate(rn_err *err, rn_node_sums *c) {
   RN_TRY(err, allocate_requests(err, SLOTS * (size_t)c->froms, &c->receive));
   RN_TRY(err, allocate_requests(err, SLOTS * (size_t)c->sends, &c->send));
   RN_TRY(err, allocate_requests(err, buckets, &c->sum));
-  RN_TRY(err, rn_alloc(err, "sums over nodes", buckets, sizeof *c->gradient, &c->gradient));
-  RN_TRY(err, rn_alloc(err, "sums over nodes", buckets, sizeof *c->order, &c->order));
-  RN_TRY(err, rn_alloc(err, "sums over nodes", size + 1, sizeof *c->addend, &c->addend));
-  return rn_alloc(err, "sums over nodes", SLOTS * (size_t)c->longest, c->bytes_each, &c->slots);
+  RN_TRY(err,
+         rn_alloc(err, "sums of gradients over nodes", buckets, sizeof *c->gradient, &c->gradient));
+  RN_TRY(err, rn_alloc(err, "sums of gradients over nodes", buckets, sizeof *c->order, &c->order));
+  RN_TRY(err,
+         rn_alloc(err, "sums of gradients over nodes", size + 1, sizeof *c->addend, &c->addend));
+  return rn_alloc(err, "sums of gradients over nodes", SLOTS * (size_t)c->longest, c->bytes_each,
+                  &c->slots);
 }
 
 rn_status rn_node_sums_create(rn_err *err, rn_node_sums_operands operands, rn_node_sums **out) {
@@ -149,7 +154,7 @@ rn_status rn_node_sums_create(rn_err *err, rn_node_sums_operands operands, rn_no
   const int here = rn_node_of(operands.node, rank);
   rn_node_sums *c;
   *out = NULL;
-  RN_TRY(err, rn_alloc(err, "sums over nodes", 1, sizeof *c, &c));
+  RN_TRY(err, rn_alloc(err, "sums of gradients over nodes", 1, sizeof *c, &c));
   *c = (rn_node_sums){.of = operands,
                       .type = operands.kind == RN_REDUCE_EXACT ? MPI_INT64_T : MPI_FLOAT,
                       .bytes_each = rn_reduce_kind_bytes(operands.kind),

@@ -302,7 +302,7 @@ rn_status rn_sum_doubles(rn_err *err, const rn_grid *grid, double *values, int c
 }
 
 rn_status rn_gather_ordered(rn_err *err, const rn_grid *grid, double *values, int64_t count) {
-  static_assert(sizeof(double) == sizeof(uint64_t), "bits of a double");
+  static_assert(sizeof(double) == sizeof(uint64_t), "a double has the size of a uint64_t");
   for (int64_t at = 0; at < count; at += GATHER_BLOCK) {
     const int block = (int)(count - at < GATHER_BLOCK ? count - at : GATHER_BLOCK);
     RN_MPI_WAIT(err, MPI_Allreduce(MPI_IN_PLACE, values + at, block, MPI_UINT64_T, MPI_BOR,

@@ -31,7 +31,8 @@ static const char *advice(int error) {
     case ENFILE:
       return "; raise the limit on the number of open files (ulimit -n)";
     case EFBIG:
-      return "; raise the file size limit (ulimit -f, or that of the file system)";
+      return "; raise the file size limit (ulimit -f), or use a file system that allows larger "
+             "files";
     case EIO:
     case ESTALE:
       return "; check the disk or the network file system";

@@ -44,7 +44,7 @@ static rn_status find_text(rn_err *err, const char *name, const json_t *object,
                            const json_t **text) {
   if (!json_is_object(object)) {
     return rn_fail(err, RN_ERR_FORMAT,
-                   "%s: the line is %s; it must be an object with a \"text\" field", name,
+                   "%s: the line is %s; it must be a JSON object with a \"text\" field", name,
                    kind_of(object));
   }
   *text = json_object_get(object, "text");

@@ -134,11 +134,12 @@ static rn_status cut_open(rn_err *err, rn_encode_queue *q) {
 /* Fails if the open segment, which could not be cut, would exceed the limit. */
 static rn_status check_size(rn_err *err, const rn_encode_queue *q, const char *name, size_t count) {
   if (count <= q->max_bytes - (q->text.count - q->open)) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT,
-                 "%s: the document contains more than %zu bytes that tokenizer %s cannot encode in "
-                 "parts%s; divide it into several documents",
-                 name, q->max_bytes, q->tokenizer->name,
-                 q->may_cut ? "" : ", because a token of --special-tokens contains white space");
+  return rn_fail(
+      err, RN_ERR_FORMAT,
+      "%s: the document contains a run of more than %zu bytes that tokenizer %s must encode "
+      "as a whole%s; divide it into several documents",
+      name, q->max_bytes, q->tokenizer->name,
+      q->may_cut ? "" : ", because a token of --special-tokens contains white space");
 }
 
 rn_status rn_encode_queue_add(rn_err *err, rn_encode_queue *q, const char *name, const char *bytes,

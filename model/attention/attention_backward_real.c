@@ -5,7 +5,7 @@
 
 enum { QUERIES = RN_ATTENTION_QUERIES, KEYS = RN_ATTENTION_KEYS };
 
-_Static_assert(2 * QUERIES >= KEYS, "query_rows and d_o_rows have room for the rows of values");
+_Static_assert(2 * QUERIES >= KEYS, "query_rows and d_o_rows are large enough for the rows of V");
 
 /* Scratch memory for a block of keys and a block of queries. */
 typedef struct scratch {

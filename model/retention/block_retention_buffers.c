@@ -115,7 +115,7 @@ static void take_scanned(const rn_block_retention *b, const rn_buffer_space *s,
       rn_use_twice(rn_use_in_forward(RN_UNIT_PHASE_STATES, RN_UNIT_PHASE_CROSS),
                    rn_use_in_backward(RN_UNIT_PHASE_D_STATES, RN_UNIT_PHASE_D_CROSS));
   t->own = rn_buffer_reals(s, "state of segment", state_count(b), scan);
-  t->state = rn_buffer_reals(s, "state of scan", state_count(b), scan);
+  t->state = rn_buffer_reals(s, "scan state", state_count(b), scan);
   t->log_decay = rn_buffer_doubles(s, "log decay", (int64_t)b->max_sequences * b->heads, scan);
 }
 

@@ -103,7 +103,7 @@ static void print_table(const rn_rate *rate, const char *precision, const char *
     column++;
     printf(" %8.1f", 1e-9 * rn_rate_flops_per_s(rate, p));
   }
-  printf("\nfastest on one thread at 256x512x512: %s; in use: %s\n", fastest,
+  printf("\nfastest backend on one thread at 256x512x512: %s; backend in use: %s\n", fastest,
          rn_gemm_backend_in_use()->name);
 }
 

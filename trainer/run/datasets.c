@@ -82,8 +82,9 @@ static rn_status open_sources(rn_err *err, const Retnet__Data *config,
                               const rn_options_items *items, rn_datasets *d) {
   if (items->count > 1 && config->carry_state) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "data.carry_state: streams are read in the stored order of one folder, so "
-                   "data.dir must not be a list of several; build them into one folder");
+                   "data.carry_state: streams are read in the order in which one folder stores "
+                   "them, so data.dir must be a single folder, not a list; build the data into "
+                   "one folder");
   }
   RN_TRY(err, rn_alloc(err, "data.dir", (size_t)items->count, sizeof *d->train, &d->train));
   for (int i = 0; i < items->count; i++) {
