@@ -100,7 +100,7 @@ rn_status rn_encode_queue_flush(rn_err *err, rn_encode_queue *q) {
   }
   q->segments = 0;
   q->text.count -= q->open;
-  memmove(q->text.bytes, q->text.bytes + q->open, q->text.count);
+  if (q->text.count > 0) memmove(q->text.bytes, q->text.bytes + q->open, q->text.count);
   q->open = 0;
   return RN_OK;
 }

@@ -1,5 +1,4 @@
-/** Processes the prompt of a decoder's sequence with the layers of a stage that holds the whole
- * model. */
+/** Prefill (model/decode/prefill.h) with the layers of a stage that holds the whole model. */
 #ifndef RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
 #define RN_MODEL_STAGE_LAYER_STACK_PREFILL_H
 

@@ -52,11 +52,13 @@ static rn_status encode(const rn_tokenizer *tokenizer, const char *special, cons
   rn_encode_queue *queue = NULL;
   rn_status status = rn_encode_queue_create(err, tokenizer, special, LIMIT_BYTES,
                                             (rn_queue_visitor){take, p}, &queue);
+  if (status == RN_OK) status = rn_encode_queue_flush(err, queue); /* before any text */
   for (size_t at = 0; status == RN_OK && at < DOCUMENT_BYTES; at += PIECE) {
     const size_t left = DOCUMENT_BYTES - at, count = left < PIECE ? left : PIECE;
     status = rn_encode_queue_add(err, queue, "file.txt", text + at, count, count == left);
   }
   if (status == RN_OK) status = rn_encode_queue_flush(err, queue);
+  if (status == RN_OK) status = rn_encode_queue_flush(err, queue); /* nothing is left to do */
   rn_encode_queue_destroy(&queue);
   return status;
 }
