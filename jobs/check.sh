@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing packages, builds, and runs all tests. --all also tests with a second compiler and
-# with sanitizers.
+# with sanitizers, and requires that the tests execute most lines of each room.
 # usage: jobs/check.sh [--all]
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
@@ -84,6 +84,15 @@ run_tests clang -L 'unit|lint|golden'
 rn_build debug
 rn_say "Tests (address and undefined-behaviour sanitizers)"
 run_tests debug
+
+rn_build coverage
+rn_say "Tests (executed lines are counted)"
+run_tests coverage
+{
+  echo "Lines and branches that the unit, golden and mpi tests and a few tests of the programs have"
+  echo "executed (test preset coverage; jobs/coverage.sh tells how to count all tests):"
+  bash "$RN_ROOT/jobs/coverage.sh" --limit 85
+} >>"$summary"
 
 # ThreadSanitizer needs libarcher, which tells it how OpenMP synchronises.
 if compgen -G '/usr/lib/llvm-*/lib/libarcher.so' >/dev/null; then

@@ -1,7 +1,8 @@
 /*
  * Checks that a plan works for any number of ranks, layers and units. The largest memory of a node,
  * which is computed once for identical nodes, must equal the maximum over all nodes. Sizes of the
- * measured steps must be within their bounds, and must be those of the model if these fit. The idle
+ * measured steps must be within their bounds, and must be those of the model if these fit. Stages
+ * are chosen, and layouts recommended, that fit into the memory of a node. The idle
  * time of long schedules must follow the formulas. The TIMEOUT of this test limits the time of
  * planning.
  */
@@ -164,6 +165,68 @@ static void what_fits_is_measured_as_it_is(void) {
   rn_options_free(&config);
 }
 
+/* ---- memory ---- */
+
+/* Plans a large model for nodes of one rank with this memory; 0: unlimited. */
+static bool plan_within(int64_t memory_bytes, const char *layout, int ranks, rn_plan *plan) {
+  const char *const keys[] = {"model.preset=retnet_6b7", "model.vocab=50304",
+                              "data.batch_sequences=16", "parallel.microbatch=1", layout};
+  const rn_machine machine = {.cores = 8, .ranks = 1, .threads = 1, .memory_bytes = memory_bytes};
+  Retnet__Config *config = NULL;
+  rn_spec spec;
+  load(keys, 5, &config, &spec);
+  const bool made = CHECK_OK(&err, rn_plan_create_any(&err, config, &spec, ranks, machine, plan));
+  rn_options_free(&config);
+  return made;
+}
+
+static int64_t bytes_with(const char *layout, int ranks) {
+  rn_plan plan;
+  if (!plan_within(0, layout, ranks, &plan)) return 0;
+  const int64_t bytes = (int64_t)rn_plan_node_bytes(&plan);
+  rn_plan_destroy(&plan);
+  return bytes;
+}
+
+static void as_many_stages_as_needed_are_chosen(void) {
+  rn_plan plan;
+  const int64_t bytes = bytes_with("parallel.pipeline=2", 4);
+  CHECK(bytes < bytes_with("parallel.pipeline=1", 4));
+  if (!plan_within(bytes, "parallel.pipeline=0", 4, &plan)) return;
+  CHECK_EQUAL(plan.layout.pipeline, 2);
+  CHECK(strstr(plan.pipeline_reason, "fewer stages need ") != NULL);
+  CHECK_EQUAL(plan.lack[0], '\0');
+  rn_plan_destroy(&plan);
+}
+
+/* The layout that the message recommends fits. */
+static void a_layout_that_fits_is_recommended(void) {
+  rn_plan plan;
+  const int64_t bytes = bytes_with("parallel.pipeline=2", 4);
+  int ranks = 0, data = 0, stages = 0;
+  if (!plan_within(bytes, "parallel.pipeline=1", 1, &plan)) return;
+  const char *advice = strstr(plan.lack, "use ");
+  if (CHECK(advice != NULL)) {
+    CHECK_EQUAL(sscanf(advice, "use %d ranks, 1 on each node, with parallel.data %d, pipeline %d",
+                       &ranks, &data, &stages),
+                3);
+  }
+  rn_plan_destroy(&plan);
+  char layout[64];
+  snprintf(layout, sizeof layout, "parallel.pipeline=%d", stages);
+  if (!CHECK(ranks > 1 && stages > 0) || !plan_within(bytes, layout, ranks, &plan)) return;
+  CHECK_EQUAL(plan.lack[0], '\0');
+  rn_plan_destroy(&plan);
+}
+
+static void a_model_that_fits_nowhere_is_refused(void) {
+  rn_plan plan;
+  if (!plan_within(1 << 20, "parallel.pipeline=0", 4, &plan)) return;
+  CHECK(strstr(plan.lack, "more ranks do not help") != NULL);
+  CHECK(strstr(plan.pipeline_reason, "no number of stages fits") != NULL);
+  rn_plan_destroy(&plan);
+}
+
 /* ---- time ---- */
 
 static const double UPDATE_S = 28e-9;
@@ -271,6 +334,9 @@ int main(void) {
   all_nodes_are_like_those_looked_at();
   sizes_are_within_their_bounds();
   what_fits_is_measured_as_it_is();
+  as_many_stages_as_needed_are_chosen();
+  a_layout_that_fits_is_recommended();
+  a_model_that_fits_nowhere_is_refused();
   idle_time_does_not_grow_with_microbatches();
   many_segments_are_told_as_well();
   keys_and_values_take_time();
