@@ -88,11 +88,9 @@ run_tests debug
 rn_build coverage
 rn_say "Tests (executed lines are counted)"
 run_tests coverage
-{
-  echo "Lines and branches that the unit, golden and mpi tests and a few tests of the programs have"
-  echo "executed (test preset coverage; jobs/coverage.sh tells how to count all tests):"
-  bash "$RN_ROOT/jobs/coverage.sh" --limit 85
-} >>"$summary"
+echo "Lines and branches that the unit, golden and mpi tests and a few tests of the programs have" \
+  "executed (test preset coverage; jobs/coverage.sh tells how to count all tests):" >>"$summary"
+bash "$RN_ROOT/jobs/coverage.sh" --limit 85 >>"$summary"
 
 # ThreadSanitizer needs libarcher, which tells it how OpenMP synchronises.
 if compgen -G '/usr/lib/llvm-*/lib/libarcher.so' >/dev/null; then
