@@ -21,7 +21,7 @@ typedef struct rn_rank_state {
 
 /**
  * Writes `title` and one line per rank to stderr. If there are more than 64 ranks, prints only 64
- * lines, leaves out ranks that wait for others first, and prints the number of ranks left out.
+ * lines and the number of ranks left out; ranks that wait for other ranks are left out first.
  * Marks silent ranks as late. If no rank is silent, marks as late the rank for which the others
  * probably wait: of the ranks that do not wait, the one whose last progress is the oldest. Not
  * collective. Errors: none.

@@ -40,8 +40,10 @@ void rn_retention_rows_qg(const rn_retention_rows *rows, const rn_scan_port *por
  */
 void rn_retention_rows_out(const rn_retention_rows *rows, const rn_scan_port *port);
 
-/** Computes the gradient of g, and d_o. If the head norm has no weight, d_o is the gradient of o;
- * otherwise, it is the gradient of the product of the normed rows and the weight. */
+/** Computes the gradient of g, and the gradient d_o that flows back through the gate. If the head
+ * norm has no weight, its backward is included, and d_o is the gradient of o. Otherwise, d_o is the
+ * gradient of the product of the normed rows and the weight, from which the caller computes the
+ * gradients of both and then calls rn_retention_rows_norm_backward. */
 void rn_retention_rows_out_backward(const rn_retention_rows *rows);
 /** Replaces d_o, the gradient of the normed rows, by the gradient of o. */
 void rn_retention_rows_norm_backward(const rn_retention_rows *rows);

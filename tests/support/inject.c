@@ -141,7 +141,8 @@ static int error_of(const char *kind) {
 
 typedef enum { PASS, FAIL, SHORTEN } verdict;
 
-/* Counts a pass and decides what happens to it. If the result is FAIL, errno is set. */
+/* Counts a call through a site and decides what happens to it. If the result is FAIL, errno is set.
+ */
 static verdict decide(const char *site, const char *function, const void *caller) {
   const int kept = errno;
   /* Functions in .preinit_array run before the C library knows the environment. */
@@ -169,7 +170,7 @@ static verdict decide(const char *site, const char *function, const void *caller
   return FAIL;
 }
 
-/* ---- functions that only pass or fail ---- */
+/* ---- wrappers that either call the real function or fail ---- */
 
 /* Sets the error indicator of a stream (glibc). Returns EOF. */
 static int mark_failed(FILE *file) {

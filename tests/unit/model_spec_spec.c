@@ -102,8 +102,8 @@ static void a_filled_config_reads_back(void) {
   CHECK_NEAR(again.norm_eps, spec.norm_eps, 0);
 }
 
-/* Checks that defaults are replaced by explicit numbers, and that the list of attention layers is
- * sorted. */
+/* Checks that attention keys that are not set get the numbers that their defaults stand for, and
+ * that the list of attention layers is sorted. */
 static void attention_keys_are_settled(void) {
   Retnet__Model model = RETNET__MODEL__INIT;
   int32_t layers[] = {3, 0, 11};

@@ -11,8 +11,8 @@
 /* Scaling of a measurement relative to the measurement with the fewest threads. */
 typedef struct scaling {
   double speedup;            /* speed-up of the step */
-  double product_efficiency; /* speed-up of the best product / ratio of thread counts */
-  double efficiency;         /* speed-up of the step / speed-up of the best product */
+  double product_efficiency; /* speed-up of the best GEMM / ratio of thread counts */
+  double efficiency;         /* speed-up of the step / speed-up of the best GEMM */
   double modelled;           /* efficiency that a simulation of the tasks of all loops predicts */
 } scaling;
 

@@ -84,9 +84,10 @@ static void warn_lack(const char *what, const char *stored, int rank, const char
 }
 
 /*
- * Selects the checkpoint's kernel set and GEMM backend, if they are still valid, on every rank.
- * Ranks with different kernels would compute different weights; therefore, if one rank lacks the
- * set or the backend, all ranks use the one that the rule chooses.
+ * Selects on every rank the kernel set and the GEMM backend that are stored in the checkpoint, the
+ * former if `kernels_hold`, the latter if `products_hold`. Ranks with different kernels would
+ * compute different weights; therefore, if any rank lacks the stored set or backend, all ranks keep
+ * the one that was selected automatically.
  */
 static rn_status apply_sets(rn_err *err, rn_world *world, const rn_choices *c,
                             const Retnet__Config *config, bool kernels_hold, bool products_hold) {

@@ -17,9 +17,9 @@
 enum { RN_CHOICE_BYTES = 32 };
 
 /**
- * The scan algorithm, chunk length, GEMM backend and kernel set that the run used when it wrote a
- * checkpoint, with the values that the keys for them had, and the layout. Contains no pointers, so
- * it can be broadcast.
+ * What a run used when it wrote a checkpoint: scan algorithm, chunk length, GEMM backend, kernel
+ * set and parallel layout. Also the values of the configuration keys from which the first three
+ * were chosen, for example `auto`. Contains no pointers, so it can be broadcast.
  */
 typedef struct rn_choices {
   bool stored; /* true if a checkpoint exists and contains choices */
