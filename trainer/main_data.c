@@ -63,9 +63,9 @@ static void print_passed_by(const rn_source_counts *counts) {
   }
   if (counts->headerless > 0) {
     rn_log_warn(
-        "%lld .bin files (the first is %s) were packed as bytes; if they hold u16 tokens as "
-        "nanoGPT "
-        "writes them, build again with the --tokenizer of the tokens, or --vocab-size",
+        "%lld .bin files (the first is %s) were packed as bytes; if they hold u16 tokens in the "
+        "format of nanoGPT, build again with --tokenizer and the tokenizer that made them, or with "
+        "--vocab-size",
         (long long)counts->headerless, counts->first_headerless);
   }
 }

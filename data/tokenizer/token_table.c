@@ -16,7 +16,7 @@ static rn_status reserve_ids(rn_err *err, rn_token_table *table, int ids) {
 static rn_status reserve_bytes(rn_err *err, rn_token_table *table, size_t more) {
   const size_t need = table->bytes_count + more;
   if (need > UINT32_MAX) { /* rn_token.offset */
-    return rn_fail(err, RN_ERR_FORMAT, "the tokens have more than 4 GiB of text");
+    return rn_fail(err, RN_ERR_FORMAT, "the texts of all tokens together exceed 4 GiB");
   }
   return rn_grow(err, "text of the tokenizer", need, 1, &table->bytes, &table->bytes_capacity);
 }

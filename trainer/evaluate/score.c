@@ -89,7 +89,7 @@ static rn_status make_grid(rn_err *err, scorer *s) {
   const int sequence = p->sequence > 0 ? p->sequence : data > 0 ? ranks / data : 0;
   if (p->pipeline > 1) {
     return rn_fail(err, RN_ERR_USAGE,
-                   "parallel.pipeline %d: evaluation does not divide the layers; leave the key out",
+                   "parallel.pipeline %d: evaluation has no pipeline stages; leave the key out",
                    p->pipeline);
   }
   if (data * sequence != ranks) {

@@ -36,7 +36,7 @@ rn_status rn_gemm_agree(rn_err *err, rn_world *world) {
   assert(has);
   (void)has;
   rn_log_warn(
-      "model.products auto selects different backends: rank %d uses %s, other ranks %s. All ranks "
+      "model.products=auto selects different backends: rank %d uses %s, other ranks %s. All ranks "
       "now use %s, because results depend on the backend; set model.products to choose one",
       rank, names[lowest], names[highest], names[lowest]);
   return RN_OK;

@@ -25,9 +25,10 @@ bool rn_core_check_find(rn_cores c, int threads, bool given, char *text, size_t 
     snprintf(text, bytes, "%d threads of a rank are bound to %d of %d cores: %s", threads, c.cores,
              c.offered, how);
   } else if (!given && c.used < c.offered && share > c.cores) {
-    snprintf(text, bytes,
-             "all ranks on this node (%d) are bound to %d of %d cores, and the others are idle: %s",
-             c.ranks, c.used, c.offered, how);
+    snprintf(
+        text, bytes,
+        "all ranks on this node (%d) are bound to %d of %d cores, and the other cores are idle: %s",
+        c.ranks, c.used, c.offered, how);
   } else if (threads > limit && threads > 1) {
     snprintf(text, bytes,
              "ranks of %d threads (%d ranks on this node) share %d cores and slow each other down: "
