@@ -346,7 +346,7 @@ case $case in
     }
     pair=(mpirun -n 2 --oversubscribe "$bin/retnet-bench")
     table 8 '^ +[0-9]+( +[0-9.]+){9}$' "${pair[@]}" scan
-    table 2 '^(all ranks share each|each rank has its own) .* ms$' "${pair[@]}" ranks --steps 1 \
+    table 5 '^(all ranks|separate|ratio|wait for).* [0-9.]+ ' "${pair[@]}" ranks --steps 1 \
       "${small[@]}"
     table 3 '^(plain file|shard|checkpoint file)( +[0-9.]+){5}$' "$bin/retnet-bench" io --rounds 1 \
       "${small[@]}"
