@@ -151,7 +151,7 @@ case $case in
     grep -q '^compute .*GEMM backend .*, kernels ' plan || fail "what a plan computes with: $(cat plan)"
     # If another backend is much faster than the one chosen by rule, the run must report it once.
     RETNET_FAULT=gemm.sample:1 must_train 2 sampled "${small[@]}" train.steps=2
-    warning=$(grep 'model.products auto: .* times as fast' sampled.log) || true
+    warning=$(grep 'model.products=auto: .* times as fast' sampled.log) || true
     chosen=$(sed -nE 's/.*"products": "([^"]*)".*/\1/p' sampled/summary.json)
     "$bin/retnet-train" run.yaml --plan -s model.products=onednn >onednn 2>&1 || true
     if grep -q 'this build has no onednn' onednn; then
@@ -160,7 +160,7 @@ case $case in
     else
       [ "$(grep -c . <<<"$warning")" = 1 ] ||
         fail "a slow GEMM backend is not reported once: $(cat sampled.log)"
-      faster=$(sed -nE 's/.*machine ([^ ]+) is .* the chosen ([^ ]+) for .*products=([^ ]+) if.*/\1 \2 \3/p' \
+      faster=$(sed -nE 's/.*machine ([^ ]+) was .* the selected ([^ ]+) in .*products=([^ ]+) if.*/\1 \2 \3/p' \
         <<<"$warning")
       case "$faster" in
         "openblas $chosen openblas" | "onednn $chosen onednn")
@@ -170,7 +170,7 @@ case $case in
     fi
     # With a very slow OpenBLAS, the chosen backend itself is the fastest and must not be reported.
     OPENBLAS_CORETYPE=Prescott RETNET_FAULT=gemm.sample:1 must_train 1 rival "${small[@]}" train.steps=2
-    if grep -E 'machine ([^ ]+) is .* the chosen \1 for' rival.log; then
+    if grep -E 'machine ([^ ]+) was .* the selected \1 in' rival.log; then
       fail "the chosen backend is its own rival: $(cat rival.log)"
     fi
     # bf16 has only one backend.

@@ -110,7 +110,7 @@ bool rn_gemm_sample_warning(const rn_gemm_sample *s, char *text, size_t bytes) {
   }
   if (other < 0) return false;
   snprintf(text, bytes,
-           "model.products auto: on this machine %s was %.1f times as fast as the selected %s in a "
+           "model.products=auto: on this machine %s was %.1f times as fast as the selected %s in a "
            "short test of %s products of size %dx%dx%d; compare them with `retnet-bench gemm`, and "
            "set model.products=%s if it is faster there too",
            s->name[other], loss, s->chosen, kind_names[worst], ROWS, COLS, SUMMED, s->name[other]);

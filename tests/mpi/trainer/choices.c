@@ -192,14 +192,14 @@ static void all_ranks_use_one_backend(rn_world *world, const rules *r) {
   } else if (create(world, config, NULL, &run)) {
     CHECK(strcmp(rn_gemm_backend_in_use()->name, "openblas") == 0);
     check_printed(world, words);
-    const char *first = strstr(printed, "model.products auto");
+    const char *first = strstr(printed, "model.products=auto");
     CHECK((first != NULL) == (rn_world_rank(world) == 0));
-    CHECK(first == NULL || strstr(first + 1, "model.products auto") == NULL);
+    CHECK(first == NULL || strstr(first + 1, "model.products=auto") == NULL);
     rn_run_destroy(&run);
     unsetenv("RETNET_FAULT");
     if (create(world, config, NULL, &run)) { /* all ranks choose the same: no warning */
       CHECK(rn_gemm_backend_in_use() == r->products);
-      CHECK(strstr(printed, "model.products auto") == NULL);
+      CHECK(strstr(printed, "model.products=auto") == NULL);
       rn_run_destroy(&run);
     }
   }
