@@ -38,10 +38,3 @@ void rn_mpi_free_window(MPI_Win *window) {
   MPI_Win_free(window);
   rn_progress_wait(false);
 }
-
-void rn_mpi_version_line(char *line, size_t bytes) {
-  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-  int length = 0;
-  MPI_Get_library_version(text, &length);
-  snprintf(line, bytes, "MPI: %.*s", (int)strcspn(text, ",\n"), text);
-}

@@ -28,12 +28,6 @@ static inline rn_status rn_mpi_waited(rn_status status) {
 }
 
 /**
- * Writes "MPI: <library and version>", for --version; may be called before MPI_Init.
- * Not collective. Errors: none.
- */
-void rn_mpi_version_line(char *line, size_t bytes);
-
-/**
  * These functions free a communicator or a window and set the handle to its null value; a null
  * handle is accepted. During the call, the watchdog sees this rank as waiting. After a failure of
  * MPI, they free nothing: the other ranks do not make this call, so it would wait until the job is

@@ -68,6 +68,8 @@ function(rn_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE rn_flags ${ARG_DEPS})
+  # Programs that use neither MPI nor another library of their dependencies start without it.
+  target_link_options(${name} PRIVATE -Wl,--as-needed)
   set_target_properties(${name} PROPERTIES
     LINKER_LANGUAGE C RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
     ENABLE_EXPORTS ON) # the watchdog's stacks then show names of functions

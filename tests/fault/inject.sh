@@ -268,7 +268,7 @@ print_table() {
 # Sets `sites`. The last four have functions that are not in wrapped.def.
 list_sites() {
   mapfile -t sites < <({
-    sed -nE 's/^F\(([a-z.]+),.*/\1/p' "$here/../support/wrapped.def"
+    sed -nE 's/^[FM]\(([a-z.]+),.*/\1/p' "$here/../support/wrapped.def"
     printf '%s\n' open read write lock
   } | sort -u)
 }

@@ -180,12 +180,18 @@ static int mark_failed(FILE *file) {
 }
 
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
-#define F(site, type, name, parameters, arguments, failure)                            \
-  type __real_##name parameters;                                                       \
+#define WRAP(site, type, name, parameters, arguments, failure)                         \
   type __wrap_##name parameters;                                                       \
   type __wrap_##name parameters {                                                      \
     return decide(#site, #name, CALLER) == FAIL ? (failure) : __real_##name arguments; \
   }
+#define F(site, type, name, parameters, arguments, failure) \
+  type __real_##name parameters;                            \
+  WRAP(site, type, name, parameters, arguments, failure)
+/* The functions of MPI are weak references: programs without MPI are not linked with it. */
+#define M(site, type, name, parameters, arguments, failure) \
+  type __real_##name parameters __attribute__((weak));      \
+  WRAP(site, type, name, parameters, arguments, failure)
 #include "tests/support/wrapped.def"
 
 /* ---- functions that can be shortened, or that have variable arguments ---- */

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "comm/world/mpi_check.h"
+#include "comm/world/mpi_version.h"
 #include "model/base/blas.h"
 #include "model/kernel/gemm.h"
 #include "model/kernel/kernels.h"

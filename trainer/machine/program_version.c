@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <zstd.h>
 
-#include "comm/world/mpi_check.h"
+#include "comm/world/mpi_version.h"
 #include "model/base/blas.h"
 #include "proto/cli/version.h"
 

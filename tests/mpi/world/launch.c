@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "comm/world/mpi_check.h"
+#include "comm/world/mpi_version.h"
 #include "comm/world/world.h"
 #include "tests/support/check.h"
 
