@@ -111,29 +111,40 @@ must_call mpirun 0
 # A signal is forwarded, and then the run is not started again.
 cat >stub/mpirun <<EOF
 #!/bin/bash
+for name in TERM USR1 USR2; do
+  trap "echo \$name >>$work/heard; trap '' TERM USR1 USR2; exit 75" \$name # ignores a second signal
+done
 echo x >>$work/mpirun.calls
-trap 'echo TERM >>$work/heard; exit 75' TERM
-trap 'echo USR1 >>$work/heard; exit 75' USR1
-trap 'echo USR2 >>$work/heard; exit 75' USR2
-read -r -t 50 <>$work/never
+read -r -t 500 <>$work/never
 EOF
 mkfifo never
-for signal in TERM USR1 USR2; do
-  rm -rf RUN heard mpirun.calls
-  "${train[@]}" --resubmit 'qsub again' run.yaml >"$signal.log" 2>&1 &
+# True if hosts.sh, which is the process or its child, has set its last trap, and mpirun is started.
+is_ready() { # is_ready PROCESS
+  local process mask
+  process=$(pgrep -f -P "$1" 'hosts\.sh ') || process=$1
+  mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$process/status")
+  [ -e mpirun.calls ] && ((16#${mask:-0} >> 11 & 1)) # USR2
+}
+# signalled NAME WANT PROCESS COMMAND...: starts the command and sends the signal $signal to the process,
+# which is PID or, for all processes of the command, -PID. The command must end with WANT.
+signalled() {
+  local want=$2 process=$3 pid code=0
+  rm -rf RUN heard ./*.calls
+  setsid "${@:4}" >"$1.log" 2>&1 &
   pid=$!
-  for _ in $(seq 200); do
-    [ ! -e mpirun.calls ] || break
-    /bin/sleep 0.1
-  done
-  /bin/sleep 0.2
-  rm -f qsub.calls
-  kill "-$signal" "$pid"
-  code=0
+  until is_ready "$pid" || ! kill -0 "$pid"; do /bin/sleep 0.1; done
+  kill "-$signal" -- "${process/PID/$pid}"
   wait "$pid" || code=$?
-  grep -qx "$signal" heard || fail "$signal was not forwarded"
+  [ "$code" = "$want" ] || fail "$1: exit code $code, not $want: $(cat "$1.log" retnet-*.log)"
+  grep -qx "$signal" heard || fail "$1: $signal was not forwarded"
+}
+for signal in TERM USR1 USR2; do
+  signalled "hosts$signal" "$([ "$signal" = TERM ] && echo 75 || echo 0)" PID \
+    "${train[@]}" --resubmit 'qsub again' run.yaml
   must_call qsub "$([ "$signal" = TERM ] && echo 0 || echo 1)"
-  [ "$code" = "$([ "$signal" = TERM ] && echo 75 || echo 0)" ] || fail "$signal: exit code $code"
+  # LSF sends signals to all processes of a job. It must not requeue the job after TERM.
+  LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/hosts LSB_JOBID=$signal RETNET_JOBS=$jobs signalled "lsf$signal" \
+    "$([ "$signal" = TERM ] && echo 143 || echo 75)" -PID bash "$jobs/train.lsf"
 done
 cp stub/srun stub/mpirun
 sed -i 's/srun\./mpirun./g' stub/mpirun
@@ -142,12 +153,16 @@ sed -i 's/srun\./mpirun./g' stub/mpirun
 printf 'n1\nn1\nn2\n' >nodes
 export PBS_O_WORKDIR=$work PBS_NODEFILE=$work/nodes PBS_JOBID=12.server RETNET_JOBS=$jobs
 echo 75 >mpirun.codes
-script pbs 0 bash "$jobs/train.pbs"
-must_call mpirun 1 '-s run.max_hours=11.8'
-must_call qsub 1 "-v RETNET_SERIES=12.server $jobs/train.pbs"
+RETNET_RUN_DIR=other script pbs 0 bash "$jobs/train.pbs"
+must_call mpirun 1 "$work/stub/retnet-train run.yaml -s run.dir=other -s run.requeue_exit=true -s run.max_hours=11.8"
+must_call qsub 1 "-v RETNET_SERIES=12.server,RETNET_JOBS=$jobs,RETNET_PROGRAMS=$work/stub,RETNET_RUN_DIR=other $jobs/train.pbs"
 export LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/nodes LSB_JOBID=13
 script lsf 75 bash "$jobs/train.lsf"
 must_call mpirun 1 'series 13 blaunch'
+grep -q 'exit code 75' retnet-13.log || fail "the log of LSF: $(cat retnet-13.log)"
+echo 137 >mpirun.codes
+script lsf_killed 3 bash "$jobs/train.lsf"
+[ "$(grep -c 'exit code' retnet-13.log)" = 2 ] || fail "not two starts in the log of LSF: $(cat retnet-13.log)"
 
 # sweep.sbatch: the keys of the task; a requeue names the task and not the whole array.
 export SLURM_JOB_END_TIME=4000000000
@@ -195,7 +210,7 @@ script torn 1 bash "$jobs/eval.sbatch" A
 [ ! -e A/evaluation.json ] || fail 'half a result is kept'
 printf '{"loss": 1.5}\n' >srun.output
 printf '3\n0\n' >srun.codes
-script eval 3 bash "$jobs/eval.sbatch" A B
+script eval 3 bash "$jobs/eval.sbatch" '[AB]'
 must_call srun 2 'retnet-eval --checkpoint A --data data --json'
 must_call retnet-report 1 '--out comparison.html A B'
 [ ! -e A/evaluation.json ] || fail 'a failed evaluation left a result'

@@ -85,9 +85,9 @@ newest() { # newest DIR: prints the step of the newest checkpoint; 0 if there is
 }
 
 await() { # await DIR WHAT COMMAND...: waits until the command succeeds
-  local dir=$1 what=$2
+  local dir=$1 what=$2 until=$((SECONDS + 600))
   shift 2
-  for _ in $(seq 600); do
+  while [ "$SECONDS" -lt "$until" ]; do
     if "$@"; then return; fi
     sleep 0.2
   done
@@ -154,15 +154,31 @@ cancelled() { # cancelled DIR: the scancel before must end the job for good, aft
   check_saved "$1" scancel
 }
 
+# Sets the time limit of a running job so that SLURM sends the signal USR1@150 when it looks at time
+# limits again, which it does every 30 s, and that at least 90 s are left then.
+approach_limit() { # approach_limit DIR
+  local start
+  start=$(date -d "$(squeue -h -j "${job[$1]}" -o %S)" +%s)
+  scontrol update "jobid=${job[$1]}" "TimeLimit=$((($(date +%s) - start) / 60 + 3))"
+}
+
+# reaches_limit DIR: the run must end because SLURM told it that the time limit is near; it cannot know
+# that itself, because its job started with another limit.
+reaches_limit() {
+  requeued "$1" 'its time limit' 75
+  grep -q "stopped after step $saved: requested by a signal" "$1.log" ||
+    fail "$1 is not stopped by a signal before its time limit: $(log_end "$1")"
+}
+
 # ---- pieces of long runs that end by the time limit, while other jobs run ----
 
-# The steps reached decide the length of the run. Steps of these first pieces are 0.2 s slower, so that
-# the uninterrupted run has few steps to repeat. SLURM looks at time limits every 30 s.
+# The steps reached decide the length of the run. Steps are 0.2 s slower, so that the uninterrupted run
+# has few steps to repeat.
 write_config 1000000
 key_options "${grid[@]}"
 export RETNET_FAULT='read data:1-:slow=200'
-submit pieces 's|--cpu-bind=cores|--cpu-bind=verbose,cores|' --time=1 --signal=USR1@20 "${keys[@]}"
-submit hand 's/^launcher=[^ ]*/launcher=mpirun/' --time=1 --signal=B:USR1@20 "${keys[@]}"
+submit pieces 's|--cpu-bind=cores|--cpu-bind=verbose,cores|' --time=60 --signal=USR1@150 "${keys[@]}"
+submit hand 's/^launcher=[^ ]*/launcher=mpirun/' --time=60 --signal=B:USR1@150 "${keys[@]}"
 # Without --signal, the run itself observes the end of the job.
 submit unwarned '/^#SBATCH --signal/d' "${one_rank[@]}" --time=1
 unset RETNET_FAULT
@@ -174,7 +190,7 @@ small=("${one_rank[@]}" --cpus-per-task=1)
 job[sweep]=$(sbatch --parsable "${small[@]}" --array=0-1 --output=sweep.log "$jobs/sweep.sbatch" \
   -s train.steps=3)
 job[eval]=$(sbatch --parsable "${small[@]}" --dependency="afterok:${job[sweep]}" --output=eval.log \
-  "$jobs/eval.sbatch" SWEEP/0 SWEEP/1)
+  "$jobs/eval.sbatch" 'SWEEP/*')
 # Each job of a series does one step, so that the third of four ends the run.
 bash "$jobs/series.sh" 4 -s train.steps=3 -s run.max_hours=1e-7 >series.txt || fail "series: $(cat series.txt)"
 # jobs/compare.sh has a test; here a substitute prints what it is given.
@@ -193,6 +209,11 @@ chmod +x stub/retnet-train wrong_stub/retnet-train
 unset RETNET_PROGRAMS
 submit stalled "s|^programs=.*|programs=$work/stub|; s/^max_stalled=3/max_stalled=2/" "${one_rank[@]}"
 submit wrong "s|^programs=.*|programs=$work/wrong_stub|" "${one_rank[@]}"
+
+works pieces 2
+approach_limit pieces
+works hand 2
+approach_limit hand
 ended stalled FAILED '2 starts ended without a new checkpoint'
 [ "$(starts stalled)" = 2 ] || fail "stalled: $(starts stalled) pieces, not 2"
 ended wrong FAILED 'exit code 4: an error; the job is not requeued'
@@ -212,7 +233,7 @@ done >series.ends
 
 # ---- the same long runs, now ended by hand ----
 
-requeued pieces 'its time limit' 75
+reaches_limit pieces
 if scontrol show config | grep -q 'TaskPlugin.*affinity'; then
   [ "$(grep -oE 'mask 0x[0-9a-f]+ set' pieces.log | sort -u | wc -l)" = 2 ] ||
     fail "two ranks of a node are not bound to a core each: $(grep cpu-bind pieces.log)"
@@ -224,7 +245,7 @@ bash "$cluster" --boot n2
 for rank in $(pgrep -f "retnet-train run.yaml -s run.dir=pieces "); do
   if grep -qz '^SLURM_PROCID=5$' "/proc/$rank/environ"; then kill -USR2 "$rank"; fi
 done
-requeued hand 'its time limit' 75
+reaches_limit hand
 works hand "$saved"
 scancel "${job[hand]}"
 requeued pieces 'USR2 to one rank' 75

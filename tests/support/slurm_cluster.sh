@@ -65,7 +65,7 @@ write_configuration() {
   # Slurm numbers the CPUs of a node from 0, so it can bind tasks only if this process may use CPUs 0
   # and 1.
   if grep -q '^Cpus_allowed_list:[[:space:]]*0-' /proc/self/status; then binding=task/affinity; fi
-  # The timeouts are for a very busy machine.
+  # The timeouts are for a very busy machine, on which a job may also exceed its time limit by a minute.
   cat >"$SLURM_CONF" <<CONF
 ClusterName=retnet
 SlurmctldHost=n0(127.0.0.1)
@@ -95,7 +95,8 @@ SlurmdParameters=config_overrides
 MpiDefault=none
 JobRequeue=1
 ReturnToService=2
-KillWait=60
+KillWait=600
+OverTimeLimit=1
 MinJobAge=3600
 MessageTimeout=100
 TCPTimeout=30
