@@ -122,12 +122,20 @@ check_progress() {
   exit 1
 }
 
+# Forwards TERM and INT as USR1, on which all ranks save at once: mpirun passes TERM on only after
+# odls_base_sigkill_timeout seconds. A repeated TERM reaches mpirun as TERM.
+forward_term() {
+  heard=TERM
+  if [ "$stopped" = TERM ]; then kill -TERM "$pid"; else kill -USR1 "$pid"; fi
+  stopped=TERM
+}
+
 # Starts the run, forwards signals, and sets $code to its exit code.
 start() {
   local heard=again
   "${launch[@]}" "$programs/retnet-train" "$config" -s "run.dir=$run_dir" -s run.requeue_exit=true "$@" &
   pid=$!
-  trap 'heard=TERM stopped=TERM; kill -TERM "$pid"' TERM INT
+  trap forward_term TERM INT
   trap 'heard=USR1 stopped=${stopped:-USR1}; kill -USR1 "$pid"' USR1
   trap 'heard=USR2 stopped=${stopped:-USR2}; kill -USR2 "$pid"' USR2
   while [ -n "$heard" ]; do
@@ -135,6 +143,8 @@ start() {
     wait "$pid"
     code=$?
   done
+  trap 'stopped=TERM' TERM INT
+  trap 'stopped=${stopped:-USR1}' USR1 USR2
 }
 
 # The ranks of a host must be consecutive, and a host must have one line.
@@ -143,7 +153,8 @@ trap 'rm -f "$host_file"' EXIT
 awk -v slots="$ranks" '!/^[ \t]*(#|$)/ && !seen[$1]++ { print $1 " slots=" slots }' "$hosts" >"$host_file"
 [ -s "$host_file" ] || refuse "the host file $hosts names no host"
 launch=(mpirun --hostfile "$host_file" --map-by "slot:PE=$cores" --bind-to core)
-# Seconds for a save between TERM and KILL, for Open MPI 4 and 5.
+# Seconds for a save between TERM and KILL, for Open MPI 4 and 5. Open MPI 4 also waits up to twice this
+# long after ranks have exited with 75.
 export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-60}
 export PRTE_MCA_odls_base_sigkill_timeout=${PRTE_MCA_odls_base_sigkill_timeout:-60}
 # mpirun notices in two minutes that a host does not answer, before the watchdog ends the ranks of the
@@ -178,4 +189,5 @@ while :; do
   # Without a batch system, 75 means that a signal or run.max_hours stopped the run.
   if [ -n "$once$stopped" ] || [ "$code" = 75 ]; then exit "$code"; fi
   sleep "$pause_s"
+  [ -z "$stopped" ] || exit "$code" # by a signal during the pause
 done

@@ -26,7 +26,7 @@ read -r code <$work/$name.codes
 exit "\$code"
 EOF
 done
-printf '#!/bin/sh\n' >stub/sleep
+printf '#!/bin/sh\n[ ! -e %s/sleep.hook ] || . %s/sleep.hook\n' "$work" "$work" >stub/sleep
 chmod +x stub/*
 export PATH=$work/stub:$PATH RETNET_PROGRAMS=$work/stub
 printf 'n1\nn1\n# a comment\nn2 slots=7\n' >hosts
@@ -90,7 +90,12 @@ leaves 9 'touch RUN/lock'
 script locked 3 "${train[@]}" --once run.yaml
 leaves 9 "touch -d @1 RUN/config.yaml; printf 'train:\\n  steps: 10\\n' >RUN/effective.yaml"
 script edited 3 "${train[@]}" --once run.yaml
-rm mpirun.hook
+# A signal during the pause before a new start.
+# shellcheck disable=SC2016 # expanded by the substitute
+printf '%s\n' 'kill -TERM "$PPID"' >sleep.hook
+script paused 3 "${train[@]}" run.yaml
+must_call mpirun 1
+rm sleep.hook mpirun.hook
 script nothing 3 "${train[@]}" --once run.yaml
 echo 137 >mpirun.codes
 script stalled 1 "${train[@]}" run.yaml
@@ -136,11 +141,13 @@ signalled() {
   kill "-$signal" -- "${process/PID/$pid}"
   wait "$pid" || code=$?
   [ "$code" = "$want" ] || fail "$1: exit code $code, not $want: $(cat "$1.log" retnet-*.log)"
-  grep -qx "$signal" heard || fail "$1: $signal was not forwarded"
+  [ -s heard ] || fail "$1: $signal was not forwarded"
 }
+# hosts.sh forwards TERM as USR1, because mpirun does not pass TERM on at once.
 for signal in TERM USR1 USR2; do
   signalled "hosts$signal" "$([ "$signal" = TERM ] && echo 75 || echo 0)" PID \
     "${train[@]}" --resubmit 'qsub again' run.yaml
+  [ "$(cat heard)" = "${signal/TERM/USR1}" ] || fail "mpirun gets $(cat heard) for $signal"
   must_call qsub "$([ "$signal" = TERM ] && echo 0 || echo 1)"
   # LSF sends signals to all processes of a job. It must not requeue the job after TERM.
   LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/hosts LSB_JOBID=$signal RETNET_JOBS=$jobs signalled "lsf$signal" \

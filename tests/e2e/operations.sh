@@ -52,7 +52,9 @@ case $case in
     kill -USR2 "$pid"
     ended 75 stopped 'USR1, and more signals during the save'
     saved 'signals during a save'
+    launch=("${launch[@]/%3/15}") # mpirun waits, sends TERM to the ranks, waits, and sends KILL
     start stopped $lasting
+    launch=("${launch[@]/%15/3}")
     reach stopped steps $(($(steps_of stopped) + 10))
     kill -TERM "$pid" # mpirun ends with its own exit code
     wait "$pid" || true

@@ -22,8 +22,6 @@ fi
 
 # The hosts share the cores and the loopback interface of this machine.
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
-# Seconds for the save of a rank that mpirun terminates. Open MPI 4 waits as long after an exit with 75.
-export OMPI_MCA_odls_base_sigkill_timeout=8 PRTE_MCA_odls_base_sigkill_timeout=8
 
 "$bin/retnet-data" build --out data --val-fraction 0.02 --include '*.c' "$source" >/dev/null
 write_config() { # write_config STEPS
@@ -84,13 +82,16 @@ newest() { # newest DIR: prints the step of the newest checkpoint; 0 if there is
   echo $((10#${folder:-0}))
 }
 
-await() { # await DIR WHAT COMMAND...: waits until the command succeeds
+# await DIR WHAT COMMAND...: waits until the command succeeds, which it must do before the job is over.
+await() {
   local dir=$1 what=$2 until=$((SECONDS + 600))
   shift 2
   while [ "$SECONDS" -lt "$until" ]; do
     if "$@"; then return; fi
+    case $(state "$dir") in COMPLETED | FAILED | CANCELLED | TIMEOUT) break ;; esac
     sleep 0.2
   done
+  if "$@"; then return; fi # it may have succeeded since
   fail "$dir: not $what, but $(state "$dir"): $(log_end "$dir")"
   finish
 }
@@ -176,12 +177,10 @@ reaches_limit() {
 # has few steps to repeat.
 write_config 1000000
 key_options "${grid[@]}"
-export RETNET_FAULT='read data:1-:slow=200'
-submit pieces 's|--cpu-bind=cores|--cpu-bind=verbose,cores|' --time=60 --signal=USR1@150 "${keys[@]}"
-submit hand 's/^launcher=[^ ]*/launcher=mpirun/' --time=60 --signal=B:USR1@150 "${keys[@]}"
+slow='read data:1-:slow=200'
+RETNET_FAULT=$slow submit pieces 's|--cpu-bind=cores|--cpu-bind=verbose,cores|' --time=60 --signal=USR1@150 "${keys[@]}"
 # Without --signal, the run itself observes the end of the job.
-submit unwarned '/^#SBATCH --signal/d' "${one_rank[@]}" --time=1
-unset RETNET_FAULT
+RETNET_FAULT=$slow submit unwarned '/^#SBATCH --signal/d' "${one_rank[@]}" --time=1
 
 # A sweep and, after it, an evaluation of its runs.
 export RETNET_TRAIN_SBATCH=$work/train.sbatch RETNET_PROGRAMS=$bin RETNET_JOBS=$jobs
@@ -212,6 +211,11 @@ submit wrong "s|^programs=.*|programs=$work/wrong_stub|" "${one_rank[@]}"
 
 works pieces 2
 approach_limit pieces
+# Seconds for the save of a rank that mpirun terminates: half of the time that eight ranks need to start
+# on this machine. Open MPI 4 waits as long twice after an exit with 75.
+export OMPI_MCA_odls_base_sigkill_timeout=$((4 + SECONDS / 2))
+export PRTE_MCA_odls_base_sigkill_timeout=$OMPI_MCA_odls_base_sigkill_timeout
+RETNET_FAULT=$slow submit hand 's/^launcher=[^ ]*/launcher=mpirun/' --time=60 --signal=B:USR1@150 "${keys[@]}"
 works hand 2
 approach_limit hand
 ended stalled FAILED '2 starts ended without a new checkpoint'
