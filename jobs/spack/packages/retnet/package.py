@@ -7,6 +7,11 @@ are chosen by your Spack configuration (packages.yaml), for example `retnet ^ope
 
 from spack.package import *
 
+try:  # Spack 1.0 and later; before, these are part of spack.package
+    from spack_repo.builtin.build_systems.cmake import CMakePackage, generator
+except ImportError:
+    pass
+
 
 class Retnet(CMakePackage):
     """Trains retentive networks (RetNet) on CPU clusters with MPI."""
