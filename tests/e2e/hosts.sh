@@ -42,7 +42,7 @@ YAML
 start_on() {
   local ranks=$1
   shift
-  launch=(timeout -k 5 60 mpirun -n $((4 * ranks)) --hostfile "$RN_HOST_FILE" --map-by "ppr:$ranks:node"
+  launch=(timeout -k 5 240 mpirun -n $((4 * ranks)) --hostfile "$RN_HOST_FILE" --map-by "ppr:$ranks:node"
     --bind-to none)
   start "$@"
 }
