@@ -107,7 +107,7 @@ works() { # works DIR STEP: the job must train beyond this step, from the newest
     fail "$1 does not continue from step ${from[$1]}: $(log_end "$1")"
 }
 
-# SLURM holds a requeued job for two minutes, so that every node forgets the previous start. Here two
+# SLURM holds a requeued job (here for an hour), so that every node forgets the previous start. Two
 # seconds are enough; nodes refuse a job that starts within the same second.
 release() { # release DIR: starts it at once, with a time limit that this test does not reach
   expect_start "$1"

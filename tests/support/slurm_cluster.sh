@@ -66,6 +66,7 @@ write_configuration() {
   # and 1.
   if grep -q '^Cpus_allowed_list:[[:space:]]*0-' /proc/self/status; then binding=task/affinity; fi
   # The timeouts are for a very busy machine, on which a job may also exceed its time limit by a minute.
+  # For the time cred_expire, a requeued job is held, so that only the command starts it again.
   cat >"$SLURM_CONF" <<CONF
 ClusterName=retnet
 SlurmctldHost=n0(127.0.0.1)
@@ -73,7 +74,7 @@ SlurmctldPort=$port
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge.socket
+AuthInfo=socket=$dir/munge.socket,cred_expire=3600
 CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmctldPidFile=$dir/slurmctld.pid
