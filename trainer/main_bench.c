@@ -226,7 +226,10 @@ int main(int argc, char **argv) {
   const rn_command *command = NULL;
   rn_program_start();
   rn_status status = rn_commands_parse(&err, &all, argc, argv, &command, &words);
-  if (status != RN_OK || command == NULL) return rn_program_finish("retnet-bench", status, &err);
+  if (status != RN_OK || command == NULL) {
+    rn_words_free(&words);
+    return rn_program_finish("retnet-bench", status, &err);
+  }
   rn_err blas = {0};
   const rn_status loaded = rn_blas_load(&blas);
   status = rn_launch(&err, &argc, &argv, NULL, &given.keys, &world);

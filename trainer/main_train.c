@@ -117,6 +117,11 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
   return o->plan ? RN_OK : rn_host_check(err, *world, (*config)->run->reproducible);
 }
 
+static void free_words(options *o) {
+  rn_words_free(&o->overrides);
+  rn_words_free(&o->found.words);
+}
+
 int main(int argc, char **argv) {
   rn_err err = {0};
   options o = {0};
@@ -126,7 +131,10 @@ int main(int argc, char **argv) {
   rn_train_end end = RN_TRAIN_DONE;
   rn_program_start();
   rn_status status = parse(&err, argc, argv, &o, &run);
-  if (status != RN_OK || !run) return rn_program_finish("retnet-train", status, &err);
+  if (status != RN_OK || !run) {
+    free_words(&o);
+    return rn_program_finish("retnet-train", status, &err);
+  }
   if (!o.plan) rn_stop_request_catch();
   status = start(&err, &argc, &argv, &o, &world, &config);
   if (status == RN_OK) {
@@ -136,8 +144,7 @@ int main(int argc, char **argv) {
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
   rn_options_free(&config);
   rn_config_text_free(&o.text);
-  rn_words_free(&o.overrides);
-  rn_words_free(&o.found.words);
+  free_words(&o);
   const int code = rn_world_finish(&world, status, &err);
   return status == RN_OK && requeue ? EXIT_REQUEUE : code;
 }

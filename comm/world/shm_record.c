@@ -219,6 +219,7 @@ static rn_status rewrite_record(rn_err *err, const char *run_dir, const char *te
     status =
         rn_fail(err, RN_ERR_IO, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
   }
+  if (status != RN_OK) unlink(temporary);
   free(kept);
   return status;
 }

@@ -148,6 +148,7 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   if (status == RN_ERR_MPI) {
     print_failure(&agreed);
     if (started) MPI_Abort(MPI_COMM_WORLD, code);
+    rn_world_close(world);
     return code;
   }
   if (status != RN_OK && rank == 0) print_failure(&agreed);

@@ -3,6 +3,9 @@
 # (tests/support/inject.c). Checks that each fault is survived with the result of an undisturbed
 # run, or ends all ranks within seconds with exit code 1 and one error message; and that the same
 # command then succeeds without the fault, with the result of an undisturbed run: nothing is lost.
+# No end of a program may leak descriptors, mappings or MPI objects (tests/support/held.h); nor
+# memory, if the programs are built with a leak checker (cmake --preset debug). No temporary files may
+# be left.
 #
 # usage: inject.sh BIN slice SEED COUNT            injects COUNT faults, drawn from SEED
 #        inject.sh BIN sweep SCENARIO...           lets the first pass through each call fail
@@ -22,18 +25,23 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 source "$here/../e2e/common.sh"
 limit_s=${RN_FAULT_LIMIT_S:-60} # a run that takes longer counts as hanging
 end_at_once
+export TMPDIR=$work/tmp
+# For calls by hand; ctest sets these.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-fast_unwind_on_malloc=0:intercept_tls_get_addr=0}
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$here/../support/lsan.supp:print_suppressions=0}
 
 # ---- what is disturbed ----
 
 # Each scenario starts from the folder from/SCENARIO, and is a command in its copy. The result that
 # is compared is the output of result_SCENARIO.
-scenarios=(build sequence data pipeline eval export show generate tokens hf import)
+scenarios=(build sequence data pipeline eval export show generate version tokens hf import)
 launch=(mpirun -n 2 --oversubscribe --bind-to none)
 
 run_build() { "$1/retnet-data" build --out data --val-fraction 0.2 text.txt; }
 run_sequence() { "${launch[@]}" "$1/retnet-train" run.yaml -s parallel.sequence=2; }
 run_data() {
-  "${launch[@]}" "$1/retnet-train" run.yaml -s parallel.data=2 -s train.steps=4
+  "${launch[@]}" "$1/retnet-train" run.yaml -s parallel.data=2 -s train.steps=4 \
+    -s run.profile=true
 }
 run_pipeline() {
   "${launch[@]}" "$1/retnet-train" run.yaml -s parallel.pipeline=2 -s data.carry_state=true \
@@ -45,6 +53,11 @@ run_show() { "$1/retnet-ckpt" verify RUN && "$1/retnet-ckpt" show RUN >shown; }
 run_generate() {
   "$1/retnet-generate" --checkpoint RUN --prompt 'The quick' --tokens 8 --temperature 0 --json \
     >generated
+}
+# Programs whose command line is read and not used. retnet-bench is not disturbed.
+run_version() {
+  "$1/retnet-train" run.yaml -s train.steps=1 --version >version &&
+    "$bin/retnet-bench" step run.yaml --version >>version
 }
 run_tokens() {
   "$1/retnet-data" build --out data --tokenizer tiktoken:synthetic.tiktoken text.txt
@@ -70,6 +83,7 @@ result_eval() { cat eval.json; }
 result_export() { cksum exported/*; }
 result_show() { cat shown; }
 result_generate() { cksum generated; }
+result_version() { wc -l <version; } # the builds of the programs differ
 result_tokens() { result_build; }
 result_hf() { result_export; }
 result_import() {
@@ -84,7 +98,7 @@ result() { { "result_$1" && files; } 2>&1; }
 # Prepares scenarios: writes the lines "SITE SCENARIO RANK FUNCTION@PLACE PASSES" to the file places.
 prepare() { # prepare SCENARIO...
   local s file
-  mkdir from reference passes
+  mkdir from reference passes "$TMPDIR"
   mkdir from/build
   for s in $(seq 60); do
     echo "line $s of a short text: the quick brown fox $((s * s)) jumps over the lazy dog"
@@ -133,6 +147,7 @@ count_passes() {
   cp -r "from/$1" "reference/$1"
   (cd "reference/$1" && RETNET_PASSES="$work/passes/$1" "run_$1" "$faulty") >"$1.log" 2>&1 ||
     fail "$1: $(tail -n 3 "$1.log")"
+  ! grep -aE "$leak" "$1.log" || fail "$1 leaks"
   (cd "reference/$1" && result "$1" >"$work/$1.result") || fail "$(tail -n 3 "$1.result")"
 }
 
@@ -189,22 +204,27 @@ is_same() {
   cmp -s <(grep -vE "$optional" "$1") <(grep -vE "$optional" "../$scenario.result")
 }
 
+leak='^leak: |ERROR: LeakSanitizer'
 crash='exited on signal|Segmentation|Sanitizer|runtime error|Assertion'
 
-# Injects one fault. Sets outcome: one of survived, named, unreached, which are good, or what is
-# wrong; and message.
+# Injects one fault. Sets outcome, message and left. Good outcomes are survived, named, aborted and
+# unreached. aborted: a fault of MPI is named, and MPI_Abort ends all ranks at once, so that the
+# system frees what they hold. Other outcomes tell what is wrong.
 try() {
   local code=0 errors
-  rm -rf trial injected
+  rm -rf trial injected "$TMPDIR"
+  mkdir "$TMPDIR"
   cp -r "from/$scenario" trial
   cd trial
   RETNET_INJECT="$rank $place $pass $kind" RETNET_INJECTED=$work/injected \
-    timeout -k 2 "$limit_s" bash -c "$(declare -p launch; declare -f "run_$scenario")
+    timeout -k 2 "$limit_s" bash -c "$(declare -p launch bin; declare -f "run_$scenario")
       run_$scenario '$faulty'" >../trial.log 2>&1 || code=$?
   message=$(grep -aE '^(error|retnet-[a-z]+): ' ../trial.log | head -n 1 || true)
   errors=$(grep -acE '^(error|retnet-[a-z]+): ' ../trial.log || true)
   if [ "$code" = 124 ] || [ "$code" = 137 ]; then
     outcome=hangs
+  elif grep -qaE "$leak" ../trial.log; then
+    outcome=leaks
   elif grep -qaE "$crash" ../trial.log; then
     outcome=crashes
   elif [ "$code" = 0 ]; then
@@ -216,12 +236,36 @@ try() {
     outcome=code-$code
   elif [ "$errors" != 1 ]; then
     outcome=errors-$errors
+  elif grep -qa 'MPI_ABORT was invoked' ../trial.log; then
+    outcome=aborted
   else
     outcome=named
   fi
+  list_left
   [ "$code" = 0 ] || repeat
   cd ..
 }
+
+# Sets `left` to the files that an undisturbed run does not leave, in the folder of the run and in
+# TMPDIR, with their numbers as N.
+list_left() {
+  left=$({
+    comm -23 <(list_files .) <(list_files "$work/reference/$scenario")
+    (cd "$TMPDIR" && find . -mindepth 1 ! -path './ompi.*' | sed 's/^./TMPDIR/')
+  } | sed -E 's/[0-9]+/N/g' | sort -u | paste -sd' ')
+}
+
+# True if a temporary file is left; except the folder of an unfinished checkpoint, which the next job
+# removes.
+leaves_temporary() {
+  local name
+  for name in $left; do
+    [[ $name != */step-N.tmp && $name =~ ^TMPDIR/|[.](tmp|new)$ ]] && return
+  done
+  return 1
+}
+
+list_files() { (cd "$1" && find . ! -name 'events.*' | sort); }
 
 # After a failure, the scenario must succeed without a fault, with the result of the reference.
 repeat() {
@@ -245,7 +289,7 @@ repeat() {
   is_same ../repeat.result || outcome=$outcome,lost
 }
 
-is_good() { [ "$1" = survived ] || [ "$1" = named ] || [ "$1" = unreached ]; }
+is_good() { [[ " survived named aborted unreached " = *" $1 "* ]]; }
 
 # The function of the program that makes the call.
 caller() {
@@ -268,7 +312,7 @@ print_table() {
 # Sets `sites`. The last four have functions that are not in wrapped.def.
 list_sites() {
   mapfile -t sites < <({
-    sed -nE 's/^[FM]\(([a-z.]+),.*/\1/p' "$here/../support/wrapped.def"
+    sed -nE 's/^[DFHM]\(([a-z.]+),.*/\1/p' "$here/../support/wrapped.def"
     printf '%s\n' open read write lock
   } | sort -u)
 }
@@ -290,7 +334,8 @@ inject() { # inject SITE SEED
   local fields
   rm -f trial.result repeat.result repeat.log
   try
-  fields=("$1" "$2" "$scenario" "rank $rank" "$(caller):$place" "$pass" "$kind" "$outcome" "$message")
+  [ "$outcome" = aborted ] || [ "$1" = remove ] || ! leaves_temporary || outcome=$outcome,leaves
+  fields=("$1" "$2" "$scenario" "rank $rank" "$(caller):$place" "$pass" "$kind" "$outcome" "$message" "$left")
   line=$(IFS=$'\t' && echo "${fields[*]}")
   is_good "$outcome" || keep "$1.$2"
 }

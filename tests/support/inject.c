@@ -15,6 +15,9 @@
  *   RETNET_PASSES=FILE
  *       At exit, a line "SITE FUNCTION@PLACE PASSES" is written to FILE.RANK for each call that
  *       was executed at least once.
+ *
+ * Descriptors, mappings and MPI objects that the program still holds at its end are named on
+ * standard error (held.h), except if it ends by MPI_Abort: then the system frees them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,6 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,6 +48,8 @@
 #include <yaml.h>
 #include <zstd.h>
 #include <zstd_errors.h>
+
+#include "tests/support/held.h"
 
 enum { MAX_PLACES = 4096 };
 
@@ -120,6 +126,10 @@ __attribute__((destructor)) static void write_passes(void) {
   }
 }
 
+__attribute__((destructor)) static void report_held(void) {
+  held_report(rank_of_process());
+}
+
 static void note_injected(void) {
   const char *file = getenv("RETNET_INJECTED");
   if (file != NULL) write_file(file, state.kind, O_TRUNC);
@@ -141,14 +151,19 @@ static int error_of(const char *kind) {
 
 typedef enum { PASS, FAIL, SHORTEN } verdict;
 
+/* Returns the address of a call relative to the program; 0 for a callback of a library. */
+static uintptr_t place_of(const void *caller) {
+  if ((uintptr_t)caller >= (uintptr_t)&etext) return 0;
+  return (uintptr_t)caller - (uintptr_t)&__executable_start;
+}
+
 /* Counts a call through a site and decides what happens to it. If the result is FAIL, errno is set.
  */
 static verdict decide(const char *site, const char *function, const void *caller) {
   const int kept = errno;
   /* Functions in .preinit_array run before the C library knows the environment. */
   if (environ == NULL) return PASS;
-  uintptr_t address = (uintptr_t)caller - (uintptr_t)&__executable_start;
-  if ((uintptr_t)caller >= (uintptr_t)&etext) address = 0; /* a callback of a library */
+  const uintptr_t address = place_of(caller);
   pthread_mutex_lock(&state.lock);
   if (!state.is_parsed) parse();
   const long pass = count_pass(site, function, address);
@@ -192,6 +207,25 @@ static int mark_failed(FILE *file) {
 #define M(site, type, name, parameters, arguments, failure) \
   type __real_##name parameters __attribute__((weak));      \
   WRAP(site, type, name, parameters, arguments, failure)
+#define HOLD(kind, handle) held_add(HELD_##kind, (uintptr_t)(handle), called, place_of(caller))
+#define H(site, type, name, parameters, arguments, failure, note) \
+  type __real_##name parameters __attribute__((weak));            \
+  type __wrap_##name parameters;                                  \
+  type __wrap_##name parameters {                                 \
+    const char *const called = #name;                             \
+    const void *const caller = CALLER;                            \
+    if (decide(#site, called, caller) == FAIL) return (failure);  \
+    type result = __real_##name arguments;                        \
+    note;                                                         \
+    return result;                                                \
+  }
+#define D(site, type, name, parameters, arguments, failure, kind, handle)              \
+  type __real_##name parameters __attribute__((weak));                                 \
+  type __wrap_##name parameters;                                                       \
+  type __wrap_##name parameters {                                                      \
+    held_remove(HELD_##kind, (uintptr_t)(handle));                                     \
+    return decide(#site, #name, CALLER) == FAIL ? (failure) : __real_##name arguments; \
+  }
 #include "tests/support/wrapped.def"
 
 /* ---- functions that can be shortened, or that have variable arguments ---- */
@@ -240,7 +274,10 @@ int __wrap_open(const char *path, int flags, ...) {
   va_start(arguments, flags);
   const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  return decide("open", "open", CALLER) == FAIL ? -1 : __real_open(path, flags, mode);
+  if (decide("open", "open", CALLER) == FAIL) return -1;
+  const int fd = __real_open(path, flags, mode);
+  if (fd >= 0) held_add(HELD_DESCRIPTOR, (uintptr_t)fd, "open", place_of(CALLER));
+  return fd;
 }
 
 int __real_fcntl(int fd, int command, ...);
