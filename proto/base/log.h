@@ -2,7 +2,8 @@
  * Prints lines for the user, from one rank only.
  *
  * Lines go to stdout, or to stderr in a program whose stdout is one JSON object. Libraries do not
- * log: they return an rn_err, and main prints it.
+ * log: they return an rn_err, and main prints it. Not thread-safe: a thread other than the main
+ * thread prints only while the main thread waits for it.
  */
 #ifndef RN_PROTO_BASE_LOG_H
 #define RN_PROTO_BASE_LOG_H
