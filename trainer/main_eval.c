@@ -16,6 +16,7 @@
 #include "trainer/checkpoint/checkpoint_find.h"
 #include "trainer/checkpoint/checkpoint_tokenizer.h"
 #include "trainer/evaluate/print.h"
+#include "trainer/evaluate/requests_score.h"
 #include "trainer/launch/blas_check.h"
 #include "trainer/launch/gemm_agree.h"
 #include "trainer/launch/host_check.h"

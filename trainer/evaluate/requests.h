@@ -1,5 +1,5 @@
 /**
- * Computes the log-likelihoods of continuations that an evaluation harness requests.
+ * Reads requests of an evaluation harness for the log-likelihoods of continuations.
  *
  *   {"context": "...", "continuation": "..."}    a request; "context" may be absent
  *   {"text": "..."}                              the same as a continuation without context
@@ -12,8 +12,6 @@
 #define RN_TRAINER_EVALUATE_REQUESTS_H
 
 #include "data/tokenizer/tokenizer.h"
-#include "trainer/evaluate/score.h"
-#include "trainer/evaluate/token_file.h"
 
 typedef struct rn_request {
   int64_t first; /* index of the request's first token, the document token, in rn_requests.tokens */
@@ -40,18 +38,5 @@ typedef struct rn_requests {
 rn_status rn_requests_load(rn_err *err, const char *path, const rn_tokenizer *tokenizer,
                            int32_t begin, rn_requests *out);
 void rn_requests_free(rn_requests *requests);
-
-typedef struct rn_requests_options {
-  rn_form form;
-  int capacity; /* maximum number of tokens of a sequence that consists of several short requests;
-                   0: each request runs alone */
-  const Retnet__Parallel *parallel;
-  rn_token_file *tokens;
-} rn_requests_options;
-
-/** Computes the results of all requests. Collective: over the world. Errors: those of
- * rn_score_windows. */
-rn_status rn_requests_score(rn_err *err, rn_world *world, const rn_checkpoint_model *model,
-                            const rn_requests_options *options, rn_requests *requests);
 
 #endif
