@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs missing packages, builds, and runs all tests. --all also tests with a second compiler and
-# with sanitizers, and requires that the tests execute most lines of each room.
+# Installs missing packages, builds, and runs all tests. --all also tests with a second compiler, with
+# sanitizers and with libFuzzer, and requires that the tests execute most lines of each room.
 # usage: jobs/check.sh [--all]
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env
@@ -65,6 +65,21 @@ run_tests() {
   return "$code"
 }
 
+# run_fuzz SECONDS: runs each fuzz target with libFuzzer, which is a part of clang.
+run_fuzz() {
+  local out code=0
+  if ! clang -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null \
+    <<<'int LLVMFuzzerTestOneInput(const char *data, long bytes) { return data && bytes > 0; }'; then
+    echo "libFuzzer: skipped: clang with libFuzzer is not installed (Debian: libclang-rt-14-dev)" | tee -a "$summary"
+    return 0
+  fi
+  out=$(mktemp)
+  JOBS=$RN_JOBS bash "$RN_ROOT/tests/fuzz/run.sh" "$1" | tee "$out" || code=$?
+  echo "libFuzzer: $1 s each, $(tail -n 1 "$out")" >>"$summary"
+  rm -f "$out"
+  return "$code"
+}
+
 rn_install "${all:-build}"
 [ -z "$all" ] || rn_install_optional "$rn_debian_hosts" "some tests on several hosts are skipped"
 rn_build release
@@ -84,6 +99,9 @@ run_tests clang -L 'unit|lint|golden'
 rn_build debug
 rn_say "Tests (address and undefined-behaviour sanitizers)"
 run_tests debug
+
+rn_say "Fuzz targets (libFuzzer)"
+run_fuzz 10
 
 rn_build coverage
 rn_say "Tests (executed lines are counted)"
