@@ -1,9 +1,12 @@
 /* Checks mixtures of sources. The number of samples of a source in any prefix differs from its
  * share by less than one, the samples of a source come in order, and a sample does not depend on
- * which samples were requested before. */
+ * which samples were requested before. The order of the sources is exactly that of a plain version,
+ * which compares all sources for each sample. */
 #include "data/batch/mix.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "tests/support/check.h"
 
@@ -30,6 +33,85 @@ static void shares_are_kept(const double *weight, int sources, int64_t samples) 
   CHECK(worst <= (sources > 1 ? 1 - 1.0 / (2 * sources - 2) : 0) + 1e-9);
   rn_mix_destroy(&mix);
 }
+
+/* ---- the plain version ---- */
+
+/* Returns the number of further samples after which source i would lag behind its share by the
+ * maximum if none of them came from it. */
+static double plain_slack(const rn_mix *m, const int64_t *behind, int i) {
+  const double margin = (double)m->total / (2 * m->sources - 2);
+  return ((double)(m->total - behind[i]) - margin) / (double)m->weight[i];
+}
+
+/* Returns the source of the next sample. behind[i] is total times the number of samples that
+ * source i is behind its share; it is 0 for the first sample. */
+static int plain_next(const rn_mix *m, int64_t *behind) {
+  int best = m->sources == 1 ? 0 : -1;
+  for (int i = 0; i < m->sources; i++) {
+    behind[i] += m->weight[i];
+    if (m->sources == 1 || behind[i] * (2 * m->sources - 2) < m->total) continue;
+    if (best < 0 || plain_slack(m, behind, i) < plain_slack(m, behind, best)) best = i;
+  }
+  behind[best] -= m->total;
+  return best;
+}
+
+/* Checks samples 0 to samples - 1. */
+static void is_the_plain_order(const char *what, const double *weight, int sources,
+                               int64_t samples) {
+  static int64_t behind[RN_MIX_MAX_SOURCES], count[RN_MIX_MAX_SOURCES];
+  rn_mix mix;
+  memset(behind, 0, sizeof behind);
+  memset(count, 0, sizeof count);
+  CHECK_OK(&err, rn_mix_create(&err, weight, sources, &mix));
+  for (int64_t g = 0; g < samples; g++) {
+    const int source = plain_next(&mix, behind);
+    const rn_mix_sample s = rn_mix_sample_at(&mix, g);
+    if (s.source == source && s.index == count[source]++) continue;
+    fprintf(stderr, "%s, %d sources: sample %lld is of source %d, not %d\n", what, sources,
+            (long long)g, s.source, source);
+    CHECK(false);
+    break;
+  }
+  rn_mix_destroy(&mix);
+}
+
+static double uniform(uint32_t *state) {
+  *state = *state * 1664525u + 1013904223u;
+  return (double)(*state >> 8) / (1 << 24);
+}
+
+/* Weights with many equal values, with multiples of each other (so that sources tie), with large
+ * ratios, and with decimals that are not exact. */
+static void every_prefix_is_the_plain_one(void) {
+  static double weight[RN_MIX_MAX_SOURCES];
+  static const int counts[] = {1, 2, 3, 4, 5, 7, 16, 33, 64, 320, RN_MIX_MAX_SOURCES};
+  uint32_t state = 7;
+  for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+    const int n = counts[c];
+    const int64_t samples = 400000 / n + 2000;
+    for (int i = 0; i < n; i++) weight[i] = 1;
+    is_the_plain_order("equal", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = i + 1;
+    is_the_plain_order("1, 2, 3, ...", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = n - i;
+    is_the_plain_order("..., 3, 2, 1", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = (double)(1 << i % 11);
+    is_the_plain_order("powers of 2", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = 1.0 / (i + 1);
+    is_the_plain_order("1, 1/2, 1/3, ...", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = i == n / 2 ? 1 : 1e-5;
+    is_the_plain_order("one large", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = exp(8 * uniform(&state));
+    is_the_plain_order("random", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = (1 + (int)(8 * uniform(&state))) / 10.0;
+    is_the_plain_order("one decimal", weight, n, samples);
+    for (int i = 0; i < n; i++) weight[i] = (1 + (int)(9999 * uniform(&state))) / 1e4;
+    is_the_plain_order("four decimals", weight, n, samples);
+  }
+}
+
+/* ---- requests in any order ---- */
 
 static void any_sample_is_found(const double *weight, int sources, int64_t samples) {
   rn_mix in_order, jumping;
@@ -87,6 +169,7 @@ int main(void) {
     }
     shares_are_kept(random, sources, 3000);
   }
+  every_prefix_is_the_plain_one();
   any_sample_is_found(decimals, 3, 100);
   any_sample_is_found(random, MAX_SOURCES, 300);
   far_samples_are_cheap();
