@@ -5,7 +5,8 @@
 
 #include "data/file/stream.h"
 
-rn_status rn_tokenizer_load(rn_err *err, const char *path, Retnet__Tokenizer *file) {
+rn_status rn_tokenizer_load(rn_err *err, const char *path, rn_content_kind wanted,
+                            Retnet__Tokenizer *file) {
   void *bytes = NULL;
   const size_t max_bytes = (size_t)1 << 28;
   RN_TRY(err, rn_stream_load(err, path, max_bytes, &bytes, &file->content.len));
@@ -13,8 +14,8 @@ rn_status rn_tokenizer_load(rn_err *err, const char *path, Retnet__Tokenizer *fi
   const char *slash = strrchr(path, '/');
   file->file_name = strdup(slash != NULL ? slash + 1 : path);
   if (file->file_name == NULL) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", path);
-  if (file->content.len > 0) return RN_OK;
-  return rn_fail(err, RN_ERR_FORMAT, "%s: is empty", path);
+  if (file->content.len == 0) return rn_fail(err, RN_ERR_FORMAT, "%s: is empty", path);
+  return rn_content_check(err, path, bytes, file->content.len, wanted);
 }
 
 rn_status rn_tokenizer_parse(rn_err *err, const char *where, const void *bytes, size_t count,

@@ -4,12 +4,15 @@
 
 #include <jansson.h>
 
+#include "data/tokenizer/content_kind.h"
 #include "data/tokenizer/token_table.h"
 #include "proto/schema/tokenizer.pb-c.h"
 
-/** Sets file->content to the bytes of the file, and file->file_name to its name without the
- * folder. */
-rn_status rn_tokenizer_load(rn_err *err, const char *path, Retnet__Tokenizer *file);
+/** Sets file->content to the bytes of the file, and file->file_name to its name without the folder.
+ * Errors: those of rn_stream_load; RN_ERR_FORMAT for an empty file, and those of rn_content_check.
+ */
+rn_status rn_tokenizer_load(rn_err *err, const char *path, rn_content_kind wanted,
+                            Retnet__Tokenizer *file);
 
 /**
  * Parses JSON whose keys are unique. Ownership: the caller calls json_decref.

@@ -57,11 +57,13 @@ static rn_status read_pair(rn_err *err, const char *vocab_path, const char *merg
   Retnet__Tokenizer merges_file = RETNET__TOKENIZER__INIT;
   json_t *vocab = NULL, *merges = json_array();
   char *text = NULL, *name = strdup("tokenizer.json");
-  rn_status status = rn_tokenizer_load(err, vocab_path, file);
+  rn_status status = rn_tokenizer_load(err, vocab_path, RN_CONTENT_JSON, file);
   if (status == RN_OK) {
     status = rn_tokenizer_parse(err, vocab_path, file->content.data, file->content.len, &vocab);
   }
-  if (status == RN_OK) status = rn_tokenizer_load(err, merges_path, &merges_file);
+  if (status == RN_OK) {
+    status = rn_tokenizer_load(err, merges_path, RN_CONTENT_MERGES, &merges_file);
+  }
   if (status == RN_OK) status = merges_of(err, merges_path, &merges_file, merges);
   if (status == RN_OK) {
     text = json_of_pair(vocab, merges);
@@ -118,7 +120,7 @@ static rn_status read_folder(rn_err *err, const char *folder, Retnet__Tokenizer 
   const rn_path whole = rn_path_join(folder, "tokenizer.json");
   bool exists;
   RN_TRY(err, rn_file_find(err, whole.text, &exists));
-  if (exists) return rn_tokenizer_load(err, whole.text, file);
+  if (exists) return rn_tokenizer_load(err, whole.text, RN_CONTENT_JSON, file);
   for (int i = 0; i < 2; i++) {
     const rn_path vocab = rn_path_join(folder, pairs[i][0]);
     RN_TRY(err, rn_file_find(err, vocab.text, &exists));
@@ -151,7 +153,7 @@ rn_status rn_hf_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {
   if (is_vocab(path, &merges)) {
     RN_TRY(err, read_pair(err, path, merges.text, file));
   } else {
-    RN_TRY(err, rn_tokenizer_load(err, path, file));
+    RN_TRY(err, rn_tokenizer_load(err, path, RN_CONTENT_JSON, file));
   }
   return read_config(err, rn_path_folder(path).text, file);
 }

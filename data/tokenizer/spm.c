@@ -112,7 +112,7 @@ static rn_status add_piece(rn_err *err, const rn_spm_model *model, int id, rn_to
 }
 
 rn_status rn_spm_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {
-  return rn_tokenizer_load(err, path, file);
+  return rn_tokenizer_load(err, path, RN_CONTENT_SENTENCEPIECE, file);
 }
 
 rn_status rn_spm_create(rn_err *err, const Retnet__Tokenizer *file, const char *name, uint64_t hash,

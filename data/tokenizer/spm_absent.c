@@ -3,7 +3,7 @@
 #include "data/tokenizer/spm.h"
 
 rn_status rn_spm_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {
-  return rn_tokenizer_load(err, path, file);
+  return rn_tokenizer_load(err, path, RN_CONTENT_SENTENCEPIECE, file);
 }
 
 rn_status rn_spm_create(rn_err *err, const Retnet__Tokenizer *file, const char *name, uint64_t hash,

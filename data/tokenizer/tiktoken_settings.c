@@ -119,7 +119,7 @@ static rn_status find_settings(rn_err *err, const char *path, const Retnet__Toke
 
 rn_status rn_tiktoken_read(rn_err *err, const char *path, Retnet__Tokenizer *file) {
   json_t *settings = NULL;
-  RN_TRY(err, rn_tokenizer_load(err, path, file));
+  RN_TRY(err, rn_tokenizer_load(err, path, RN_CONTENT_RANKS, file));
   const rn_status status = find_settings(err, path, file, &settings);
   if (status == RN_OK) file->settings = json_dumps(settings, JSON_COMPACT | JSON_SORT_KEYS);
   json_decref(settings);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/file/file.h"
+#include "data/tokenizer/content_kind.h"
 #include "data/tokenizer/tokenizer_file.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
@@ -129,6 +130,74 @@ static void bad_models_are_refused(const char *folder) {
 #endif
 }
 
+/* Copies a file of the folder of golden tokenizers to `name`. */
+static rn_path copy_of(const char *folder, const char *from, const char *name) {
+  const rn_path path = rn_path_join(scratch.text, name);
+  void *bytes = NULL;
+  size_t count = 0;
+  CHECK_OK(&err, rn_file_load(&err, rn_path_join(folder, from).text, 1 << 24, &bytes, &count));
+  CHECK_OK(&err, rn_file_replace(&err, path.text, bytes, count));
+  free(bytes);
+  return path;
+}
+
+/* A file with the prefix of another kind is named for what it is, with the prefix to use. */
+static void a_wrong_prefix_is_named(const char *folder) {
+  static const char *const prefixes[] = {"hf", "tiktoken", "spm"};
+  static const char *const files[][3] = {
+      {"hf", "synthetic.json", "looks like JSON|use hf:"},
+      {"tiktoken", "synthetic.tiktoken", "looks like a rank file of tiktoken; use tiktoken:"},
+      {"spm", "bpe1000_identity_bytes_digits.model", "looks like a sentencepiece model; use spm:"},
+      {"spm", "bpe2000_identity_unk.model", "looks like a sentencepiece model; use spm:"},
+      {"none", "llama3_10k.tokenizer.json.zst", "compressed with zstd; decompress it first"}};
+  for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+    const rn_path path = copy_of(folder, files[f][1], "some file");
+    for (size_t p = 0; p < sizeof prefixes / sizeof *prefixes; p++) {
+      if (strcmp(prefixes[p], files[f][0]) == 0) continue;
+      CHECK_FAILS(&err, RN_ERR_FORMAT, files[f][2], open_named(prefixes[p], path.text));
+      CHECK_FAILS(&err, RN_ERR_FORMAT, "some file", open_named(prefixes[p], path.text));
+    }
+  }
+  const rn_path gzip = write_file("some file", "\x1f\x8b\x08");
+  CHECK_FAILS(&err, RN_ERR_FORMAT, "some file is compressed with gzip",
+              open_named("spm", gzip.text));
+  const rn_path merges = write_file("some file", "#version: 0.2\nh e\n");
+  CHECK_FAILS(&err, RN_ERR_FORMAT, "looks like the merges|use hf:DIR",
+              open_named("hf", merges.text));
+  write_file("vocab.json", "{}");
+  copy_of(folder, "llama3_10k.tokenizer.json.zst", "merges.txt");
+  CHECK_FAILS(&err, RN_ERR_FORMAT, "merges.txt is compressed with zstd",
+              open_named("hf", rn_path_join(scratch.text, "vocab.json").text));
+  write_file("merges.txt", "0000 0000\n"); /* like a rank file, but a text of merges may be so */
+  CHECK_FAILS(&err, RN_ERR_FORMAT, "tokenizer.json|byte",
+              open_named("hf", rn_path_join(scratch.text, "vocab.json").text));
+}
+
+/* A file that only begins like one of another kind is read as what its prefix says. */
+static void a_right_prefix_is_believed(void) {
+  static const struct {
+    const char *bytes;
+    rn_content_kind kind;
+  } files[] = {{"\n\t{\n\t\"a\": 1}", RN_CONTENT_JSON},
+               {"\n{\n\t\"a\": 1}", RN_CONTENT_JSON},
+               {"\n\x0d\n\x09{\"a\": 1.5\x15", RN_CONTENT_SENTENCEPIECE},
+               {"\n\n\nYQ== 0\n", RN_CONTENT_UNKNOWN},
+               {"\n\x0e\n\x05<unk>\x15", RN_CONTENT_SENTENCEPIECE},
+               {"\n\x0e\n\x05<unk>", RN_CONTENT_UNKNOWN},
+               {"YQ== 0", RN_CONTENT_RANKS},
+               {"YQ 0\n", RN_CONTENT_UNKNOWN},
+               {"YQ== x\n", RN_CONTENT_UNKNOWN},
+               {"YQ==", RN_CONTENT_UNKNOWN},
+               {"a b\n", RN_CONTENT_UNKNOWN},
+               {" \n", RN_CONTENT_UNKNOWN},
+               {"", RN_CONTENT_UNKNOWN}};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    if (!CHECK_EQUAL(rn_content_kind_of(files[i].bytes, strlen(files[i].bytes)), files[i].kind)) {
+      fprintf(stderr, "  file %zu\n", i);
+    }
+  }
+}
+
 static void a_packed_tokenizer_is_known_by_its_hash(void) {
   char text[RN_PATH_BYTES + 16];
   Retnet__Tokenizer *file = NULL, *back = NULL;
@@ -158,6 +227,8 @@ int main(int argc, char **argv) {
   bad_settings_are_refused();
   bad_json_is_refused();
   bad_models_are_refused(argc > 1 ? argv[1] : ".");
+  a_wrong_prefix_is_named(argc > 1 ? argv[1] : ".");
+  a_right_prefix_is_believed();
   a_packed_tokenizer_is_known_by_its_hash();
   return check_result();
 }
