@@ -240,6 +240,11 @@ rn_status rn_ckpt_check_sizes(rn_err *err, const rn_ckpt *ckpt);
  * missing (RN_ERR_NOT_FOUND), else "damaged". */
 const char *rn_ckpt_fault(rn_status status);
 
+enum { RN_CKPT_SKIPPED_BYTES = RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64 };
+
+/** Writes the line that says that a checkpoint is unusable and that the previous one is tried. */
+void rn_ckpt_skipped_text(const char *path, const rn_err *why, char text[RN_CKPT_SKIPPED_BYTES]);
+
 /** Checks all frames like rn_ckpt_check; also checks that the folder contains no other files. */
 rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt);
 

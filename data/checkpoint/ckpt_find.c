@@ -97,10 +97,9 @@ typedef struct search {
 } search;
 
 static void report_skipped(const search *s, const rn_ckpt_entry *entry, const rn_err *why) {
-  char line[RN_PATH_BYTES + RN_ERR_TEXT_BYTES + 64];
+  char line[RN_CKPT_SKIPPED_BYTES];
   if (s->notes == NULL) return;
-  snprintf(line, sizeof line, "checkpoint %s is %s; trying the previous one: %s", entry->path.text,
-           rn_ckpt_fault(why->status), why->text);
+  rn_ckpt_skipped_text(entry->path.text, why, line);
   s->notes->report(s->notes->context, line);
 }
 

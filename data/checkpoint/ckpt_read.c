@@ -185,6 +185,11 @@ const char *rn_ckpt_fault(rn_status status) {
   return status == RN_ERR_NOT_FOUND ? "incomplete" : "damaged";
 }
 
+void rn_ckpt_skipped_text(const char *path, const rn_err *why, char text[RN_CKPT_SKIPPED_BYTES]) {
+  snprintf(text, RN_CKPT_SKIPPED_BYTES, "checkpoint %s is %s; trying the previous one: %s", path,
+           rn_ckpt_fault(why->status), why->text);
+}
+
 static bool belongs(const rn_ckpt *ckpt, const char *name) {
   if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return true;
   if (strcmp(name, RN_CKPT_MANIFEST_FILE) == 0) return true;

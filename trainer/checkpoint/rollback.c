@@ -75,8 +75,9 @@ static rn_status load_newest(rn_err *err, const rn_saving *saving, rn_run *run, 
     if (status != RN_ERR_FORMAT && status != RN_ERR_NOT_FOUND) {
       return rn_fail(err, status, "%s", why.text);
     }
-    rn_log_warn("checkpoint %s is %s; trying the previous one: %s", out->path.text,
-                rn_ckpt_fault(status), why.text);
+    char line[RN_CKPT_SKIPPED_BYTES];
+    rn_ckpt_skipped_text(out->path.text, &why, line);
+    rn_log_warn("%s", line);
   }
 }
 
