@@ -45,7 +45,7 @@ case $case in
     # A run that spikes for ever ends, and so does the first spike with action stop. Nothing is saved
     # after a spike.
     ends 4 step.spike:11- ever train.spike_action=skip
-    says ever 'or was a spike in 4 consecutive steps' 'train.max_bad_steps' \
+    says ever 'norm was a spike in 4 consecutive steps' 'train.max_bad_steps' \
       'the last good checkpoint is ever/checkpoints/step-00000008'
     ends 4 step.spike:13- stop train.spike_action=stop
     says stop 'step 13: the loss is' 'the last good checkpoint is stop/checkpoints/step-00000008'
@@ -99,6 +99,14 @@ case $case in
     ends 0 step.spike:2 damaged "${keys[@]}"
     says damaged 'step-00000008 is damaged; trying the previous one' \
       'rolled back from step 11 to checkpoint damaged/checkpoints/step-00000004'
+    # Rollbacks to one checkpoint replace each other's lines in metrics.jsonl. The last line has their
+    # number, and the report shows it.
+    ends 0 step.spike:10-12 counted "${keys[@]}"
+    grep -q '"step": 9,.*"rolled_back_from": 9, "rollbacks": 3' counted/metrics.jsonl ||
+      fail "three rollbacks: $(sed -n 9p counted/metrics.jsonl)"
+    "$bin/retnet-report" --out counted.html counted
+    grep -q 'rollbacks to an earlier step</th><td data-run="0">3<' counted.html ||
+      fail "the report: $(grep -o 'rolled back[^<]*' counted.html)"
     # After a rollback `latest` does not name a checkpoint that was renamed.
     ends 4 step.spike:2- again "${keys[@]}" train.max_rollbacks=1
     [ "$(cat again/checkpoints/latest)" = step-00000004 ] || fail "latest: $(cat again/checkpoints/latest)"

@@ -114,6 +114,27 @@ static void a_disturbed_run_shows_it(void) {
   free(page);
 }
 
+/* The lines of rollbacks to one checkpoint replace each other; the last one has the number of all
+ * rollbacks. Lines of older versions have no number. */
+static void replaced_rollbacks_are_counted(void) {
+  static const char lines[] =
+      "{\"step\": 3, \"loss\": 5, \"rolled_back_from\": 4}\n"
+      "{\"step\": 5, \"loss\": 4, \"rolled_back_from\": 9, \"rollbacks\": 4}\n"
+      "{\"step\": 7, \"loss\": 4, \"rolled_back_from\": 8, \"rollbacks\": 5}\n";
+  static const char *const rows[] = {
+      "rollbacks to an earlier step</th><td data-run=\"0\">5<",
+      ": rolled back from step 4; the next recorded step is 3</li>",
+      ": rolled back 3 times, the last time from step 9; the next recorded step is 5</li>",
+      ": rolled back from step 8; the next recorded step is 7</li>"};
+  const char *dir = make_run("rolled back");
+  put(dir, "metrics.jsonl", lines, sizeof lines - 1);
+  char *page = page_of(dir);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (!CHECK(strstr(page, rows[i]) != NULL)) fprintf(stderr, "no row %s\n", rows[i]);
+  }
+  free(page);
+}
+
 static void texts_are_escaped(void) {
   static const char evil[] = "</script><img src=x onerror=alert(1)>";
   char text[2048];
@@ -193,6 +214,7 @@ int main(void) {
   strange_lines_are_left_out();
   a_repeated_step_replaces_later_ones();
   a_disturbed_run_shows_it();
+  replaced_rollbacks_are_counted();
   texts_are_escaped();
   the_configuration_keeps_its_origins();
   peaks_are_kept();

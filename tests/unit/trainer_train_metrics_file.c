@@ -155,7 +155,7 @@ static void a_rollback_keeps_waiting_lines(void) {
               rn_journal_add(err, &metrics.file, undone, sizeof undone - 1));
   limit.rlim_cur = all;
   CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  CHECK_OK(err, rn_metrics_rewind(err, &metrics, temp_path("run"), 2, 3));
+  CHECK_OK(err, rn_metrics_rewind(err, &metrics, temp_path("run"), 2, 3, 1));
   CHECK(holds(TEXT(STEP(1) STEP(2))));
   CHECK_OK(err, rn_metrics_close(err, &metrics));
 }

@@ -157,9 +157,9 @@ rn_status rn_saving_last(rn_err *err, rn_saving *s) {
     status = rn_saving_settle(err, s);
     if (status == RN_OK) {
       status = rn_fail(err, RN_ERR_MISMATCH,
-                       "the last %d steps were skipped, because the loss or gradient norm was not "
-                       "finite or was a spike, and the state after a skipped step is never saved",
-                       s->counters->bad_steps);
+                       "the last %d steps were skipped, because the loss or gradient norm %s, and "
+                       "the state after a skipped step is never saved",
+                       s->counters->bad_steps, rn_step_counters_reason(s->counters));
       advice =
           "; start again from that checkpoint, with a smaller optimizer.lr if this happens again";
     }

@@ -48,6 +48,19 @@ static void put_remark(FILE *file, const rn_run_record *run, const char *text) {
   fputs("</li>", file);
 }
 
+/* Writes that the run was rolled back before the step of `line`, from the step that is its value.
+ * The line also stands for earlier rollbacks whose lines it has replaced. */
+static void put_rollback(FILE *file, const rn_run_record *run, rn_point line) {
+  char text[128], times[48] = "";
+  const int64_t rollbacks =
+      rn_run_record_rollbacks(run, line.step + 1) - rn_run_record_rollbacks(run, line.step);
+  if (rollbacks > 1)
+    snprintf(times, sizeof times, " %lld times, the last time", (long long)rollbacks);
+  snprintf(text, sizeof text, "rolled back%s from step %.0f; the next recorded step is %lld", times,
+           line.value, (long long)line.step);
+  put_remark(file, run, text);
+}
+
 /* Lists the first skipped steps and rollbacks. */
 static void put_disturbances(FILE *file, const rn_run_record *run) {
   enum { SHOWN = 10 };
@@ -62,9 +75,7 @@ static void put_disturbances(FILE *file, const rn_run_record *run) {
   if (skipped->count > SHOWN) snprintf(text + used, sizeof text - (size_t)used, ", ...");
   if (skipped->count > 0) put_remark(file, run, text);
   for (size_t i = 0; i < rollbacks->count && i < SHOWN; i++) {
-    snprintf(text, sizeof text, "rolled back from step %.0f; the next recorded step is %lld",
-             rollbacks->point[i].value, (long long)rollbacks->point[i].step);
-    put_remark(file, run, text);
+    put_rollback(file, run, rollbacks->point[i]);
   }
 }
 

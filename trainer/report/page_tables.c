@@ -119,11 +119,11 @@ static int64_t spikes(const rn_run_record *run) {
 }
 
 static int64_t rollbacks(const rn_run_record *run) {
-  return (int64_t)rn_run_record_series(run, "rolled_back_from")->count;
+  return rn_run_record_rollbacks(run, INT64_MAX);
 }
 
-/* Writes the rows with the numbers of steps, which come from counting the lines of metrics.jsonl. A
- * rollback removes the lines of the steps that it undoes. */
+/* Writes the rows with the numbers of steps and rollbacks. Steps are counted by their lines in
+ * metrics.jsonl, from which a rollback removes the steps that it undoes. */
 static void put_step_rows(FILE *file, const rn_run_record *runs, int count) {
   static const struct {
     const char *label;

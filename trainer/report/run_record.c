@@ -160,6 +160,18 @@ const rn_series *rn_run_record_series(const rn_run_record *record, const char *n
   return &none;
 }
 
+int64_t rn_run_record_rollbacks(const rn_run_record *record, int64_t end) {
+  const rn_series *lines = rn_run_record_series(record, "rolled_back_from");
+  const rn_series *numbers = rn_run_record_series(record, "rollbacks");
+  int64_t rollbacks = 0;
+  for (size_t i = 0; i < lines->count && lines->point[i].step < end; i++) rollbacks++;
+  for (size_t i = 0; i < numbers->count && numbers->point[i].step < end; i++) {
+    const double number = numbers->point[i].value;
+    if (number > (double)rollbacks && number < INT32_MAX) rollbacks = (int64_t)number;
+  }
+  return rollbacks;
+}
+
 void rn_run_record_free(rn_run_record *record) {
   for (int i = 0; i < record->series_count; i++) rn_series_free(&record->series[i]);
   rn_series_free(&record->skipped);

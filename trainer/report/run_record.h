@@ -43,6 +43,14 @@ void rn_run_record_free(rn_run_record *record);
 /** Returns the series with this name, or an empty series if there is none. */
 const rn_series *rn_run_record_series(const rn_run_record *record, const char *name);
 
+/**
+ * Returns the number of rollbacks of the run before step `end`. A rollback removes the lines of
+ * later steps, and with them the records of earlier rollbacks to the same checkpoint or a later
+ * one. Each line after a rollback therefore has the number of all rollbacks; lines of older
+ * versions do not, and are counted.
+ */
+int64_t rn_run_record_rollbacks(const rn_run_record *record, int64_t end);
+
 /** Returns the number that the summary holds for `key`, which may have the form "section.key"; NaN
  * if there is none. */
 double rn_run_record_value(const rn_run_record *record, const char *key);

@@ -91,12 +91,15 @@ static rn_status update(rn_err *err, rn_run *run, const rn_step_result *r) {
   return rn_weights_start_fetch(err, weights);
 }
 
-static void count_step(rn_step_counters *c, const Retnet__Data *data, bool skipped) {
+static void count_step(rn_step_counters *c, const Retnet__Data *data,
+                       const rn_step_result *result) {
+  const bool skipped = result->skipped, spike = result->spike.what != NULL;
   c->step++;
   c->tokens += (int64_t)data->batch_sequences * data->sequence_length;
   c->next_sequence += data->batch_sequences;
   c->updates += !skipped;
   c->bad_steps = skipped ? c->bad_steps + 1 : 0;
+  c->bad_spikes = skipped ? c->bad_spikes + spike : 0;
 }
 
 /* Reports a spike; fails if it must end the run. */
@@ -121,21 +124,20 @@ bool rn_step_rolls_back(const Retnet__Train *train, const rn_step_result *result
          train->spike_action == RETNET__SPIKE_ACTION__SPIKE_ACTION_ROLLBACK;
 }
 
-rn_status rn_step_check_bad_steps(rn_err *err, const rn_run *run, const rn_step_result *result) {
+rn_status rn_step_check_bad_steps(rn_err *err, const rn_run *run) {
   const rn_step_counters *c = &run->counters;
   if (c->bad_steps == 0 || c->bad_steps < run->settings.config->train->max_bad_steps) return RN_OK;
   return rn_fail(err, RN_ERR_NUMERICS,
-                 "step %lld: the loss or gradient norm was not finite%s in %d consecutive steps "
+                 "step %lld: the loss or gradient norm %s in %d consecutive steps "
                  "(train.max_bad_steps)",
-                 (long long)c->step, result->spike.what != NULL ? " or was a spike" : "",
-                 c->bad_steps);
+                 (long long)c->step, rn_step_counters_reason(c), c->bad_steps);
 }
 
 static rn_status finish_step(rn_err *err, rn_run *run, const rn_step_result *result) {
   const Retnet__Config *config = run->settings.config;
   const bool skipped = result->skipped;
   rn_step_counters *c = &run->counters;
-  count_step(c, config->data, skipped);
+  count_step(c, config->data, result);
   if (!skipped) rn_spike_guard_add(&run->spikes, config->train, result->loss, result->grad_norm);
   if (config->data->carry_state && skipped && c->bad_steps == 1) {
     rn_log_warn("step %lld is skipped: TBPTT states are reset to zero", (long long)c->step);
@@ -144,7 +146,7 @@ static rn_status finish_step(rn_err *err, rn_run *run, const rn_step_result *res
   RN_TRY(err, handle_spike(err, config->train, run, &result->spike));
   /* The caller rolls back first, and calls rn_step_check_bad_steps only if it cannot. */
   if (rn_step_rolls_back(config->train, result)) return RN_OK;
-  return rn_step_check_bad_steps(err, run, result);
+  return rn_step_check_bad_steps(err, run);
 }
 
 static double scan_wait_s(const rn_scan *scan) {

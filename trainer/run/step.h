@@ -37,6 +37,6 @@ bool rn_step_rolls_back(const Retnet__Train *train, const rn_step_result *result
  *
  * Errors: RN_ERR_NUMERICS if train.max_bad_steps is reached; the same on all ranks.
  */
-rn_status rn_step_check_bad_steps(rn_err *err, const rn_run *run, const rn_step_result *result);
+rn_status rn_step_check_bad_steps(rn_err *err, const rn_run *run);
 
 #endif

@@ -54,11 +54,12 @@ rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_met
 }
 
 rn_status rn_metrics_rewind(rn_err *err, rn_metrics *m, const char *run_dir, int64_t step,
-                            int64_t from) {
+                            int64_t from, int rollbacks) {
   rn_event_file events;
   rn_err unwritten = {0};
   int64_t kept;
   m->rolled_back_from = from;
+  m->rollbacks = rollbacks;
   const rn_status flushed = rn_journal_flush(&unwritten, &m->file);
   rn_status status = rn_journal_filter(err, m->file.path.text, is_kept, &step, &kept);
   if (status == RN_OK) status = rn_journal_reopen(err, &m->file);
@@ -204,7 +205,8 @@ static rn_status write_line(rn_err *err, rn_metrics *m, const rn_metrics_sample 
     rn_json_put(file, list->scalar[i].name, list->scalar[i].value);
   }
   if (m->rolled_back_from > 0) {
-    fprintf(file, ", \"rolled_back_from\": %lld", (long long)m->rolled_back_from);
+    fprintf(file, ", \"rolled_back_from\": %lld, \"rollbacks\": %d", (long long)m->rolled_back_from,
+            m->rollbacks);
   }
   fprintf(file, "%s%s}\n", sample->result->skipped ? ", \"skipped\": true" : "",
           sample->result->spike.what != NULL ? ", \"spike\": true" : "");

@@ -20,7 +20,8 @@ typedef struct rn_metrics {
   rn_repeated_warning failures; /* consecutive failed writes of either file */
   double val_loss, loss;        /* most recent values; NaN before the first */
   int64_t rolled_back_from;     /* step from which the run was just rolled back; 0: none */
-  rn_validation val;            /* the most recent evaluation; no sets before the first */
+  int rollbacks;     /* number of rollbacks since the run began, if rolled_back_from > 0 */
+  rn_validation val; /* the most recent evaluation; no sets before the first */
 } rn_metrics;
 
 /**
@@ -32,15 +33,16 @@ typedef struct rn_metrics {
  */
 rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_metrics *out);
 /**
- * Called after a rollback from step `from` to the checkpoint of `step`. Removes the lines of later
- * steps, as a resume does. The next line contains "rolled_back_from": `from`. Lines that still
- * cannot be written are dropped.
+ * Called after a rollback from step `from` to the checkpoint of `step`, the run's `rollbacks`-th
+ * one. Removes the lines of later steps, as a resume does, also those of earlier rollbacks. The
+ * next line therefore contains "rolled_back_from": `from` and "rollbacks": `rollbacks`. Lines that
+ * still cannot be written are dropped.
  *
  * Errors: RN_ERR_IO, RN_ERR_FORMAT, RN_ERR_NOT_FOUND, RN_ERR_MEMORY; then lines were dropped, or
  *         lines of abandoned steps are left.
  */
 rn_status rn_metrics_rewind(rn_err *err, rn_metrics *metrics, const char *run_dir, int64_t step,
-                            int64_t from);
+                            int64_t from, int rollbacks);
 /** Writes the pending lines and records, and closes both files. Errors: RN_ERR_IO if a line or
  * record cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);

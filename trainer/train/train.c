@@ -111,8 +111,8 @@ static rn_status roll_back(rn_err *err, launch *l, int64_t *to) {
   const int64_t from = run->counters.step;
   RN_TRY(err, rn_rollback(err, &l->saving, run, l->folder.lock, to));
   if (*to < 0 || rn_world_rank(run->parallel.world) != 0) return RN_OK;
-  if (rn_metrics_rewind(&failure, &l->folder.metrics, run->settings.config->run->dir, *to, from) !=
-      RN_OK) {
+  if (rn_metrics_rewind(&failure, &l->folder.metrics, run->settings.config->run->dir, *to, from,
+                        run->spikes.rollbacks) != RN_OK) {
     rn_log_warn("%s", failure.text);
   }
   return RN_OK;
@@ -154,7 +154,7 @@ static rn_status one_step(rn_err *err, launch *l) {
     int64_t to;
     RN_TRY(err, roll_back(err, l, &to));
     if (to >= 0) return RN_OK;
-    RN_TRY(err, rn_step_check_bad_steps(err, run, &result));
+    RN_TRY(err, rn_step_check_bad_steps(err, run));
   }
   RN_TRY(err,
          run->counters.step == train->steps ? save_last(err, l) : rn_saving_step(err, &l->saving));

@@ -2,12 +2,13 @@
  * Checks a step against an implementation of AdamW in double precision, also after skipped steps
  * and after a resume. Weight decay applies to matrices only, the learning rate depends on the
  * number of the step, and the bias correction depends on the number of updates. Consecutive bad
- * steps are counted, and a bad step resets the TBPTT states.
+ * steps are counted and named for what they were, and a bad step resets the TBPTT states.
  *
  * Also checks that the gradient is the slope of the reported loss, and that its norm is the
  * reported norm.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/support/check.h"
@@ -206,6 +207,47 @@ static void a_bad_loss_skips_a_step(rn_world *world) {
   rn_options_free(&config);
 }
 
+/* Runs a step with a fault at the site, or without if it is NULL. */
+static rn_status step_with(rn_run *run, const char *site) {
+  char fault[40];
+  rn_step_result result = {0};
+  snprintf(fault, sizeof fault, "%s:1-", site != NULL ? site : "none");
+  setenv("RETNET_FAULT", fault, 1);
+  const rn_status status = rn_step(&err, run, &result);
+  unsetenv("RETNET_FAULT");
+  CHECK(result.skipped == (site != NULL));
+  return status;
+}
+
+/* The message that ends a run after too many skipped steps is about all of these steps, and not
+ * only about the last one. */
+static void all_skipped_steps_have_a_reason(rn_world *world) {
+  static const char loss[] = "step.loss", spike[] = "step.spike";
+  static const struct {
+    const char *site[BAD_STEPS], *words;
+  } ends[] = {{{loss, loss, loss}, "norm was not finite in 3 consecutive steps"},
+              {{spike, spike, spike}, "norm was a spike in 3 consecutive steps"},
+              {{spike, loss, loss}, "norm was not finite or was a spike in 3 consecutive steps"},
+              {{loss, loss, spike}, "norm was not finite or was a spike in 3 consecutive steps"}};
+  Retnet__Config *config = NULL;
+  rn_run run;
+  if (!CHECK_OK(&err, load(rn_world_size(world), false, false, &config))) return;
+  config->train->spike_action = RETNET__SPIKE_ACTION__SPIKE_ACTION_SKIP;
+  config->train->spike_window = 4;
+  config->train->spike_sigma = 100;
+  config->train->has_spike_action = config->train->has_spike_window = 1;
+  config->train->has_spike_sigma = 1;
+  if (!CHECK_OK(&err, rn_run_create(&err, config, world, &run))) return;
+  for (int i = 0; i < 3; i++) CHECK_OK(&err, step_with(&run, NULL));
+  for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+    for (int i = 0; i < BAD_STEPS - 1; i++) CHECK_OK(&err, step_with(&run, ends[e].site[i]));
+    CHECK_FAILS(&err, RN_ERR_NUMERICS, ends[e].words, step_with(&run, ends[e].site[BAD_STEPS - 1]));
+    CHECK_OK(&err, step_with(&run, NULL));
+  }
+  rn_run_destroy(&run);
+  rn_options_free(&config);
+}
+
 /* In reproducible mode, a finite gradient that overflows the exact sums must skip the step. */
 static void an_overflow_of_exact_sums_skips_a_step(rn_world *world) {
   Retnet__Config *config = NULL;
@@ -332,6 +374,7 @@ int main(int argc, char **argv) {
   }
   bad_steps_count_in_a_row(world);
   a_bad_loss_skips_a_step(world);
+  all_skipped_steps_have_a_reason(world);
   an_overflow_of_exact_sums_skips_a_step(world);
   a_skipped_step_leaves_no_state(world);
   validation_ignores_the_streams(world);
