@@ -184,7 +184,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
   rn_span_phase("k, v projections");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_KV);
   rn_retention_rows_kv(&work);
-  rn_span_phase("chunk states");
+  rn_span_phase(chunkwise ? "chunk states" : "segment states");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_STATES);
   if (!chunkwise) widen_kv(b, activations, rows);
   contribute(b, &u, form, activations);
@@ -198,7 +198,7 @@ rn_status rn_block_retention_forward(rn_err *err, rn_block_retention *b,
     rn_span_phase("q, g projections");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_QG);
     rn_retention_rows_qg(&work, port);
-    rn_span_phase("retention across chunks");
+    rn_span_phase("retention (all terms)");
     rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_CROSS);
     RN_TRY(err, port->end(port->self, err, activations->state));
     keep_state_received(activations, (size_t)(heads * m) * sizeof(rn_real));

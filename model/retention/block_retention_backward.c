@@ -1,3 +1,4 @@
+/* Computes the gradients of the retention block, in the reverse order of block_retention.c. */
 #include "model/retention/block_retention.h"
 
 #include <assert.h>
@@ -69,7 +70,7 @@ static rn_status core_backward(rn_err *err, const rn_retention_rows *work) {
   const int64_t m = (int64_t)b->key_width * b->value_width;
   const bool chunkwise = activations->form == RN_FORM_CHUNKWISE;
   assert(chunkwise || (activations->form == RN_FORM_PARALLEL && !b->bf16));
-  rn_span_phase("chunk states");
+  rn_span_phase(chunkwise ? "chunk states" : "segment states");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_STATES);
   if (chunkwise) {
     rn_retention_backward_begin(&b->core, u, grads.d_o, activations->d_chunk_states,
@@ -82,7 +83,7 @@ static rn_status core_backward(rn_err *err, const rn_retention_rows *work) {
                           (rn_scan_element){heads, m, activations->log_decay, activations->own}));
   if (chunkwise) return chunks_backward(err, work, u, &grads);
   if (pass->weights) run_waiting_weights(activations, pass->queue, port);
-  rn_span_phase("retention across chunks");
+  rn_span_phase("retention (all terms)");
   rn_workspace_begin(activations->workspace, RN_UNIT_PHASE_D_CROSS);
   RN_TRY(err, port->end(port->self, err, activations->state));
   rn_retention_parallel_backward(&b->core, u, rn_array_reals(activations->states),

@@ -1,5 +1,7 @@
 /* Checks that parallel, recurrent and chunkwise retention agree for any chunk size, any boundaries
- * of documents and any segments. */
+ * of documents and any segments. Also checks that the phases of a profile do not speak of chunks in
+ * the forms that have none. */
+#include "proto/base/span.h"
 #include "tests/support/sets.h"
 #include "tests/support/stage.h"
 
@@ -120,6 +122,27 @@ static void long_chunks_are_the_parallel_form(void) {
   test_model_close(&oracle);
 }
 
+/* Returns the number of phases with this word in their names. */
+static int phases_with(const char *word) {
+  const rn_spans *spans = rn_spans_get();
+  int phases = 0;
+  for (int i = 0; i < spans->paths; i++) phases += strstr(spans->path[i].name, word) != NULL;
+  return phases;
+}
+
+static void phases_have_true_names(rn_form form) {
+  rn_err err = {0};
+  test_model m = open(test_spec(), 4, &packings[0]);
+  if (!CHECK_OK(&err, rn_spans_start(&err, 0))) return;
+  rn_span_begin("step");
+  test_step_whole(&m, form, form != RN_FORM_RECURRENT);
+  rn_span_end();
+  CHECK((phases_with("chunk") > 0) == (form == RN_FORM_CHUNKWISE));
+  CHECK(phases_with("retention (all terms)") > 0 || form == RN_FORM_CHUNKWISE);
+  rn_spans_stop();
+  test_model_close(&m);
+}
+
 static void forms_agree(const char *what, rn_spec spec) {
   every_chunk_is_the_parallel_form(what, spec, &packings[2]);
   token_by_token_is_the_parallel_form(what, spec, &packings[2]);
@@ -171,6 +194,9 @@ int main(void) {
     for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
       any_cut_is_the_whole(&packings[i], form);
     }
+  }
+  for (rn_form form = RN_FORM_CHUNKWISE; form <= RN_FORM_RECURRENT; form++) {
+    phases_have_true_names(form);
   }
   forms_may_follow_each_other();
   long_chunks_are_the_parallel_form();
