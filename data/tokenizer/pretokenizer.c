@@ -1,6 +1,6 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "data/tokenizer/pretokenizer.h"
 
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
 

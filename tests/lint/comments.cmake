@@ -1,5 +1,7 @@
 # Fails if a header declares a function without a comment directly above it, or above the group of
-# declarations to which it belongs (without blank lines between them).
+# declarations to which it belongs (without blank lines between them). Also fails if the first line of
+# a file is not a comment that tells its idea; in a source file, it may be the include of the header of
+# the same name, which tells it.
 # cmake -DROOT=<source tree> -P comments.cmake
 cmake_minimum_required(VERSION 3.25)
 
@@ -29,10 +31,26 @@ foreach(file ${files})
     endif()
   endforeach()
 endforeach()
-if(seen EQUAL 0)
-  message(FATAL_ERROR "no function found in the headers below ${ROOT}")
-endif()
 if(faults)
   message(FATAL_ERROR "functions of headers without a comment above:\n${faults}")
 endif()
-message(STATUS "${seen} functions of headers have a comment")
+
+set(folders proto model comm data trainer tests)
+list(TRANSFORM folders REPLACE "(.+)" "${ROOT}/\\1/*.[ch]" OUTPUT_VARIABLE patterns)
+list(TRANSFORM folders REPLACE "(.+)" "${ROOT}/\\1/*.cpp" OUTPUT_VARIABLE more)
+file(GLOB_RECURSE files RELATIVE ${ROOT} ${patterns} ${more})
+foreach(file ${files})
+  file(STRINGS ${ROOT}/${file} first LIMIT_COUNT 1)
+  string(REGEX REPLACE "[.][a-z]+$" ".h" header "${file}")
+  if(NOT first MATCHES "^/[*/]" AND NOT first STREQUAL "#include \"${header}\"")
+    string(APPEND faults "  ${file}\n")
+  endif()
+endforeach()
+list(LENGTH files count)
+if(seen EQUAL 0 OR count EQUAL 0)
+  message(FATAL_ERROR "no function found in the headers below ${ROOT}")
+endif()
+if(faults)
+  message(FATAL_ERROR "files without a first comment (or the include of their header):\n${faults}")
+endif()
+message(STATUS "${seen} functions of headers and ${count} files have a comment")

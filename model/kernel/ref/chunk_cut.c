@@ -1,3 +1,4 @@
+/* Finds the first and the last token of a chunk that begin a document. */
 #include "model/kernel/kernels.h"
 
 void rn_chunk_cut(rn_chunk *chunk) {

@@ -1,3 +1,4 @@
+/* Rotates the heads of one row of q or k, with the rotary embedding or back. */
 #include "model/kernel/ref/set.h"
 
 static void rotate_pairs(int half_dim, const rn_real *cosine, const rn_real *sine, rn_real sign,

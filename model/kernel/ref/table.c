@@ -1,3 +1,4 @@
+/* Fills the table of the kernels that are compiled for one vector instruction set. */
 #include "model/kernel/ref/set.h"
 
 #define RN_TEXT_OF(set) #set
