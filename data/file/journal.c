@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/base/arena.h"
+
 rn_status rn_journal_open(rn_err *err, const char *path, int64_t bytes, rn_journal *out) {
   *out = (rn_journal){.bytes = bytes};
   snprintf(out->path.text, sizeof out->path.text, "%s", path);
@@ -60,11 +62,9 @@ static rn_status write_waiting(rn_err *err, rn_journal *j) {
 }
 
 rn_status rn_journal_add(rn_err *err, rn_journal *j, const char *line, size_t bytes) {
-  char *waiting = realloc(j->waiting, j->waiting_bytes + bytes);
-  if (waiting == NULL)
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing a line of %s", j->path.text);
-  memcpy(waiting + j->waiting_bytes, line, bytes);
-  j->waiting = waiting;
+  RN_TRY(err, rn_grow(err, j->path.text, j->waiting_bytes + bytes, 1, &j->waiting,
+                      &j->waiting_capacity));
+  memcpy(j->waiting + j->waiting_bytes, line, bytes);
   j->waiting_bytes += bytes;
   return write_waiting(err, j);
 }

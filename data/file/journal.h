@@ -17,7 +17,7 @@ typedef struct rn_journal {
   int fd;        /* -1: the file could not be reopened yet */
   int64_t bytes; /* size of the file, which has only complete lines */
   char *waiting; /* [waiting_bytes] lines that are not written yet */
-  size_t waiting_bytes;
+  size_t waiting_bytes, waiting_capacity;
 } rn_journal;
 
 /** Opens or creates the file and truncates it to `bytes`. Errors: RN_ERR_IO naming the file. */

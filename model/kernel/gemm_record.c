@@ -3,19 +3,16 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "proto/base/arena.h"
+
 static rn_gemm_record *recording;
 
 static void append(const rn_recorded_gemm *call) {
   rn_gemm_record *r = recording;
-  if (r->count == r->capacity) {
-    const int64_t capacity = r->capacity > 0 ? 2 * r->capacity : 1 << 12;
-    rn_recorded_gemm *grown = realloc(r->call, (size_t)capacity * sizeof *grown);
-    if (grown == NULL) {
-      r->lost = true;
-      return;
-    }
-    r->call = grown;
-    r->capacity = capacity;
+  if (rn_grow(NULL, "matrix products", (size_t)r->count + 1, sizeof *call, &r->call,
+              &r->capacity) != RN_OK) {
+    r->lost = true;
+    return;
   }
   r->call[r->count++] = *call;
   r->flops += 2.0 * call->m * call->n * call->k;

@@ -28,7 +28,8 @@ typedef struct rn_recorded_gemm {
 typedef struct rn_gemm_record {
   const rn_gemm_backend *table; /* the backend that computes the products */
   rn_recorded_gemm *call;       /* [count] */
-  int64_t count, capacity;
+  int64_t count;
+  size_t capacity;
   double flops; /* sum of 2 m n k over all calls */
   bool lost;    /* true if some calls are missing because memory ran out */
 } rn_gemm_record;

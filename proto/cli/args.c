@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/arena.h"
 #include "proto/base/rounding.h"
 #include "proto/base/wrap.h"
 #include "proto/cli/completion.h"
@@ -48,10 +49,8 @@ void rn_words_free(rn_words *words) {
 }
 
 static rn_status add_word(rn_err *err, rn_words *words, const char *word) {
-  const char **grown = realloc(words->word, ((size_t)words->count + 1) * sizeof *grown);
-  if (grown == NULL)
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the command line");
-  words->word = grown;
+  RN_TRY(err, rn_grow(err, "the command line", (size_t)words->count + 1, sizeof *words->word,
+                      &words->word, &words->capacity));
   words->word[words->count++] = word;
   return RN_OK;
 }

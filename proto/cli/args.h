@@ -10,6 +10,7 @@
 #define RN_PROTO_CLI_ARGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -18,8 +19,9 @@
 /** Words of a command line, in order; they point into argv. Zero-initialize; free with
  * rn_words_free. */
 typedef struct rn_words {
-  const char **word;
+  const char **word; /* [count] */
   int count;
+  size_t capacity;
 } rn_words;
 
 /** Frees the list, not the words. */

@@ -212,7 +212,7 @@ static rn_status options_of(rn_err *err, const rn_bench_options *given, const ch
   if (!has_preset) words[count++] = "model.heads=8";
   for (int i = 0; i < keys->count; i++) words[count++] = keys->word[i];
   *out = *given;
-  out->keys = (rn_words){words, count};
+  out->keys = (rn_words){.word = words, .count = count};
   return RN_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "data/file/file.h"
 #include "data/run/config_file.h"
+#include "proto/base/arena.h"
 #include "proto/options/options_guard.h"
 
 enum { MAX_BYTES = 1 << 20, MAX_ENTRIES = 1024 };
@@ -59,9 +60,9 @@ static rn_status add_entry(rn_err *err, source *s, const char *section,
   const yaml_node_t *value = yaml_document_get_node(&s->document, pair->value);
   if (key == NULL || value == NULL || key->type != YAML_SCALAR_NODE) return RN_OK;
   if (out->count == MAX_ENTRIES) return RN_OK; /* no version writes that many keys */
-  rn_config_entry *grown = realloc(out->entry, (out->count + 1) * sizeof *grown), entry = {0};
-  if (grown == NULL) return no_memory(err);
-  out->entry = grown;
+  rn_config_entry entry = {0};
+  RN_TRY(err, rn_grow(err, "a configuration", out->count + 1, sizeof entry, &out->entry,
+                      &out->capacity));
   const size_t begin = byte_of(s, value->start_mark.index);
   const size_t end = byte_of(s, value->end_mark.index);
   if (asprintf(&entry.key, "%s.%s", section, (const char *)key->data.scalar.value) < 0) {

@@ -17,7 +17,7 @@ typedef struct rn_config_entry {
 /** Zero-initialise. */
 typedef struct rn_config_record {
   rn_config_entry *entry; /* [count] */
-  size_t count;
+  size_t count, capacity;
   char *fault; /* why the configuration cannot be shown; NULL if it can */
 } rn_config_record;
 
