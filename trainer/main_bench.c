@@ -239,8 +239,9 @@ int main(int argc, char **argv) {
   }
   if (status == RN_OK) {
     rn_blas_report();
-    status = rn_host_check(&err, world, false);
+    status = rn_host_check_program(&err, world);
   }
+  if (status == RN_OK) status = rn_host_check(&err, world, false);
   if (status == RN_OK) status = command->run(&err, &words);
   rn_words_free(&given.keys);
   rn_words_free(&words);

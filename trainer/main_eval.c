@@ -313,7 +313,8 @@ static rn_status evaluate(rn_err *err, rn_world *world, const options *o,
 static rn_status run(rn_err *err, rn_world *world, const options *o) {
   Retnet__Config *config = NULL;
   rn_watchdog *watchdog = NULL;
-  rn_status status = rn_agree(err, world, read_keys(err, o, &config));
+  rn_status status = rn_host_check_program(err, world);
+  if (status == RN_OK) status = rn_agree(err, world, read_keys(err, o, &config));
   if (status == RN_OK) status = rn_host_check(err, world, false);
   if (status == RN_OK) status = start_threads(err, world, config->parallel->threads);
   if (status == RN_OK) {

@@ -1,7 +1,6 @@
 /* retnet-train starts, continues and extends a run, always with the same command. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "comm/world/world.h"
 #include "model/base/blas.h"
@@ -11,7 +10,6 @@
 #include "proto/cli/args.h"
 #include "proto/cli/launched.h"
 #include "proto/cli/program.h"
-#include "proto/cli/version.h"
 #include "proto/options/options.h"
 #include "trainer/config/config_check.h"
 #include "trainer/config/config_text.h"
@@ -97,11 +95,9 @@ static rn_status check_same(rn_err *err, rn_world *world, const Retnet__Config *
   return status;
 }
 
-/* Starts MPI and loads the configuration. Checks that all ranks run the same binary, because
- * another build may round differently. */
+/* Starts MPI, compares the ranks, and loads the configuration. */
 static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_world **world,
                        Retnet__Config **config) {
-  const char *build = rn_version_build_id();
   rn_config_text_peek(o->found.words.word[0], &o->text);
   rn_err blas = {0};
   const rn_status loaded = rn_blas_load(&blas);
@@ -110,9 +106,9 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
   rn_log_setup(rn_world_rank(*world) != 0, false);
   RN_TRY(err, rn_blas_agree(err, *world, loaded, &blas));
   rn_blas_report();
+  RN_TRY(err, rn_host_check_program(err, *world));
   RN_TRY(err, rn_config_text_broadcast(err, *world, &o->text));
   RN_TRY(err, rn_agree(err, *world, load(err, o, config)));
-  RN_TRY(err, rn_world_check_same(err, *world, "the program", build, strlen(build)));
   RN_TRY(err, check_same(err, *world, *config));
   return o->plan ? RN_OK : rn_host_check(err, *world, (*config)->run->reproducible);
 }

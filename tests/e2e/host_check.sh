@@ -59,6 +59,22 @@ run_on_ranks 2 measured retnet-bench ranks --steps 1 "${keys[@]}" ||
   fail "measured: $(tail -n 3 measured.log)"
 for name in evaluated measured; do must_say "$name" 'warning: hosts differ in MPI library: '; done
 
+# They refuse to run with different builds.
+ranks=('' RETNET_FAULT=host.program:1)
+while read -r name words; do
+  code=0
+  # shellcheck disable=SC2086
+  run_on_ranks 2 "$name" $words || code=$?
+  [ "$code" = 1 ] || fail "$name ended with $code, not 1: $(tail -n 3 "$name.log")"
+  must_say "$name" '^error: rank 1 on [^ ]+: the program differs from that of rank 0: start all ranks'
+done <<'PROGRAMS'
+other_train retnet-train run.yaml -s run.dir=other
+other_plan retnet-train run.yaml -s run.dir=other --plan
+other_eval retnet-eval --checkpoint warned --data data
+other_bench retnet-bench scan
+PROGRAMS
+[ ! -e other ] || fail 'a refused run has a folder'
+
 ranks=('' RETNET_FAULT=host.blas_core:1)
 on_ranks 2 core || fail "core: $(tail -n 3 core.log)"
 must_say core 'warning: hosts differ in core type of OpenBLAS: .*OPENBLAS_CORETYPE='

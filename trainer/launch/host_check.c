@@ -16,6 +16,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/fault.h"
 #include "proto/base/log.h"
+#include "proto/cli/version.h"
 
 enum { VALUE_BYTES = 200, HOST_BYTES = 64, TEXT_BYTES = 1400 };
 static const double max_skew_s = 5;
@@ -257,6 +258,11 @@ static rn_status check_clocks(rn_err *err, rn_world *world) {
   }
   free(times);
   return status;
+}
+
+rn_status rn_host_check_program(rn_err *err, rn_world *world) {
+  const char *build = rn_fault_now("host.program") ? "another one" : rn_version_build_id();
+  return rn_world_check_same(err, world, "the program", build, strlen(build));
 }
 
 rn_status rn_host_check(rn_err *err, rn_world *world, bool reproducible) {

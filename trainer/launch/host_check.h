@@ -1,6 +1,6 @@
 /**
- * Compares the hosts of a job at its start: CPUs, libraries and clocks. Each difference is
- * reported once, with the hosts. Where possible, all ranks then use the same kernels and
+ * Compares the hosts of a job at its start: programs, CPUs, libraries and clocks. Each difference
+ * is reported once, with the hosts. Where possible, all ranks then use the same kernels and
  * instructions, so that results do not depend on which rank computes what.
  */
 #ifndef RN_TRAINER_LAUNCH_HOST_CHECK_H
@@ -9,6 +9,14 @@
 #include <stdbool.h>
 
 #include "comm/world/world.h"
+
+/**
+ * Checks that all ranks run the same build, because another build may round differently or send
+ * other messages. Call it first, before anything that depends on the build.
+ *
+ * Collective: over the world. Errors: those of rn_world_check_same.
+ */
+rn_status rn_host_check_program(rn_err *err, rn_world *world);
 
 /**
  * Compares the ranks. If CPUs support different vector instructions, makes all ranks use the
