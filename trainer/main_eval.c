@@ -346,7 +346,7 @@ int main(int argc, char **argv) {
   const rn_status loaded = rn_blas_load(&blas);
   status = rn_launch(&err, &argc, &argv, NULL, &o.overrides, &world);
   if (status == RN_OK) {
-    rn_log_setup(rn_world_rank(world) != 0, o.json);
+    rn_log_setup(rn_world_rank(world) != 0, o.json || o.requests != NULL);
     status = rn_blas_agree(&err, world, loaded, &blas);
   }
   if (status == RN_OK) {

@@ -32,6 +32,21 @@ case $case in
     train 1 plain
     if grep -q $'\r\|\x1b' plain.log; then fail 'a batch log has control characters'; fi
     [ "$(grep -c '^step .* norm ' plain.log)" = 12 ] || fail 'a batch log does not have all steps'
+    # An evaluation shows its progress too, and erases it; on stderr if stdout has JSON.
+    evaluate="'$bin/retnet-eval' --checkpoint RUN"
+    seq -f '{"text": "request %g of many, each as long as a sequence of the training"}' 500 >requests
+    for how in '--data data' '--data data --json' '--requests requests' '--requests requests --json'; do
+      eval "$evaluate $how" >plain.out 2>plain.err || fail "$how: $(cat plain.err)"
+      if grep -q $'\r\|\x1b' plain.out plain.err; then fail "$how: control characters"; fi
+      command="$evaluate $how >terminal.out" # without mpirun, which makes stderr a pipe
+      [ "$how" != '--data data' ] || command="mpirun -n 2 --oversubscribe --bind-to none $evaluate $how"
+      on_terminal 60 seen "$command"
+      if [ "$how" = '--data data' ]; then sed 's/.*\r\x1b\[K//; s/\r$//' seen >terminal.out; fi
+      cmp plain.out terminal.out || fail "$how: other results on a terminal"
+      tr '\r' '\n' <seen | sed -n 's/^\x1b\[K//; /^[0-9]* of [0-9]* tokens, [0-9]* %, .* s left$/p' >live
+      [ -s live ] || fail "$how: no progress line: $(head -c 500 seen)"
+      [ "$(awk 'length > 59' live)" = "" ] || fail "progress lines of 60 columns or more: $(cat live)"
+    done
     ;;
   # TensorBoard must read every number of metrics.jsonl, also after a resume from an earlier step.
   tensorboard)

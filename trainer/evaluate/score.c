@@ -5,6 +5,8 @@
 
 #include "model/base/threads.h"
 #include "proto/base/arena.h"
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
 #include "proto/base/progress.h"
 #include "proto/base/range.h"
 #include "trainer/launch/launch.h"
@@ -26,9 +28,11 @@ typedef struct scorer {
   rn_row_source rows;          /* exchanges keys and values of attention layers */
   rn_comm_thread *comm_thread; /* NULL: none */
   rn_pipeline pipeline;
-  pack *round; /* [groups] packs of a round, one for each group of ranks */
-  int64_t packs;
-  int longest; /* tokens of the longest pack */
+  pack *round;           /* [groups] packs of a round, one for each group of ranks */
+  int64_t packs, tokens; /* tokens: of all packs */
+  int longest;           /* tokens of the longest pack */
+  double begin_s;        /* clock time at the start of the first round */
+  double shown_s;        /* clock time at which the progress was shown last */
   /* arrays with one element for each token of this rank's piece (consecutive tokens) of a pack */
   int32_t *input, *target, *doc_position;
   bool *counted;
@@ -65,10 +69,11 @@ static pack pack_from(const scorer *s, int64_t first) {
   return p;
 }
 
-/* Counts the packs and finds the longest one. */
+/* Counts the packs and their tokens, and finds the longest pack. */
 static void measure_packs(scorer *s) {
   for (pack p = {0}; p.last < s->scoring->windows.count; s->packs++) {
     p = pack_from(s, p.last);
+    s->tokens += p.tokens;
     if (p.tokens > s->longest) s->longest = p.tokens;
   }
 }
@@ -304,13 +309,30 @@ static rn_status score_round(rn_err *err, scorer *s, int packs) {
   return collect(err, s, packs, (int)rn_range_count(piece));
 }
 
+/* Shows the number of tokens, the rate and the time left, at most four times a second. */
+static void show_progress(scorer *s, int64_t done) {
+  static const double every_s = 0.25;
+  const double now_s = rn_clock_s(), rate = (double)done / (now_s - s->begin_s + 1e-9);
+  if (done == s->tokens || now_s - s->shown_s < every_s) return;
+  rn_log_progress("%lld of %lld tokens, %.0f %%, %.0f tokens/s, %.0f s left", (long long)done,
+                  (long long)s->tokens, 100 * (double)done / (double)s->tokens, rate,
+                  (double)(s->tokens - done) / rate);
+  s->shown_s = now_s;
+}
+
 static rn_status score_all(rn_err *err, scorer *s) {
-  for (int64_t first = 0; first < s->scoring->windows.count;) {
+  int64_t done = 0;
+  rn_status status = RN_OK;
+  s->begin_s = rn_clock_s();
+  for (int64_t first = 0; status == RN_OK && first < s->scoring->windows.count;) {
     const int packs = form_round(s, first);
-    RN_TRY(err, score_round(err, s, packs));
+    for (int i = 0; i < packs; i++) done += s->round[i].tokens;
+    status = score_round(err, s, packs);
     first = s->round[packs - 1].last;
+    show_progress(s, done);
   }
-  return RN_OK;
+  if (s->shown_s > 0) rn_log_progress("%s", "");
+  return status;
 }
 
 rn_status rn_score_windows(rn_err *err, rn_world *world, const rn_checkpoint_model *model,

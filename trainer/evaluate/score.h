@@ -65,7 +65,7 @@ typedef struct rn_score_visitor {
 } rn_score_visitor;
 
 /**
- * Scores all windows.
+ * Scores all windows. If the log is on a terminal, shows the progress there.
  *
  * The ranks form parallel.data groups of parallel.sequence ranks. The groups take the packs
  * round-robin, and the ranks of a group divide each pack. If one of the keys is 0, it is computed
