@@ -70,6 +70,24 @@ static void print_passed_by(const rn_source_counts *counts) {
   }
 }
 
+/* Warns of options that do not apply to any of the inputs. */
+static void report_unused(const rn_source_counts *inputs) {
+  if (given.separator >= 0 && inputs->token_files == 0) {
+    rn_log_warn("--separator %lld has no effect: none of the inputs is a token file",
+                (long long)given.separator);
+  }
+  if (given.special_tokens != NULL && inputs->text_inputs == 0) {
+    rn_log_warn("--special-tokens %s has no effect: none of the inputs is a text",
+                given.special_tokens);
+  }
+  if (given.include != NULL && inputs->folders == 0) {
+    rn_log_warn(
+        "--include %s has no effect: it selects files in folders, and none of the inputs is "
+        "a folder",
+        given.include);
+  }
+}
+
 static rn_status build(rn_err *err, const rn_words *words) {
   int format = RN_FORMAT_AUTO;
   if (given.format != NULL) {
@@ -102,10 +120,7 @@ static rn_status build(rn_err *err, const rn_words *words) {
         "empty; try a larger fraction",
         given.val_fraction, (long long)report.documents);
   }
-  if (given.separator >= 0 && report.passed_by.token_files == 0) {
-    rn_log_warn("--separator %lld has no effect: none of the inputs is a token file",
-                (long long)given.separator);
-  }
+  report_unused(&report.passed_by);
   if (!report.lossless) {
     rn_log_info(
         "note: this tokenizer may normalise text: decoding does not always give back every "

@@ -111,6 +111,18 @@ static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   return check(err, o);
 }
 
+/* Warns of a key that evaluation does not use. `word` is "parallel.NAME=VALUE". */
+static void report_unused(const char *word) {
+  static const char *const used[] = {"data",    "pipeline", "sequence",
+                                     "threads", "scan",     "comm_thread"};
+  const char *name = strchr(word, '.') + 1;
+  const size_t length = strcspn(name, "=");
+  for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+    if (strlen(used[i]) == length && memcmp(used[i], name, length) == 0) return;
+  }
+  rn_log_warn("-s %s has no effect: evaluation does not use the key", word);
+}
+
 /* Reads the keys of the command line. Only keys of the layout and the watchdog are accepted; all
  * other keys come from the checkpoint. */
 static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **config) {
@@ -121,7 +133,12 @@ static rn_status read_keys(rn_err *err, const options *o, Retnet__Config **confi
     return rn_fail(err, RN_ERR_USAGE, "-s %s: evaluation accepts only %s* keys and run.watchdog_s",
                    o->overrides.word[i], section);
   }
-  return rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config);
+  RN_TRY(err, rn_options_load(err, NULL, o->overrides.word, o->overrides.count, config));
+  for (int i = 0; i < o->overrides.count; i++) {
+    if (strncmp(o->overrides.word[i], section, sizeof section - 1) != 0) continue;
+    report_unused(o->overrides.word[i]);
+  }
+  return RN_OK;
 }
 
 /* Checks that all ranks see the same split, because they derive their work from the number of

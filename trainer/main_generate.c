@@ -137,6 +137,30 @@ static rn_status check(rn_err *err, options *o) {
   return rn_fail(err, RN_ERR_USAGE, "--checkpoint is required; see --help");
 }
 
+/* Warns of options that change nothing in combination with the others. */
+static void report_unused(const options *o) {
+  const struct {
+    const char *name;
+    bool given;
+  } filters[] = {{"--top-k", o->sampling.top_k > 0},
+                 {"--top-p", o->sampling.top_p < 1},
+                 {"--min-p", o->sampling.min_p > 0},
+                 {"--seed", o->seeds.count > 0}};
+  for (size_t i = 0; o->sampling.temperature == 0 && i < sizeof filters / sizeof *filters; i++) {
+    if (!filters[i].given) continue;
+    rn_log_warn("%s has no effect: --temperature 0 always takes the most likely token",
+                filters[i].name);
+  }
+  if (o->repetition.window > 0 && o->repetition.penalty == 1) {
+    rn_log_warn("--repetition-window %lld has no effect without --repetition-penalty",
+                (long long)o->repetition.window);
+  }
+  const int prompts = o->prompts.count + o->prompt_files.count + o->line_files.count;
+  if (o->special_tokens != NULL && prompts == 0 && !o->interactive) {
+    rn_log_warn("--special-tokens %s has no effect without a prompt", o->special_tokens);
+  }
+}
+
 static rn_status parse(rn_err *err, int argc, char **argv, options *o) {
   RN_TRY(err, rn_args_parse(err, &args, argc, argv, &o->found));
   if (rn_args_answer(&args, &o->found, rn_program_version)) return RN_OK;
@@ -257,6 +281,7 @@ static rn_status run(rn_err *err, const options *o) {
   rn_completions completions = {0};
   rn_text_generator generator = {0};
   const rn_text_options how = text_options(o);
+  report_unused(o);
   rn_status status = start_threads(err);
   if (status == RN_OK) status = read_prompts(err, o, &completions);
   if (status == RN_OK) status = rn_checkpoint_model_open(err, o->checkpoint, &model);

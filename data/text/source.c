@@ -105,6 +105,7 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   if (tokens != NULL) tokens->last_shard = (rn_path){""};
   RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
   w->counts->decompressed += format.packing != RN_PACKING_NONE;
+  w->counts->text_inputs += found->documents > 0;
   if (found->documents > 0 && !format.lines) count_compressed(w, path);
   if (found->documents > 0 && is_raw_bin(tokens, path) && w->counts->headerless++ == 0) {
     snprintf(w->counts->first_headerless, sizeof w->counts->first_headerless, "%s", path);
@@ -163,6 +164,7 @@ static rn_status visit_folder(rn_err *err, const walk *w, const char *path) {
   rn_listing files;
   RN_TRY(err, rn_listing_make(err, path, w->options->excluded, w->options->excluded_count, &files));
   rn_status status = RN_OK;
+  w->counts->folders++;
   for (size_t i = 0; status == RN_OK && i < files.count; i++) {
     if (!is_included(w->options->include, files.path[i])) {
       w->counts->not_included++;
@@ -223,6 +225,7 @@ static rn_status visit_stdin(rn_err *err, const walk *w) {
     return rn_fail(err, RN_ERR_USAGE, "standard input must be text; give token files by name");
   }
   RN_TRY(err, rn_documents_read(err, NULL, plain, w->visit, w->self, &found));
+  w->counts->text_inputs++;
   return found.documents > 0 ? RN_OK : rn_fail(err, RN_ERR_FORMAT, "standard input is empty");
 }
 

@@ -27,6 +27,8 @@ typedef struct rn_source_counts {
   int64_t not_included;       /* files in folders whose names do not match `include` */
   int64_t decompressed;       /* .zst and .gz files */
   int64_t token_files;        /* token files, each Megatron-LM pair counted once */
+  int64_t text_inputs;        /* files read as text, and standard input */
+  int64_t folders;            /* folders named by the user or matched by a pattern */
   int64_t compressed; /* files whose names end in an unsupported compressed format (.xz, ...); they
                        are read as plain bytes */
   char first_compressed[RN_PATH_BYTES];

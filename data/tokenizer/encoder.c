@@ -59,13 +59,18 @@ rn_status rn_encoder_allow(rn_err *err, rn_encoder *e, const char *names) {
       e->allowed[i] = e->tokenizer->special[i].text[0] != '\0';
       e->any = e->any || e->allowed[i];
     }
-    return RN_OK;
+    if (e->any) return RN_OK;
+    return rn_fail(
+        err, RN_ERR_USAGE,
+        "--special-tokens all: tokenizer %s has no special token that a text can contain",
+        e->tokenizer->name);
   }
-  for (const char *at = names; *at != '\0';) {
+  const char *at = names;
+  do {
     const size_t length = strcspn(at, ",");
     RN_TRY(err, allow_one(err, e, at, length));
     at += length + (at[length] == ',');
-  }
+  } while (*at != '\0');
   return RN_OK;
 }
 

@@ -83,6 +83,13 @@ losses tokens | sed '$d' >want
 losses own >got
 close_to "$(wc -l <want)" 1e-4 got want || fail "$text: $(paste got want | head -n 3)"
 refuse 2 'parallel.pipeline 2' "$bin/retnet-eval" --checkpoint run --data data -s parallel.pipeline=2
+for key in segments=2 microbatch=1 share_weights=off; do
+  evaluate 1 --data data -s "parallel.$key" >/dev/null || fail "$key: $(cat err.log)"
+  grep -qF "warning: -s parallel.$key has no effect" err.log || fail "$key: $(cat err.log)"
+done
+evaluate 1 --data data -s parallel.threads=1 -s parallel.data=1 -s parallel.sequence=1 \
+  -s parallel.scan=chain -s parallel.comm_thread=off -s parallel.pipeline=1 >/dev/null || fail "$(cat err.log)"
+if grep -q 'no effect' err.log; then fail "keys of an evaluation: $(cat err.log)"; fi
 refuse 2 '--stride 100' "$bin/retnet-eval" --checkpoint run --data data --stride 100
 for line in 'no json' '[]' '{"context": "a"}' '{"continuation": 3}'; do
   echo "$line" >bad

@@ -45,6 +45,24 @@ done
 ! greedy --prompt 'line ' --repetition-penalty 5 | cmp -s - whole || fail 'no penalty'
 greedy --prompt 'line ' --repetition-penalty 1 | cmp - whole || fail 'a penalty of 1'
 
+# Options that change nothing are named, and others are not.
+warned() { # warned WORDS OPTION...: these options must give one warning, with the words; '': none
+  local want=$1 got
+  shift
+  got=$("${program[@]}" --tokens 2 "$@" 2>&1 >/dev/null)
+  if [[ "${got:+said}" != "${want:+said}" || "$got" != *"$want"* || "$got" = *$'\n'* ]]; then
+    fail "$*: $got"
+  fi
+}
+warned '--top-k has no effect: --temperature 0' --temperature 0 --top-k 5
+warned '--top-p has no effect: --temperature 0' --temperature 0 --top-p 0.5
+warned '--min-p has no effect: --temperature 0' --temperature 0 --min-p 0.5
+warned '--seed has no effect: --temperature 0' --temperature 0 --seed 3
+warned '--repetition-window 9 has no effect without' --repetition-window 9
+warned '' --temperature 0 --repetition-penalty 2 --repetition-window 9
+warned '' --top-k 5 --top-p 0.5 --min-p 0.1 --seed 3
+refuse 2 'has no special token' "${program[@]}" --special-tokens all --prompt a
+
 # A saved state goes on with the bits of the uninterrupted text: after drawn tokens, after a prompt
 # that is longer than a segment of the prefill, and after a longer prompt whose beginning was saved.
 sampled() { generate --seed 3 --repetition-penalty 1.2 --repetition-window 50 "$@"; }

@@ -93,7 +93,7 @@ case $case in
       keys=()
       for key in ${grid% reproducible}; do keys+=(-s "parallel.$key"); done
       if [ "$grid" != "${grid% reproducible}" ]; then keys+=(-s run.reproducible=true); fi
-      n=5 step=23 # the first allocations read the configuration early, which may fail
+      n=7 step=23 # the first ones read the command line and, early, the configuration, which may fail
       [ "$grid" = data=2 ] || step=61
       while [ $n -lt 2000 ]; do
         rm -rf RUN

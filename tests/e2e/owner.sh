@@ -66,6 +66,13 @@ wait "$verifier" || fail "verify beside a prune: $(cat verify.log)"
 grep -q ': ok' verify.log || fail "verify beside a prune: $(cat verify.log)"
 if grep -q "damaged\|$newest" verify.log; then fail "verify beside a prune: $(cat verify.log)"; fi
 
+# An option of prune that changes nothing is named.
+prune=("$bin/retnet-ckpt" prune --keep-every 2)
+"${prune[@]}" --keep-last 0 pruned >prune.log 2>&1 || fail "$(cat prune.log)"
+grep -q '^warning: --keep-every has no effect' prune.log || fail "prune: $(cat prune.log)"
+"${prune[@]}" --keep-last 9 pruned >prune.log 2>&1 || fail "$(cat prune.log)"
+[ ! -s prune.log ] || fail "prune: $(cat prune.log)"
+
 # After a kill, the next job must get the lock at once, not after the 60 s that a job on another host
 # waits. It trains to the next checkpoint.
 rm -r RUN

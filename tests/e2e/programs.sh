@@ -314,6 +314,7 @@ case $case in
     [ "$(bytes preset.json)" -gt "$(($(bytes reference.json) * 2))" ] ||
       fail "the preset is not measured: $(cat preset.json)"
     refuse 2 --precision "$bin/retnet-bench" decode --precision fp8 "${small[@]}"
+    refuse 2 'not both' "$bin/retnet-bench" decode --precision bf16 -s train.precision=fp32
     refuse 2 parallel.sequence "$bin/retnet-bench" step --scan none "${small[@]}"
     refuse 2 --scan "$bin/retnet-bench" step --scan chain "${small[@]}"
     ;;

@@ -80,6 +80,28 @@ ids '2 1 2 3 2' both_divide --vocab-size 9 --separator 2 pair
 "$data" build --out text_only --separator 3 a.txt >text_only.log 2>&1 || fail "$(cat text_only.log)"
 grep -q 'separator 3 has no effect' text_only.log || fail "--separator with text: $(cat text_only.log)"
 
+# So with the other options that apply to none of the inputs.
+noted() { # noted WANT OPTION...: a build with these options must say WANT; '': that none is unused
+  local want=$1 said
+  shift
+  rm -rf noted
+  "$data" build --out noted --val-fraction 0 "$@" >noted.log 2>&1 || fail "$*: $(cat noted.log)"
+  said=$(grep 'has no effect' noted.log || true)
+  if [[ "${said:+said}" != "${want:+said}" || "$said" != *"$want"* ]]; then fail "$*: $said"; fi
+}
+special=(--tokenizer tiktoken:synthetic.tiktoken --special-tokens '<|endoftext|>')
+noted '--special-tokens <|endoftext|> has no effect' "${special[@]}" three.bin
+noted '--special-tokens x has no effect' --special-tokens x --vocab-size 9 pair
+noted '' "${special[@]}" three.bin a.txt
+noted '' "${special[@]}" - <a.txt
+noted '--include *.txt has no effect' --include '*.txt' a.txt
+mkdir folder
+cp a.txt folder
+noted '' --include '*.txt' a.txt folder
+noted '' --include '*.txt' './fold*'
+refuse 2 'has no special token' "$data" build --out x --special-tokens all a.txt
+refuse 2 'no special token ""' "$data" build --out x "${special[@]:0:2}" --special-tokens '' a.txt
+
 # A val split that gets no document is noted, unless none is wanted.
 mapfile -t fifty < <(seq 50)
 u16 "${fifty[@]}" >many.bin

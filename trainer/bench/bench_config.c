@@ -57,7 +57,13 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
   if (options->keys.count > MAX_KEYS - 1) {
     return rn_fail(err, RN_ERR_USAGE, "more than %d -s options", MAX_KEYS - 1);
   }
-  for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
+  for (int i = 0; i < options->keys.count; i++) {
+    static const char key[] = "train.precision=";
+    if (options->precision != NULL && strncmp(options->keys.word[i], key, sizeof key - 1) == 0) {
+      return rn_fail(err, RN_ERR_USAGE, "use either --precision or -s train.precision, not both");
+    }
+    keys[count++] = options->keys.word[i];
+  }
   if (options->precision != NULL) {
     snprintf(precision, sizeof precision, "train.precision=%s", options->precision);
     keys[count++] = precision;

@@ -91,6 +91,11 @@ static rn_status prune(rn_err *err, const char *run_dir, int64_t keep_last, int6
   RN_TRY(err, rn_ckpt_find(err, run_dir, true, &stderr_notes, &ckpt));
   const Retnet__Checkpoint *rules = rn_ckpt_manifest(ckpt)->config->checkpoint;
   if (keep_last < 0) keep_last = rules->keep_last;
+  if (keep_last == 0 && keep_every > 0) {
+    print_to_stderr(NULL,
+                    "--keep-every has no effect: the number of newest checkpoints to keep is 0, "
+                    "which means all (--keep-last or checkpoint.keep_last)");
+  }
   if (keep_every < 0) keep_every = rules->keep_every;
   rn_ckpt_close(&ckpt);
   return rn_ckpt_prune(err, run_dir, (int)keep_last, keep_every);
