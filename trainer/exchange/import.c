@@ -263,8 +263,9 @@ static rn_status write_checkpoint(rn_err *err, importer *im, const char *path,
    * fails. */
   snprintf(im->staged.text, sizeof im->staged.text, "%.*s.tmp", PATH_MAX, ckpt_path);
   if (rn_file_exists(im->staged.text)) RN_TRY(err, rn_file_remove_tree(err, im->staged.text));
-  RN_TRY(err, rn_file_make_folder(err, im->staged.text));
-  rn_status status = write_weights(err, im);
+  /* After a failure, the folder may exist although it is not on the disk yet. */
+  rn_status status = rn_file_make_folder(err, im->staged.text);
+  if (status == RN_OK) status = write_weights(err, im);
   if (status == RN_OK) status = commit(err, im, path, ckpt_path);
   if (status != RN_OK) rn_file_remove_tree(&(rn_err){0}, im->staged.text);
   return status;
