@@ -79,6 +79,20 @@ piece terminated 75 '0 RUNNING' 0 0 1
 rm scontrol.hook
 piece unanswered 75 '0 RUNNING\n0 PENDING' 1 0 1
 
+# mpirun must not get TERM from the script, because SLURM sends it TERM too. This substitute waits until
+# the script has set its trap.
+cat >stub/mpirun <<EOF
+#!/bin/bash
+for name in TERM USR1; do trap "echo \$name >>$work/heard; trap '' TERM USR1; exit 75" \$name; done
+until ((16#\$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/\$PPID/status) >> 14 & 1)); do :; done
+kill -TERM \$PPID
+read -r -t 500 <>$work/never
+EOF
+mkfifo never
+chmod +x stub/mpirun
+RETNET_LAUNCHER=mpirun piece cancelled 75 '0 RUNNING' 0 75 0
+[ "$(cat heard)" = USR1 ] || fail "mpirun gets $(cat heard) for TERM"
+
 for key in run.dir=other run.requeue_exit=false; do
   piece "${key%=*}" 0 '0 RUNNING' 0 2 0 -s "$key"
   [ ! -s srun.calls ] || fail "$key is not refused before the start"
