@@ -74,6 +74,10 @@ flip() {
   printf "\\x$(printf %02x $((byte ^ 16)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
 
+# mpirun can write a line to RUN.log in parts: the number is complete if another character follows it.
+# shellcheck disable=SC2317 # called by reach
+has_start() { grep -qzE '; from step [0-9]+[^0-9]' "$1.log"; }
+
 # Starts the run for an event with a layout ("RANKS KEY=VALUE..."), and waits until it has trained some steps. Sets
 # `ranks` to its processes, and `from` to the step from which it continues.
 launch_run() {
@@ -83,8 +87,8 @@ launch_run() {
   launch=()
   if [ "$np" -gt 1 ]; then launch=(mpirun -n "$np" --oversubscribe --bind-to none); fi
   start RUN "${words[@]:1}" "${@:3}"
-  reach RUN words '; from step'
-  from=$(sed -nE 's/.*; from step ([0-9]+)$/\1/p' RUN.log)
+  reach RUN start ''
+  from=$(sed -nE 's/.*; from step ([0-9]+).*/\1/p' RUN.log)
   [ "$event" = max_hours ] || reach RUN words "^step $((from + 12))/"
   ranks=("$pid")
   if [ "$np" -gt 1 ]; then mapfile -t ranks < <(pgrep -P "$pid" retnet-train); fi
