@@ -1,4 +1,5 @@
 /* Formats configurations as text: single values, YAML, and help. */
+#include <assert.h>
 #include <string.h>
 
 #include "proto/base/wrap.h"
@@ -34,8 +35,10 @@ static void list_text(const char *section, const ProtobufCFieldDescriptor *field
   snprintf(text + used, bytes - used, "]");
 }
 
+/* A value without a word, as in a checkpoint of a later version, is written as a number. */
 static void word_text(const ProtobufCFieldDescriptor *field, int value, char *text, size_t bytes) {
   const ProtobufCEnumDescriptor *type = field->descriptor;
+  snprintf(text, bytes, "%d", value);
   for (unsigned i = 0; i < type->n_values; i++) {
     if (type->values[i].value == value) rn_options_enum_name(type, (int)i, text, bytes);
   }
@@ -129,6 +132,7 @@ static void domain_text(const rn_schema_key *schema, const ProtobufCFieldDescrip
     return;
   }
   const ProtobufCEnumDescriptor *type = field->descriptor;
+  assert(type->n_values > 0);
   for (unsigned i = 0; i < type->n_values && used < bytes; i++) {
     rn_options_enum_name(type, (int)i, word, sizeof word);
     used += (size_t)snprintf(text + used, bytes - used, "%s%s", i > 0 ? "|" : "", word);

@@ -305,6 +305,17 @@ static void a_file_made_to_hurt_is_refused(void) {
   refuse("/dev/null: &a [*a]\n", ":1");
 }
 
+/* The value of a later version, as a checkpoint may contain it. */
+static void a_value_without_a_word_is_a_number(void) {
+  Retnet__Config *config = NULL;
+  char text[RN_OPTIONS_TEXT_BYTES] = "left over";
+  if (!CHECK_OK(&err, rn_options_create(&err, &config))) return;
+  config->model->ffn = (Retnet__Ffn)99;
+  CHECK(rn_options_text(config, "model.ffn", text, sizeof text));
+  CHECK(strcmp(text, "99") == 0);
+  rn_options_free(&config);
+}
+
 static void help_holds_every_key_in_narrow_lines(void) {
   char *text = NULL;
   size_t bytes = 0;
@@ -326,6 +337,7 @@ static void help_holds_every_key_in_narrow_lines(void) {
 
 int main(void) {
   help_holds_every_key_in_narrow_lines();
+  a_value_without_a_word_is_a_number();
   null_is_no_value();
   surprises_of_yaml_are_settled();
   the_places_of_keys_are_kept();
