@@ -189,7 +189,7 @@ MPI_Comm rn_world_node_comm(const rn_world *world) {
   return world->node;
 }
 
-rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status) {
+rn_status(rn_agree)(rn_err *err, const rn_world *world, rn_status status) {
   if (status == RN_ERR_MPI) return status;
   struct {
     int status, rank;
