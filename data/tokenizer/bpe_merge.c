@@ -32,8 +32,9 @@ static rn_status reserve(rn_err *err, rn_bpe_work *w, size_t count) {
     rn_bpe_work_free(&grown);
     return out_of_memory(err, count);
   }
-  rn_bpe_work_free(w);
+  rn_bpe_work old = *w;
   *w = grown;
+  rn_bpe_work_free(&old);
   return RN_OK;
 }
 

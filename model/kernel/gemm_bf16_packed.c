@@ -93,8 +93,9 @@ static bool multiply(rn_onednn_shape s, int64_t skip, const rn_bf16 *a, const rn
   const size_t a_bytes = copies_a ? aligned((size_t)(s.m * s.k) * sizeof *a) : 0;
   const size_t c_bytes = copies_c ? (size_t)(s.m * (skip + s.n + RN_PACK_COLS)) * sizeof(float) : 0;
   if (thread == NULL) return false;
-  char *scratch = a_bytes + c_bytes > 0 ? rn_onednn_scratch(thread, a_bytes + c_bytes) : NULL;
-  if (a_bytes + c_bytes > 0 && scratch == NULL) return false;
+  const bool copies = copies_a || copies_c;
+  char *scratch = copies ? rn_onednn_scratch(thread, a_bytes + c_bytes) : NULL;
+  if (copies && scratch == NULL) return false;
   if (copies_a) {
     copy_rows(s.m, (size_t)s.k * sizeof *a, a, (size_t)s.lda * sizeof *a, scratch,
               (size_t)s.k * sizeof *a);
