@@ -103,7 +103,8 @@ static rn_status pipelined_begin(rn_err *err, rn_scan *scan) {
   RN_TRY(err, rn_scan_wraparound_begin(err, scan));
   choose_channels(scan);
   p->pending = p->from != NULL ? blocks : 0;
-  if (rn_scan_position(scan) > 0) RN_MPI(err, MPI_Startall(blocks, p->from->request));
+  if (rn_scan_position(scan) > 0)
+    RN_MPI(err, MPI_Startall(blocks, p->receive[scan->direction].request));
   if (p->to != NULL) RN_TRY(err, rn_scan_channel_wait(err, p->to));
   for (int b = 0; b < blocks; b++) {
     if (p->from == NULL || is_reset(scan, b)) RN_TRY(err, send_block(err, scan, b));
