@@ -1,5 +1,6 @@
 #include "proto/cli/args.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -33,6 +34,7 @@ static const rn_arg *option_at(const rn_args *args, int i) {
 
 const rn_arg *rn_args_option(const rn_args *args, int i) {
   const int own = args != NULL ? args->count : 0;
+  assert(i >= 0);
   if (i >= own + EVERYWHERE) return NULL;
   return i < own ? &args->options[i] : &everywhere[i - own];
 }

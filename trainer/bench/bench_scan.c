@@ -70,7 +70,8 @@ static rn_status measure(rn_err *err, bench *b, rn_scan_algorithm algorithm, int
   rn_scan_destroy(&scan);
   if (status != RN_OK) return status;
   qsort(ns + 1, ROUNDS, sizeof ns[0], compare);
-  *median_s = 1e-9 * (double)ns[1 + ROUNDS / 2];
+  const int64_t median_ns = ns[1 + ROUNDS / 2];
+  *median_s = 1e-9 * (double)median_ns;
   return RN_OK;
 }
 
