@@ -143,4 +143,5 @@ set(RN_TEST_ENVIRONMENT
   # intercept_tls_get_addr=0: the sanitizer does not track thread-local memory of loaded libraries.
   # Otherwise, the leak check of GCC 12 reads the memory of threads that MPI has ended, and crashes.
   ASAN_OPTIONS=fast_unwind_on_malloc=0:intercept_tls_get_addr=0
-  LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0)
+  LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0
+  UBSAN_OPTIONS=print_stacktrace=1)

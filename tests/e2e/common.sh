@@ -4,9 +4,29 @@
 # shellcheck disable=SC2154
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/retnet-e2e.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap clean_up EXIT
 cd "$work" || exit 1
 failures=0
+
+# In builds with sanitizers, each process writes its report to a file of its own: tests expect failures
+# of programs, and do not look at all outputs.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:log_path=$work.report
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-}:log_path=$work.report
+
+# Unmounts the folder `mounted` if the test sets it, and removes the files of the test. Ends the test
+# with 1 if there is a report of a sanitizer.
+mounted=
+clean_up() {
+  local code=$? report
+  [ -z "$mounted" ] || umount "$mounted" || code=1
+  for report in "$work".report.*; do
+    [ -e "$report" ] || continue
+    echo "FAIL: ${0##*/}${case:+ $case}: $report: $(head -n 60 "$report")" >&2
+    code=1
+  done
+  rm -rf "$work" "$work".report.*
+  exit "$code"
+}
 
 fail() {
   echo "FAIL: $*" >&2

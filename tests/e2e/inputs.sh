@@ -73,7 +73,7 @@ case $case in
       echo 'skipped: mounting a file system needs root'
       exit 77
     fi
-    trap 'umount "$work/volume"; rm -rf "$work"' EXIT
+    mounted=$work/volume
     printf a >a.txt
     holds a volume a.txt
     mountpoint -q volume || fail 'the mount point is gone'

@@ -110,7 +110,7 @@ case $case in
     if ! mount -t tmpfs -o size=8m tmpfs small 2>/dev/null; then
       skip 'mounting a small file system needs root'
     fi
-    trap 'umount "$work/small"; rm -rf "$work"' EXIT
+    mounted=$work/small
     start whole $short
     ended 0 whole
     head -c 7900k /dev/zero >small/full

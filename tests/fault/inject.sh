@@ -23,6 +23,8 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 [ "$case" = slice ] || [ "$case" = sweep ] || { touch "$1" && set -- "$(realpath "$1")" "${@:2}"; }
 # shellcheck source=tests/e2e/common.sh
 source "$here/../e2e/common.sh"
+# Reports of sanitizers stay in the output, where `try` finds them.
+export ASAN_OPTIONS=${ASAN_OPTIONS%:log_path=*} UBSAN_OPTIONS=${UBSAN_OPTIONS%:log_path=*}
 limit_s=${RN_FAULT_LIMIT_S:-60} # a run that takes longer counts as hanging
 end_at_once
 export TMPDIR=$work/tmp
