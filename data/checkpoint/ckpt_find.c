@@ -21,11 +21,6 @@ static int by_step(const void *a, const void *b) {
   return (x->state > y->state) - (x->state < y->state);
 }
 
-static bool is_folder(const char *path) {
-  struct stat info;
-  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 static rn_status add_entry(rn_err *err, const rn_ckpt_entry *entry, rn_ckpt_entry **list,
                            int *count, size_t *capacity) {
   RN_TRY(err,
@@ -45,16 +40,19 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   if (rn_fault_now("ckpt.list")) return RN_OK;
   DIR *folder = opendir(path.text);
   if (folder == NULL && errno == ENOENT) return RN_OK;
-  if (folder == NULL && errno == ENOTDIR && !is_folder(run_dir)) return rn_ckpt_none(err, run_dir);
-  if (folder == NULL) return rn_file_fail(err, "open directory", path.text, errno);
+  if (folder == NULL) {
+    const int error = errno;
+    bool is_folder = true;
+    if (error == ENOTDIR) RN_TRY(err, rn_file_find_folder(err, run_dir, &is_folder));
+    return is_folder ? rn_file_fail(err, "open directory", path.text, error)
+                     : rn_ckpt_none(err, run_dir);
+  }
   while (status == RN_OK && (errno = 0, item = readdir(folder)) != NULL) {
     if (!rn_ckpt_name_parse(item->d_name, &entry.step, &entry.state)) continue;
-    bool exists;
+    bool is_folder;
     entry.path = rn_path_join(path.text, item->d_name);
-    status = rn_file_find(err, entry.path.text, &exists);
-    if (status == RN_OK && is_folder(entry.path.text)) {
-      status = add_entry(err, &entry, out, count, &capacity);
-    }
+    status = rn_file_find_folder(err, entry.path.text, &is_folder);
+    if (status == RN_OK && is_folder) status = add_entry(err, &entry, out, count, &capacity);
   }
   if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
   closedir(folder);
@@ -251,7 +249,9 @@ bool rn_ckpt_is_step_folder(const char *path) {
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out) {
   rn_path plain = without_end(path);
+  bool is_folder;
   if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, notes, out);
-  if (!is_folder(plain.text)) return rn_ckpt_none(err, path);
+  RN_TRY(err, rn_file_find_folder(err, plain.text, &is_folder));
+  if (!is_folder) return rn_ckpt_none(err, path);
   return find_newest(err, plain.text, mark_bad, notes, out);
 }

@@ -228,11 +228,24 @@ bool rn_file_exists(const char *path) {
   return lstat(path, &info) == 0;
 }
 
+/* Returns the status of a lookup that failed with the code `error`: a missing file is no failure.
+ */
+static rn_status looked_up(rn_err *err, const char *path, int error) {
+  if (error == ENOENT || error == ENOTDIR) return RN_OK;
+  return rn_file_fail(err, "look up", path, error);
+}
+
 rn_status rn_file_find(rn_err *err, const char *path, bool *exists) {
   struct stat info;
   *exists = lstat(path, &info) == 0;
-  if (*exists || errno == ENOENT || errno == ENOTDIR) return RN_OK;
-  return rn_file_fail(err, "look up", path, errno);
+  return *exists ? RN_OK : looked_up(err, path, errno);
+}
+
+rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder) {
+  struct stat info;
+  const bool found = stat(path, &info) == 0;
+  *is_folder = found && S_ISDIR(info.st_mode);
+  return found ? RN_OK : looked_up(err, path, errno);
 }
 
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes) {

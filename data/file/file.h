@@ -72,6 +72,10 @@ bool rn_file_exists(const char *path);
  * would be wrong to treat such a file as missing. Errors: RN_ERR_IO. */
 rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
 
+/** Sets *is_folder to true if `path` is a folder or a link to one; false if it does not exist.
+ * Errors: RN_ERR_IO if `path` cannot be looked up. */
+rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder);
+
 /**
  * Reads a whole file.
  *
