@@ -139,19 +139,37 @@ static void domain_text(const rn_schema_key *schema, const ProtobufCFieldDescrip
   }
 }
 
+typedef union any_section {
+  ProtobufCMessage message;
+  Retnet__Run run;
+  Retnet__Model model;
+  Retnet__Data data;
+  Retnet__Parallel parallel;
+  Retnet__Optimizer optimizer;
+  Retnet__Train train;
+  Retnet__Checkpoint checkpoint;
+} any_section;
+
+/* Writes the default of a key. Allocates no memory, so that the help is always complete. */
+static void default_text(const char *name, const rn_options_key *key, char *text, size_t bytes) {
+  Retnet__Config defaults = RETNET__CONFIG__INIT;
+  any_section section;
+  ProtobufCMessage *const message = &section.message;
+  assert(key->section->descriptor->sizeof_message <= sizeof section);
+  protobuf_c_message_init(key->section->descriptor, message);
+  memcpy((char *)&defaults + key->section->offset, &message, sizeof message);
+  rn_options_text(&defaults, name, text, bytes);
+}
+
 void rn_options_each_help(void (*visit)(void *self, const rn_options_help *help), void *self) {
   char name[RN_OPTIONS_NAME_BYTES], text[RN_OPTIONS_TEXT_BYTES], domain[NOTE_BYTES];
-  Retnet__Config *defaults = NULL;
-  rn_err err = {0};
-  if (rn_options_create(&err, &defaults) != RN_OK) return;
   for (const rn_schema_key *schema = rn_schema_table; schema->name != NULL; schema++) {
     rn_options_key key;
     if (!rn_options_find_row(schema, name, &key)) continue;
-    rn_options_text(defaults, name, text, sizeof text);
+    default_text(name, &key, text, sizeof text);
     domain_text(schema, key.field, domain, sizeof domain);
     visit(self, &(rn_options_help){schema->section, schema->name, text, domain, schema->doc});
   }
-  rn_options_free(&defaults);
 }
 
 /* The file to which the help is printed, and the section of the previous key. */

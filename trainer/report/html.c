@@ -2,20 +2,24 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-/* Returns a copy of the text in valid UTF-8, or NULL if memory runs out. The caller frees it. */
-static char *valid_copy(const char *text) {
-  const size_t bytes = strlen(text);
-  char *copy = malloc(3 * bytes + 1);
-  if (copy == NULL) return NULL;
-  copy[rn_utf8_replace_invalid((const unsigned char *)text, bytes, (unsigned char *)copy)] = '\0';
-  return copy;
+/* Calls `put` with each byte of the text in valid UTF-8. Allocates no memory, so that no text is
+ * lost if memory runs out: a block that does not end the text is cut before an incomplete
+ * character. */
+static void each_byte(FILE *file, const char *text, void (*put)(FILE *file, char c)) {
+  enum { BLOCK = 256 };
+  unsigned char valid[3 * BLOCK];
+  const unsigned char *at = (const unsigned char *)text;
+  for (size_t left = strlen(text), count; left > 0; left -= count, at += count) {
+    count = left <= BLOCK ? left : BLOCK - rn_utf8_open_end(at, BLOCK);
+    const size_t bytes = rn_utf8_replace_invalid(at, count, valid);
+    for (size_t i = 0; i < bytes; i++) put(file, (char)valid[i]);
+  }
 }
 
 static void put_character(FILE *file, char c) {
@@ -45,20 +49,18 @@ static void put_character(FILE *file, char c) {
 }
 
 void rn_html_text(FILE *file, const char *text) {
-  char *valid = valid_copy(text);
-  for (const char *c = valid != NULL ? valid : ""; *c != '\0'; c++) put_character(file, *c);
-  free(valid);
+  each_byte(file, text, put_character);
+}
+
+static void put_json_character(FILE *file, char c) {
+  const bool plain = (unsigned char)c >= ' ' && strchr("<>&\"\\\x7f", c) == NULL;
+  fprintf(file, plain ? "%c" : "\\u%04x", plain ? c : (unsigned char)c);
 }
 
 void rn_html_json_string(FILE *file, const char *text) {
-  char *valid = valid_copy(text);
   fputc('"', file);
-  for (const char *c = valid != NULL ? valid : ""; *c != '\0'; c++) {
-    const bool plain = (unsigned char)*c >= ' ' && strchr("<>&\"\\\x7f", *c) == NULL;
-    fprintf(file, plain ? "%c" : "\\u%04x", plain ? *c : (unsigned char)*c);
-  }
+  each_byte(file, text, put_json_character);
   fputc('"', file);
-  free(valid);
 }
 
 /* Chooses the unit of a value. If *value is at least `limit`, divides it by `base` until it is
