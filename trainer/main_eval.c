@@ -173,7 +173,7 @@ static rn_status open_model(rn_err *err, rn_world *world, const options *o,
   rn_progress_begin("load checkpoint", 0);
   const rn_status status = rn_checkpoint_model_open_found(err, found.text, model);
   int64_t again =
-      status != RN_OK && !rn_file_exists(found.text) && !rn_ckpt_is_step_folder(o->checkpoint);
+      status != RN_OK && rn_file_is_missing(found.text) && !rn_ckpt_is_step_folder(o->checkpoint);
   RN_TRY(err, rn_world_max(err, world, &again, 1));
   *gone = again != 0;
   return rn_agree(err, world, status);

@@ -13,7 +13,7 @@
 
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
-  if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));
+  RN_TRY(err, rn_file_remove_left(err, staged.text));
   return rn_file_make_folder(err, staged.text);
 }
 
@@ -40,7 +40,9 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
 static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
   rn_path final = rn_ckpt_step_path(run_dir, step, RN_CKPT_WHOLE);
-  if (!rn_file_exists(final.text)) return rn_file_rename(err, staged.text, final.text);
+  bool exists;
+  RN_TRY(err, rn_file_find(err, final.text, &exists));
+  if (!exists) return rn_file_rename(err, staged.text, final.text);
   if (renameat2(AT_FDCWD, staged.text, AT_FDCWD, final.text, RENAME_EXCHANGE) == 0) return RN_OK;
   if (errno != EINVAL && errno != ENOSYS) {
     return rn_file_fail(err, "rename", staged.text, errno);
@@ -102,6 +104,5 @@ rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step) {
   rn_ckpt_name(name, step, RN_CKPT_WHOLE);
   strcat(name, "\n");
   RN_TRY(err, rn_file_replace(err, latest.text, name, strlen(name)));
-  if (rn_file_exists(staged.text)) return rn_file_remove_tree(err, staged.text);
-  return RN_OK;
+  return rn_file_remove_left(err, staged.text);
 }

@@ -64,7 +64,7 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path) {
   rn_path bad;
   snprintf(bad.text, sizeof bad.text, "%s.bad", step_path);
-  if (rn_file_exists(bad.text)) RN_TRY(err, rn_file_remove_tree(err, bad.text));
+  RN_TRY(err, rn_file_remove_left(err, bad.text));
   RN_TRY(err, rn_file_rename(err, step_path, bad.text));
   return rn_file_sync_folder(err, rn_path_folder(step_path).text);
 }
@@ -124,7 +124,7 @@ static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
     rn_status status = open_and_check(&why, entry->path.text, s->notes, out);
     if (status == RN_OK) {
       s->found = i;
-    } else if (status != RN_ERR_MPI && !rn_file_exists(entry->path.text)) {
+    } else if (status != RN_ERR_MPI && rn_file_is_missing(entry->path.text)) {
       s->stale = true;
     } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
       s->damaged++;
@@ -237,20 +237,28 @@ static rn_path without_end(const char *path) {
   return plain;
 }
 
-bool rn_ckpt_is_step_folder(const char *path) {
+/* Sets *is_step to true if `path`, which has no trailing slashes, has the name or the manifest of a
+ * checkpoint. */
+static rn_status find_step_folder(rn_err *err, const char *path, bool *is_step) {
   int64_t step;
   rn_ckpt_state state;
-  rn_path plain = without_end(path);
-  const char *slash = strrchr(plain.text, '/');
-  return rn_ckpt_name_parse(slash == NULL ? plain.text : slash + 1, &step, &state) ||
-         rn_file_exists(rn_path_join(plain.text, RN_CKPT_MANIFEST_FILE).text);
+  const char *slash = strrchr(path, '/');
+  *is_step = rn_ckpt_name_parse(slash == NULL ? path : slash + 1, &step, &state);
+  if (*is_step) return RN_OK;
+  return rn_file_find(err, rn_path_join(path, RN_CKPT_MANIFEST_FILE).text, is_step);
+}
+
+bool rn_ckpt_is_step_folder(const char *path) {
+  bool is_step;
+  return find_step_folder(&(rn_err){0}, without_end(path).text, &is_step) == RN_OK && is_step;
 }
 
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out) {
   rn_path plain = without_end(path);
-  bool is_folder;
-  if (rn_ckpt_is_step_folder(plain.text)) return open_and_check(err, plain.text, notes, out);
+  bool is_step, is_folder;
+  RN_TRY(err, find_step_folder(err, plain.text, &is_step));
+  if (is_step) return open_and_check(err, plain.text, notes, out);
   RN_TRY(err, rn_file_find_folder(err, plain.text, &is_folder));
   if (!is_folder) return rn_ckpt_none(err, path);
   return find_newest(err, plain.text, mark_bad, notes, out);

@@ -28,7 +28,7 @@ static rn_status check_bytes(rn_err *err, const char *path) {
  * that looks like a damaged checkpoint. */
 static rn_status remove_whole(rn_err *err, const char *run_dir, const rn_ckpt_entry *entry) {
   rn_path staged = rn_ckpt_stage_path(run_dir, entry->step);
-  if (rn_file_exists(staged.text)) RN_TRY(err, rn_file_remove_tree(err, staged.text));
+  RN_TRY(err, rn_file_remove_left(err, staged.text));
   RN_TRY(err, rn_file_rename(err, entry->path.text, staged.text));
   return rn_file_remove_tree(err, staged.text);
 }
@@ -67,9 +67,7 @@ static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
   }
   for (int i = 0; i < count && status == RN_OK; i++) {
     if (entries[i].state == RN_CKPT_WHOLE || entries[i].step > rule->newest) continue;
-    if (rn_file_exists(entries[i].path.text)) {
-      status = rn_file_remove_tree(err, entries[i].path.text);
-    }
+    status = rn_file_remove_left(err, entries[i].path.text);
   }
   free(entries);
   return status;

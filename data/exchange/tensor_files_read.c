@@ -132,6 +132,9 @@ static rn_status open_index(rn_err *err, const char *folder, rn_tensor_files *fi
   json_t *index = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
   json_t *weight_map = json_object_get(index, "weight_map");
   free(text);
+  if (index == NULL && json_error_code(&problem) == json_error_out_of_memory) {
+    return no_memory(err, path.text);
+  }
   rn_status status = RN_OK;
   if (!json_is_object(weight_map) || json_object_size(weight_map) == 0) {
     status = rn_fail(err, RN_ERR_FORMAT, "%s is not a JSON object with a weight_map%s%s", path.text,
@@ -151,8 +154,9 @@ static rn_status open_files(rn_err *err, const char *path, rn_tensor_files *file
     memcpy(single.text, path, strnlen(path, sizeof single.text - 1));
   } else {
     single = rn_path_join(path, RN_TENSOR_FILES_SINGLE);
-    const bool has_index = rn_file_exists(rn_path_join(path, RN_TENSOR_FILES_INDEX).text);
-    const bool has_single = rn_file_exists(single.text);
+    bool has_index, has_single;
+    RN_TRY(err, rn_file_find(err, rn_path_join(path, RN_TENSOR_FILES_INDEX).text, &has_index));
+    RN_TRY(err, rn_file_find(err, single.text, &has_single));
     if (has_index && !has_single) return open_index(err, path, files);
     if (!has_single) {
       return rn_fail(err, RN_ERR_NOT_FOUND,

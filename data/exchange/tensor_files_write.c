@@ -53,7 +53,9 @@ static rn_status check_folder(rn_err *err, const rn_tensor_files_writer *w, cons
   const rn_path single = rn_path_join(folder, RN_TENSOR_FILES_SINGLE);
   const rn_path index = rn_path_join(folder, RN_TENSOR_FILES_INDEX);
   const rn_path *other = w->shards > 1 ? &single : &index;
-  if (!rn_file_exists(other->text)) return RN_OK;
+  bool exists;
+  RN_TRY(err, rn_file_find(err, other->text, &exists));
+  if (!exists) return RN_OK;
   return rn_fail(
       err, RN_ERR_MISMATCH,
       "%s belongs to an older model, which readers could load instead of the new one; choose "

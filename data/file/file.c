@@ -223,9 +223,20 @@ rn_status rn_file_remove_tree(rn_err *err, const char *path) {
   return rn_file_fail(err, "remove", path, errno);
 }
 
+rn_status rn_file_remove_left(rn_err *err, const char *path) {
+  bool exists;
+  RN_TRY(err, rn_file_find(err, path, &exists));
+  return exists ? rn_file_remove_tree(err, path) : RN_OK;
+}
+
 bool rn_file_exists(const char *path) {
   struct stat info;
   return lstat(path, &info) == 0;
+}
+
+bool rn_file_is_missing(const char *path) {
+  bool exists;
+  return rn_file_find(&(rn_err){0}, path, &exists) == RN_OK && !exists;
 }
 
 /* Returns the status of a lookup that failed with the code `error`: a missing file is no failure.

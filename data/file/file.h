@@ -65,8 +65,14 @@ rn_status rn_file_make_folder(rn_err *err, const char *folder);
 /** Removes a file, or a folder with all its content (links are removed, not followed). */
 rn_status rn_file_remove_tree(rn_err *err, const char *path);
 
+/** Like rn_file_remove_tree, but does nothing if `path` does not exist. Errors: RN_ERR_IO. */
+rn_status rn_file_remove_left(rn_err *err, const char *path);
+
 /** True if `path` exists, even as a dangling link; false if it cannot be looked up. */
 bool rn_file_exists(const char *path);
+
+/** True if `path` does not exist; false if it exists or cannot be looked up. */
+bool rn_file_is_missing(const char *path);
 
 /** Sets *exists like rn_file_exists, but fails if `path` cannot be looked up. Must be used where it
  * would be wrong to treat such a file as missing. Errors: RN_ERR_IO. */

@@ -166,8 +166,10 @@ rn_status rn_journal_filter(rn_err *err, const char *path, rn_line_keep keep, co
   filter f = {.keep = keep, .self = self};
   copier none = {.to = NULL};
   rn_file file = {0};
+  bool exists;
   *bytes = 0;
-  if (!rn_file_exists(path)) return RN_OK;
+  RN_TRY(err, rn_file_find(err, path, &exists));
+  if (!exists) return RN_OK;
   char *real = realpath(path, NULL); /* so that the target of a link is replaced, not the link */
   char *buffer = malloc(BUFFER_BYTES);
   rn_status status = real == NULL ? rn_file_fail(err, "open", path, errno)

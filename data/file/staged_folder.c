@@ -11,9 +11,12 @@
 #define STAGED ".retnet-export"
 
 rn_status rn_staged_folder_create(rn_err *err, const char *folder, rn_staged_folder *out) {
-  rn_staged_folder s = {.staged = rn_path_join(folder, STAGED), .is_new = !rn_file_exists(folder)};
+  rn_staged_folder s = {.staged = rn_path_join(folder, STAGED)};
+  bool exists;
   snprintf(s.folder.text, sizeof s.folder.text, "%s", folder);
-  if (rn_file_exists(s.staged.text)) RN_TRY(err, rn_file_remove_tree(err, s.staged.text));
+  RN_TRY(err, rn_file_find(err, folder, &exists));
+  s.is_new = !exists;
+  RN_TRY(err, rn_file_remove_left(err, s.staged.text));
   RN_TRY(err, rn_file_make_folder(err, folder));
   s.is_open = true;
   const rn_status status = rn_file_make_folder(err, s.staged.text);
@@ -38,7 +41,9 @@ static moved_file file_of(const rn_staged_folder *s, const char *staged) {
  * system has no hard links, renames the file. */
 static rn_status keep_old(rn_err *err, const moved_file *file) {
   struct stat info;
-  if (lstat(file->target.text, &info) != 0) return RN_OK;
+  if (lstat(file->target.text, &info) != 0) {
+    return errno == ENOENT ? RN_OK : rn_file_fail(err, "look up", file->target.text, errno);
+  }
   if (S_ISDIR(info.st_mode)) return rn_file_fail(err, "replace", file->target.text, EISDIR);
   if (link(file->target.text, file->old.text) == 0) return RN_OK;
   return rn_file_rename(err, file->target.text, file->old.text);
@@ -52,11 +57,8 @@ static rn_status move_in(rn_err *err, const moved_file *file) {
 /* Restores the replaced file, or removes the new file if there was none. If the staged file was not
  * moved and no old file was kept, does nothing. */
 static void move_back(const moved_file *file) {
-  if (rn_file_exists(file->old.text)) {
-    (void)rename(file->old.text, file->target.text);
-  } else if (!rn_file_exists(file->staged.text)) {
-    (void)unlink(file->target.text);
-  }
+  if (rename(file->old.text, file->target.text) == 0 || errno != ENOENT) return;
+  if (rn_file_is_missing(file->staged.text)) (void)unlink(file->target.text);
 }
 
 /* Moves all files, durably; on failure, moves them back. */
@@ -89,7 +91,7 @@ rn_status rn_staged_folder_publish(rn_err *err, rn_staged_folder *s) {
 
 void rn_staged_folder_abandon(rn_staged_folder *s) {
   if (!s->is_open) return;
-  if (rn_file_exists(s->staged.text)) (void)rn_file_remove_tree(&(rn_err){0}, s->staged.text);
+  (void)rn_file_remove_tree(&(rn_err){0}, s->staged.text);
   if (s->is_new) (void)rmdir(s->folder.text);
   s->is_open = false;
 }

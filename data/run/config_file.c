@@ -1,5 +1,6 @@
 #include "data/run/config_file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,15 +30,23 @@ static rn_config_file_kind kind_of_text(const char *text, size_t bytes) {
   return marked ? RN_CONFIG_FILE_EDITED : RN_CONFIG_FILE_FOREIGN;
 }
 
-rn_config_file_kind rn_config_file_state(const char *path) {
+rn_config_file_kind rn_config_file_state(rn_err *err, const char *path) {
   struct stat about;
-  rn_err ignored = {0};
+  rn_err why = {0};
   void *text = NULL;
   size_t bytes = 0;
-  if (lstat(path, &about) != 0) return RN_CONFIG_FILE_ABSENT;
+  if (lstat(path, &about) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return RN_CONFIG_FILE_ABSENT;
+    rn_file_fail(err, "look up", path, errno);
+    return RN_CONFIG_FILE_UNREADABLE;
+  }
   if (!S_ISREG(about.st_mode)) return RN_CONFIG_FILE_FOREIGN;
-  if (rn_file_load(&ignored, path, MAX_BYTES, &text, &bytes) != RN_OK)
-    return RN_CONFIG_FILE_FOREIGN;
+  const rn_status status = rn_file_load(&why, path, MAX_BYTES, &text, &bytes);
+  if (status == RN_ERR_FORMAT) return RN_CONFIG_FILE_FOREIGN; /* too large */
+  if (status != RN_OK) {
+    rn_fail(err, status, "%s", why.text);
+    return RN_CONFIG_FILE_UNREADABLE;
+  }
   const rn_config_file_kind kind = kind_of_text(text, bytes);
   free(text);
   return kind;

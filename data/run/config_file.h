@@ -10,20 +10,24 @@
 
 #include <stddef.h>
 
+#include "proto/base/status.h"
+
 enum { RN_CONFIG_MARK_BYTES = 80 };
 
 typedef enum {
   RN_CONFIG_FILE_ABSENT,
-  RN_CONFIG_FILE_OURS,   /* written by retnet-train, unchanged */
-  RN_CONFIG_FILE_EDITED, /* written by retnet-train, changed since */
-  RN_CONFIG_FILE_FOREIGN /* not written by this version, or not readable */
+  RN_CONFIG_FILE_OURS,      /* written by retnet-train, unchanged */
+  RN_CONFIG_FILE_EDITED,    /* written by retnet-train, changed since */
+  RN_CONFIG_FILE_FOREIGN,   /* not written by this version */
+  RN_CONFIG_FILE_UNREADABLE /* unknown: the file cannot be looked up or read */
 } rn_config_file_kind;
 
 /** Sets mark [RN_CONFIG_MARK_BYTES] to the first line of a file whose other lines are `body`.
  */
 void rn_config_file_mark(const char *body, size_t bytes, char *mark);
 
-/** Returns whether retnet-train wrote the file, and whether the file was edited since. */
-rn_config_file_kind rn_config_file_state(const char *path);
+/** Returns whether retnet-train wrote the file, and whether the file was edited since. If the
+ * result is RN_CONFIG_FILE_UNREADABLE, `err` has the reason. */
+rn_config_file_kind rn_config_file_state(rn_err *err, const char *path);
 
 #endif

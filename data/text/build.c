@@ -108,7 +108,9 @@ static rn_status write_tokenizer(rn_err *err, const builder *b, const char *fold
   rn_status status = rn_tokenizer_file_pack(err, b->ids.file, &packed, &bytes);
   for (int i = 0; status == RN_OK && i < 2; i++) {
     const rn_path split = rn_path_join(folder, names[i]);
-    if (!rn_file_exists(split.text)) continue;
+    bool exists = false;
+    status = rn_file_find(err, split.text, &exists);
+    if (!exists) continue;
     status =
         rn_file_replace(err, rn_path_join(split.text, RN_SPLIT_TOKENIZER_FILE).text, packed, bytes);
   }

@@ -67,7 +67,7 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
   *target = (rn_build_target){0};
   snprintf(target->out.text, sizeof target->out.text, "%.*s", NAME_BYTES, out);
   cut_end(target->out.text);
-  target->exists = rn_file_exists(target->out.text);
+  RN_TRY(err, rn_file_find(err, target->out.text, &target->exists));
   snprintf(begin.text, sizeof begin.text, "%.*s%s%s", NAME_BYTES, target->out.text,
            target->exists ? "/" : "", work_name);
   rn_temporary_remove_left(begin.text, "");
@@ -89,7 +89,9 @@ enum { SPLITS = sizeof splits / sizeof splits[0] };
 static rn_status move_splits(rn_err *err, const rn_build_target *target, bool moved[SPLITS]) {
   for (int i = 0; i < SPLITS; i++) {
     const rn_path from = rn_path_join(target->work.text, splits[i]);
-    if (!rn_file_exists(from.text)) continue;
+    bool exists;
+    RN_TRY(err, rn_file_find(err, from.text, &exists));
+    if (!exists) continue;
     const rn_path to = rn_path_join(target->out.text, splits[i]);
     RN_TRY(err, rn_file_rename(err, from.text, to.text));
     moved[i] = true;

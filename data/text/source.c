@@ -233,8 +233,9 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
                           rn_document_visit *visit, void *self, rn_source_counts *counts) {
   const walk w = {options, visit, self, counts};
   if (strcmp(input, "-") == 0) return visit_stdin(err, &w);
-  const bool pattern = strpbrk(input, "*?[") != NULL && !rn_file_exists(input);
-  return pattern ? visit_pattern(err, &w, input) : visit_path(err, &w, input, true);
+  bool exists = true;
+  if (strpbrk(input, "*?[") != NULL) RN_TRY(err, rn_file_find(err, input, &exists));
+  return !exists ? visit_pattern(err, &w, input) : visit_path(err, &w, input, true);
 }
 
 bool rn_source_measure(const char *input, const rn_source_options *options,

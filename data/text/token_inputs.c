@@ -11,10 +11,11 @@ rn_token_format rn_token_inputs_format(const rn_token_inputs *tokens, const char
   return format == RN_FORMAT_NANOGPT && !tokens->headerless ? RN_FORMAT_TEXT : format;
 }
 
-/* True for NAME.idx with NAME.bin beside it. */
+/* True for NAME.idx with NAME.bin beside it. A NAME.bin that cannot be looked up counts as well: it
+ * is an input of its own, and reading it reports the error. */
 static bool is_index_of_data(const char *path) {
   const rn_path data = rn_token_file_sibling(path, ".bin");
-  return data.text[0] != '\0' && strcmp(data.text, path) != 0 && rn_file_exists(data.text) &&
+  return data.text[0] != '\0' && strcmp(data.text, path) != 0 && !rn_file_is_missing(data.text) &&
          rn_token_file_format(path) == RN_FORMAT_MEGATRON;
 }
 

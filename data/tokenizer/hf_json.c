@@ -251,16 +251,23 @@ static int32_t find_special(const rn_token_table *table, const char *name) {
   return -1;
 }
 
-static int32_t find_document(const rn_token_table *table, const Retnet__Tokenizer *file) {
+/* Finds the token that separates documents: the eos_token of the settings, or one of the usual
+ * tokens. Sets *id to -1 if there is none. */
+static rn_status find_document(rn_err *err, const rn_token_table *table,
+                               const Retnet__Tokenizer *file, int32_t *id) {
   static const char *const usual[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>",
                                       "<|im_end|>"};
-  json_t *settings = file->settings != NULL ? json_loads(file->settings, 0, NULL) : NULL;
-  int32_t id = find_special(table, json_string_value(json_object_get(settings, "eos_token")));
-  json_decref(settings);
-  for (size_t i = 0; id < 0 && i < sizeof usual / sizeof usual[0]; i++) {
-    id = find_special(table, usual[i]);
+  json_error_t error = {0};
+  json_t *settings = file->settings != NULL ? json_loads(file->settings, 0, &error) : NULL;
+  if (json_error_code(&error) == json_error_out_of_memory) {
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading a tokenizer");
   }
-  return id;
+  *id = find_special(table, json_string_value(json_object_get(settings, "eos_token")));
+  json_decref(settings);
+  for (size_t i = 0; *id < 0 && i < sizeof usual / sizeof usual[0]; i++) {
+    *id = find_special(table, usual[i]);
+  }
+  return RN_OK;
 }
 
 static rn_status fill(rn_err *err, reading *r, rn_bpe_tokenizer **bpe) {
@@ -290,8 +297,9 @@ rn_status rn_hf_create(rn_err *err, const Retnet__Tokenizer *file, const char *n
   RN_TRY(err,
          rn_tokenizer_parse(err, file->file_name, file->content.data, file->content.len, &root));
   reading r = {.where = file->file_name, .root = root, .model = json_object_get(root, "model")};
-  const rn_status status = fill(err, &r, &bpe);
-  const int32_t document = status == RN_OK ? find_document(r.table, file) : -1;
+  int32_t document = -1;
+  rn_status status = fill(err, &r, &bpe);
+  if (status == RN_OK) status = find_document(err, r.table, file, &document);
   json_decref(root);
   if (status == RN_OK) return rn_bpe_tokenizer_finish(err, &bpe, name, hash, document, out);
   rn_bpe_tokenizer_destroy(&bpe);

@@ -135,6 +135,24 @@ static void a_replaced_file_is_whole_and_leaves_nothing_behind(void) {
   CHECK(!rn_file_exists(temp_path("deep")));
 }
 
+/* A path whose lookup fails is neither there nor missing, and what may be left there is not taken
+ * for removed. */
+static void a_failed_lookup_is_not_absence(void) {
+  char name[300];
+  bool exists;
+  memset(name, 'n', sizeof name - 1); /* ENAMETOOLONG */
+  name[sizeof name - 1] = '\0';
+  CHECK(!rn_file_exists(name) && !rn_file_is_missing(name));
+  CHECK_FAILS(err, RN_ERR_IO, "look up", rn_file_find(err, name, &exists));
+  CHECK_FAILS(err, RN_ERR_IO, "look up", rn_file_remove_left(err, name));
+  CHECK(rn_file_is_missing(temp_path("never")));
+  CHECK_OK(err, rn_file_remove_left(err, temp_path("never")));
+  CHECK_OK(err, rn_file_replace(err, temp_path("left"), "one", 3));
+  CHECK(!rn_file_is_missing(temp_path("left")));
+  CHECK_OK(err, rn_file_remove_left(err, temp_path("left")));
+  CHECK(rn_file_is_missing(temp_path("left")));
+}
+
 /* Checks that only regular files are replaced: a rename to the path of a device or pipe would
  * remove the device or pipe. */
 static void only_regular_files_are_replaced(void) {
@@ -179,6 +197,7 @@ int main(void) {
   every_flipped_bit_is_found();
   foreign_frames_are_refused();
   a_replaced_file_is_whole_and_leaves_nothing_behind();
+  a_failed_lookup_is_not_absence();
   only_regular_files_are_replaced();
   links_are_resolved();
   a_full_disk_is_named();

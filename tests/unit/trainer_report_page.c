@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/file/file.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
+#include "trainer/report/html.h"
 
 static rn_err *err = &(rn_err){0};
 
@@ -38,6 +40,26 @@ static char *page_of(const char *dir) {
   fclose(file);
   rn_run_record_free(&record);
   return text;
+}
+
+/* Texts of any length are written whole, and characters of several bytes stay whole. */
+static void long_texts_are_whole(void) {
+  enum { CHARACTERS = 300 };
+  for (int shift = 0; shift < 3; shift++) {
+    char text[4 + 3 * CHARACTERS + 3] = "", want[2 * sizeof text + 8];
+    for (int i = 0; i < shift; i++) strcat(text, "a");
+    for (int i = 0; i < CHARACTERS; i++) strcat(text, "\xe2\x82\xac");
+    snprintf(want, sizeof want, "%s\xef\xbf\xbd\"%s\xef\xbf\xbd\"", text, text);
+    strcat(text, "\xe2\x82");
+    char *got = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&got, &bytes);
+    rn_html_text(file, text);
+    rn_html_json_string(file, text);
+    fclose(file);
+    CHECK(strcmp(got, want) == 0);
+    free(got);
+  }
 }
 
 static void strange_lines_are_left_out(void) {
@@ -210,7 +232,22 @@ static void a_missing_run_is_named(void) {
   rn_run_record_free(&record);
 }
 
+/* An unreadable file is not shown as missing. A link to itself cannot be opened by any user. */
+static void an_unreadable_file_is_an_error(void) {
+  static const char *const names[] = {"summary.json", "config.yaml", "effective.yaml"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *dir = make_run(names[i]);
+    rn_run_record record = {0};
+    put(dir, "metrics.jsonl", "{\"step\": 1}\n", 12);
+    put(dir, i == 0 ? "config.yaml" : "summary.json", "{}", 2);
+    CHECK(symlink(names[i], rn_path_join(dir, names[i]).text) == 0);
+    CHECK_FAILS(err, RN_ERR_IO, names[i], rn_run_record_read(err, dir, &record));
+    rn_run_record_free(&record);
+  }
+}
+
 int main(void) {
+  long_texts_are_whole();
   strange_lines_are_left_out();
   a_repeated_step_replaces_later_ones();
   a_disturbed_run_shows_it();
@@ -219,5 +256,6 @@ int main(void) {
   the_configuration_keeps_its_origins();
   peaks_are_kept();
   a_missing_run_is_named();
+  an_unreadable_file_is_an_error();
   return check_result();
 }

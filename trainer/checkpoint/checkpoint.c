@@ -183,7 +183,9 @@ rn_status rn_checkpoint_resume(rn_err *err, const rn_checkpoint_source *source, 
 /* Fails if a path that the user has given does not exist. The message also lists the accepted
  * keywords, because the user may have given a keyword of another program. */
 static rn_status check_given(rn_err *err, const char *key, const char *path) {
-  if (rn_file_exists(path)) return RN_OK;
+  bool exists;
+  RN_TRY(err, rn_file_find(err, path, &exists));
+  if (exists) return RN_OK;
   return rn_fail(err, RN_ERR_NOT_FOUND, "%s: %s does not exist%s", key, path,
                  strcmp(key, "checkpoint.resume") == 0
                      ? "; use 'auto' to continue from the newest checkpoint in run.dir, 'never' to "

@@ -73,7 +73,7 @@ rn_status rn_checkpoint_model_open(rn_err *err, const char *path, rn_checkpoint_
     RN_TRY(err, rn_ckpt_find(err, path, false, &notes, &out->ckpt));
     const rn_status status = load(err, out);
     if (status == RN_OK) return RN_OK;
-    const bool gone = !rn_file_exists(rn_ckpt_path(out->ckpt)) && !rn_ckpt_is_step_folder(path);
+    const bool gone = rn_file_is_missing(rn_ckpt_path(out->ckpt)) && !rn_ckpt_is_step_folder(path);
     rn_checkpoint_model_close(out);
     if (!gone || i == MAX_TRIES) return status;
     rn_err_clear(err);

@@ -1,5 +1,6 @@
 /* Makes a checkpoint from the model of another program. */
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,7 @@ static rn_status parse_config(rn_err *err, importer *im, const char *text, size_
   json_error_t problem = {0};
   im->config_json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
   if (json_is_object(im->config_json)) return RN_OK;
+  if (json_error_code(&problem) == json_error_out_of_memory) return no_memory(err);
   return rn_fail(err, RN_ERR_FORMAT, "%s: the configuration is not a JSON object (byte %d: %s)",
                  im->config_file.text, problem.position, problem.text);
 }
@@ -71,7 +73,9 @@ static rn_status load_config(rn_err *err, importer *im, const char *path) {
       rn_path_join(is_folder(path) ? path : rn_path_folder(path).text, "config.json");
   const char *noted = rn_tensor_files_metadata(im->files, "config");
   im->config_file = beside;
-  if (noted != NULL && (!is_folder(path) || !rn_file_exists(beside.text))) {
+  bool exists;
+  RN_TRY(err, rn_file_find(err, beside.text, &exists));
+  if (noted != NULL && (!is_folder(path) || !exists)) {
     snprintf(im->config_file.text, sizeof im->config_file.text, "%s",
              rn_tensor_files_path(im->files, 0));
     return parse_config(err, im, noted, strlen(noted));
@@ -262,7 +266,7 @@ static rn_status write_checkpoint(rn_err *err, importer *im, const char *path,
   /* Truncation does no harm: a path that is truncated here is still too long, so creating the file
    * fails. */
   snprintf(im->staged.text, sizeof im->staged.text, "%.*s.tmp", PATH_MAX, ckpt_path);
-  if (rn_file_exists(im->staged.text)) RN_TRY(err, rn_file_remove_tree(err, im->staged.text));
+  RN_TRY(err, rn_file_remove_left(err, im->staged.text));
   /* After a failure, the folder may exist although it is not on the disk yet. */
   rn_status status = rn_file_make_folder(err, im->staged.text);
   if (status == RN_OK) status = write_weights(err, im);
@@ -309,27 +313,30 @@ static void destroy(importer *im) {
   free(im);
 }
 
-/* True if nothing exists at this path, or only an empty folder. */
-static bool is_free(const char *path) {
-  if (!rn_file_exists(path)) return true;
+/* Checks that nothing exists at this path, or only an empty folder. */
+static rn_status check_free(rn_err *err, const char *path) {
+  bool exists;
+  RN_TRY(err, rn_file_find(err, path, &exists));
+  if (!exists) return RN_OK;
   DIR *folder = opendir(path);
-  if (folder == NULL) return false;
+  if (folder == NULL && errno != ENOTDIR && errno != ENOENT) {
+    return rn_file_fail(err, "open directory", path, errno);
+  }
   const struct dirent *item;
-  bool empty = true;
-  while ((item = readdir(folder)) != NULL) {
+  bool empty = folder != NULL;
+  while (folder != NULL && (item = readdir(folder)) != NULL) {
     empty &= strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0;
   }
-  closedir(folder);
-  return empty;
+  if (folder != NULL) closedir(folder);
+  if (empty) return RN_OK;
+  return rn_fail(err, RN_ERR_USAGE, "--out: %s exists and is not an empty folder", path);
 }
 
 rn_status rn_import(rn_err *err, const char *path, const char *ckpt_path, FILE *out) {
   rn_path folder;
   snprintf(folder.text, sizeof folder.text, "%s", ckpt_path);
   for (size_t n = strlen(folder.text); n > 1 && folder.text[n - 1] == '/';) folder.text[--n] = '\0';
-  if (!is_free(folder.text)) {
-    return rn_fail(err, RN_ERR_USAGE, "--out: %s exists and is not an empty folder", folder.text);
-  }
+  RN_TRY(err, check_free(err, folder.text));
   importer *im = calloc(1, sizeof *im);
   if (im == NULL) return no_memory(err);
   rn_status status = read_model(err, im, path);

@@ -37,9 +37,13 @@ static rn_status no_memory(rn_err *err) {
   return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading a configuration");
 }
 
-/* Records why the configuration cannot be shown. */
-static rn_status note_fault(rn_err *err, rn_config_record *out, const char *fault) {
-  out->fault = strdup(fault);
+/* Records why the configuration cannot be shown: it is missing or invalid. Any other fault is an
+ * error, because it does not tell what the configuration is. */
+static rn_status note_fault(rn_err *err, rn_config_record *out, const rn_err *fault) {
+  if (fault->status == RN_ERR_IO || fault->status == RN_ERR_MEMORY) {
+    return rn_fail(err, fault->status, "%s", fault->text);
+  }
+  out->fault = strdup(fault->text);
   return out->fault != NULL ? RN_OK : no_memory(err);
 }
 
@@ -78,7 +82,9 @@ static rn_status add_entry(rn_err *err, source *s, const char *section,
 static rn_status add_sections(rn_err *err, source *s, rn_config_record *out) {
   const yaml_node_t *root = yaml_document_get_root_node(&s->document);
   if (root == NULL || root->type != YAML_MAPPING_NODE) {
-    return note_fault(err, out, "the configuration has no sections");
+    rn_err fault = {0};
+    rn_fail(&fault, RN_ERR_FORMAT, "the configuration has no sections");
+    return note_fault(err, out, &fault);
   }
   for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top;
        p++) {
@@ -100,7 +106,7 @@ rn_status rn_config_record_parse(rn_err *err, const char *name, const char *text
   yaml_parser_t parser;
   rn_err fault = {0};
   if (rn_options_check_yaml(&fault, name, text, bytes) != RN_OK) {
-    return note_fault(err, out, fault.text);
+    return note_fault(err, out, &fault);
   }
   if (!yaml_parser_initialize(&parser)) return no_memory(err);
   yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
@@ -111,7 +117,7 @@ rn_status rn_config_record_parse(rn_err *err, const char *name, const char *text
     yaml_document_delete(&s.document);
   } else {
     rn_options_yaml_problem(&fault, name, &parser);
-    status = note_fault(err, out, fault.text);
+    status = note_fault(err, out, &fault);
   }
   yaml_parser_delete(&parser);
   return status;
@@ -120,14 +126,16 @@ rn_status rn_config_record_parse(rn_err *err, const char *name, const char *text
 rn_status rn_config_record_read(rn_err *err, const char *run_dir, rn_config_record *out) {
   const rn_path own = rn_path_join(run_dir, "config.yaml");
   const rn_path beside = rn_path_join(run_dir, "effective.yaml");
-  const bool other =
-      rn_config_file_state(own.text) != RN_CONFIG_FILE_OURS && rn_file_exists(beside.text);
-  const char *path = other ? beside.text : own.text;
+  const rn_config_file_kind kind = rn_config_file_state(err, own.text);
+  bool has_beside;
+  if (kind == RN_CONFIG_FILE_UNREADABLE) return err->status;
+  RN_TRY(err, rn_file_find(err, beside.text, &has_beside));
+  const char *path = kind != RN_CONFIG_FILE_OURS && has_beside ? beside.text : own.text;
   rn_err fault = {0};
   void *text = NULL;
   size_t bytes = 0;
   const rn_status loaded = rn_file_load(&fault, path, MAX_BYTES, &text, &bytes);
-  if (loaded != RN_OK) return note_fault(err, out, fault.text);
+  if (loaded != RN_OK) return note_fault(err, out, &fault);
   const rn_status status = rn_config_record_parse(err, path, text, bytes, out);
   free(text);
   return status;

@@ -15,8 +15,8 @@ enum { MAX_LINE_BYTES = 1 << 20, MAX_SUMMARY_BYTES = 1 << 26 };
 
 /* ---- metrics.jsonl ---- */
 
-static rn_status no_memory(rn_err *err) {
-  return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading metrics.jsonl");
+static rn_status no_memory(rn_err *err, const char *file) {
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading %s", file);
 }
 
 /* Finds the series with this name, or creates it. Sets *out to NULL if there are too many
@@ -32,7 +32,7 @@ static rn_status find_series(rn_err *err, rn_run_record *record, const char *nam
   if (record->series_count == RN_RECORD_MAX_SERIES) return RN_OK;
   rn_series *fresh = &record->series[record->series_count];
   fresh->name = strdup(name);
-  if (fresh->name == NULL) return no_memory(err);
+  if (fresh->name == NULL) return no_memory(err, "metrics.jsonl");
   record->series_count++;
   *out = fresh;
   return RN_OK;
@@ -74,7 +74,9 @@ static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line
 
 static rn_status add_line(rn_err *err, rn_run_record *record, const rn_line_text *text) {
   rn_status status = RN_OK;
-  json_t *line = text->whole ? json_loadb(text->bytes, text->count, 0, NULL) : NULL;
+  json_error_t error = {0};
+  json_t *line = text->whole ? json_loadb(text->bytes, text->count, 0, &error) : NULL;
+  if (json_error_code(&error) == json_error_out_of_memory) return no_memory(err, "metrics.jsonl");
   const json_t *step = json_object_get(line, "step");
   if (json_is_integer(step) && json_integer_value(step) > 0) {
     status = add_step(err, record, line, json_integer_value(step));
@@ -101,27 +103,39 @@ static rn_status read_metrics(rn_err *err, rn_run_record *record) {
 
 /* ---- summary.json ---- */
 
+/* Records why summary.json cannot be shown. */
+static rn_status note_summary_fault(rn_err *err, rn_run_record *record, const char *fault) {
+  record->summary_fault = strdup(fault);
+  return record->summary_fault != NULL ? RN_OK : no_memory(err, "summary.json");
+}
+
+static rn_status parse_summary(rn_err *err, rn_run_record *record, const char *path,
+                               const char *text, size_t bytes) {
+  rn_err fault = {0};
+  json_error_t error = {0};
+  record->summary = json_loadb(text, bytes, 0, &error);
+  if (json_is_object(record->summary)) return RN_OK;
+  if (json_error_code(&error) == json_error_out_of_memory) return no_memory(err, "summary.json");
+  rn_fail(&fault, RN_ERR_FORMAT, "%s: %s", path,
+          record->summary != NULL ? "it is not a JSON object" : error.text);
+  json_decref(record->summary);
+  record->summary = NULL;
+  return note_summary_fault(err, record, fault.text);
+}
+
+/* A missing file is normal, and an invalid one is noted; both are shown on the page. */
 static rn_status read_summary(rn_err *err, rn_run_record *record) {
   const rn_path path = rn_path_join(record->path, "summary.json");
   rn_err fault = {0};
-  json_error_t error;
   void *text = NULL;
   size_t bytes = 0;
-  if (!rn_file_exists(path.text)) return RN_OK;
-  if (rn_file_load(&fault, path.text, MAX_SUMMARY_BYTES, &text, &bytes) != RN_OK) {
-    record->summary_fault = strdup(fault.text);
-    return record->summary_fault != NULL ? RN_OK : no_memory(err);
-  }
-  record->summary = json_loadb(text, bytes, 0, &error);
+  rn_status status = rn_file_load(&fault, path.text, MAX_SUMMARY_BYTES, &text, &bytes);
+  if (status == RN_ERR_NOT_FOUND) return RN_OK;
+  if (status == RN_ERR_FORMAT) return note_summary_fault(err, record, fault.text);
+  if (status != RN_OK) return rn_fail(err, status, "%s", fault.text);
+  status = parse_summary(err, record, path.text, text, bytes);
   free(text);
-  if (json_is_object(record->summary)) return RN_OK;
-  const char *why = record->summary != NULL ? "it is not a JSON object" : error.text;
-  const int made = asprintf(&record->summary_fault, "%s: %s", path.text, why);
-  json_decref(record->summary);
-  record->summary = NULL;
-  if (made >= 0) return RN_OK;
-  record->summary_fault = NULL;
-  return no_memory(err);
+  return status;
 }
 
 /* Returns the value that the summary holds for `key`, which may have the form "section.key"; NULL

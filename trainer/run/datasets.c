@@ -139,10 +139,6 @@ static void name_by_folder(const rn_options_items *items, int i, rn_path *out) {
   if (!good) snprintf(out->text, sizeof out->text, "%d", i + 1);
 }
 
-static bool has_val(const char *dir) {
-  return rn_file_exists(rn_path_join(dir, "val").text);
-}
-
 static rn_status open_val_sets(rn_err *err, const rn_options_items *val,
                                const rn_options_items *train, rn_datasets *d) {
   const rn_options_items *from = val->count > 0 ? val : train;
@@ -152,7 +148,11 @@ static rn_status open_val_sets(rn_err *err, const rn_options_items *val,
   RN_TRY(err, rn_alloc(err, "data.val", (size_t)from->count, sizeof *d->val, &d->val));
   for (int i = 0; i < from->count; i++) {
     const rn_options_item *item = &from->item[i];
-    if (from == train && !has_val(item->dir)) continue;
+    bool exists = true;
+    if (from == train) {
+      RN_TRY(err, rn_file_find(err, rn_path_join(item->dir, "val").text, &exists));
+    }
+    if (!exists) continue;
     rn_path name = {""};
     if (from == train && train->count > 1) name_by_folder(train, i, &name);
     RN_TRY(err, open_val(err, item->name != NULL ? item->name : name.text, item->dir, d));

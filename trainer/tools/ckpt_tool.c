@@ -57,7 +57,7 @@ static rn_status verify_list(rn_err *err, const char *run_dir, FILE *out, int *v
     rn_err why = {0};
     if (entries[i].state != RN_CKPT_WHOLE) continue;
     rn_status found = verify_step(&why, entries[i].path.text, out);
-    if (found != RN_OK && !rn_file_exists(entries[i].path.text)) {
+    if (found != RN_OK && rn_file_is_missing(entries[i].path.text)) {
       *gone = true;
       continue;
     }

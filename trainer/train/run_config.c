@@ -9,11 +9,13 @@
 /* Returns the reason why the file must not be overwritten. Returns NULL if the file does not exist,
  * or if retnet-train wrote it and it is unchanged. */
 static const char *why_not(const char *path) {
-  switch (rn_config_file_state(path)) {
+  switch (rn_config_file_state(&(rn_err){0}, path)) {
     case RN_CONFIG_FILE_EDITED:
       return "was edited by hand";
     case RN_CONFIG_FILE_FOREIGN:
       return "was not written by this version of retnet-train";
+    case RN_CONFIG_FILE_UNREADABLE:
+      return "cannot be read";
     default:
       return NULL;
   }
