@@ -36,7 +36,8 @@ export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$here/../support/lsan.supp:prin
 
 # Each scenario starts from the folder from/SCENARIO, and is a command in its copy. The result that
 # is compared is the output of result_SCENARIO.
-scenarios=(build sequence data pipeline eval export show generate version tokens hf import)
+scenarios=(build sequence data pipeline eval export show generate version help tokens hf import
+  report)
 launch=(mpirun -n 2 --oversubscribe --bind-to none)
 
 run_build() { "$1/retnet-data" build --out data --val-fraction 0.2 text.txt; }
@@ -61,6 +62,8 @@ run_version() {
   "$1/retnet-train" run.yaml -s train.steps=1 --version >version &&
     "$bin/retnet-bench" step run.yaml --version >>version
 }
+run_help() { "$1/retnet-train" --help >help; }
+run_report() { "$1/retnet-report" --out page.html RUN; }
 run_tokens() {
   "$1/retnet-data" build --out data --tokenizer tiktoken:synthetic.tiktoken text.txt
 }
@@ -86,6 +89,8 @@ result_export() { cksum exported/*; }
 result_show() { cat shown; }
 result_generate() { cksum generated; }
 result_version() { wc -l <version; } # the builds of the programs differ
+result_help() { cat help; }
+result_report() { cksum page.html; }
 result_tokens() { result_build; }
 result_hf() { result_export; }
 result_import() {
@@ -126,6 +131,7 @@ YAML
         ;;
       hf) cp -r reference/tokens from/hf && train_hybrid ;;
       import) cp -r reference/hf from/import ;;
+      report) cp -r reference/sequence from/report && echo previous >from/report/page.html ;;
       *) cp -r reference/sequence "from/$s" ;;
     esac
     count_passes "$s"
@@ -281,6 +287,9 @@ repeat() {
     "$bin/retnet-ckpt" verify imported >../verify.log 2>&1 || outcome=$outcome,damaged
     rm -r imported
   fi
+  # The previous page must stay until a whole page replaces it.
+  [ ! -e page.html ] || cmp -s page.html "$work/from/report/page.html" ||
+    cmp -s page.html "$work/reference/report/page.html" || outcome=$outcome,damaged
   if { [ "$scenario" = build ] || [ "$scenario" = tokens ]; } && [ -e data ]; then
     touch ../repeat.log
   elif ! "run_$scenario" "$bin" >../repeat.log 2>&1; then
@@ -298,7 +307,7 @@ caller() {
   local program=retnet-train
   case $scenario in
     build | tokens) program=retnet-data ;;
-    eval | generate) program=retnet-$scenario ;;
+    eval | generate | report) program=retnet-$scenario ;;
     export | show | hf | import) program=retnet-ckpt ;;
   esac
   addr2line -f -e "$faulty/$program" "$(printf '0x%x' $((0x${place#*@} - 1)))" | head -n 1
