@@ -50,6 +50,15 @@ static rn_status complete(rn_err *err, Retnet__Config *config) {
   return status;
 }
 
+rn_status rn_bench_check_precision(rn_err *err, const rn_bench_options *options) {
+  static const char key[] = "train.precision=";
+  for (int i = 0; options->precision != NULL && i < options->keys.count; i++) {
+    if (strncmp(options->keys.word[i], key, sizeof key - 1) != 0) continue;
+    return rn_fail(err, RN_ERR_USAGE, "use either --precision or -s train.precision, not both");
+  }
+  return RN_OK;
+}
+
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out) {
   const char *keys[MAX_KEYS];
   char precision[PRECISION_BYTES];
@@ -57,13 +66,8 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
   if (options->keys.count > MAX_KEYS - 1) {
     return rn_fail(err, RN_ERR_USAGE, "more than %d -s options", MAX_KEYS - 1);
   }
-  for (int i = 0; i < options->keys.count; i++) {
-    static const char key[] = "train.precision=";
-    if (options->precision != NULL && strncmp(options->keys.word[i], key, sizeof key - 1) == 0) {
-      return rn_fail(err, RN_ERR_USAGE, "use either --precision or -s train.precision, not both");
-    }
-    keys[count++] = options->keys.word[i];
-  }
+  RN_TRY(err, rn_bench_check_precision(err, options));
+  for (int i = 0; i < options->keys.count; i++) keys[count++] = options->keys.word[i];
   if (options->precision != NULL) {
     snprintf(precision, sizeof precision, "train.precision=%s", options->precision);
     keys[count++] = precision;

@@ -6,6 +6,9 @@
 #include "proto/schema/config.pb-c.h"
 #include "trainer/bench/bench.h"
 
+/** Checks that the number format is given only once. Errors: RN_ERR_USAGE. */
+rn_status rn_bench_check_precision(rn_err *err, const rn_bench_options *options);
+
 /** Builds the configuration. Ownership: rn_options_free. Errors: RN_ERR_USAGE naming the key. */
 rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__Config **out);
 

@@ -266,6 +266,7 @@ static rn_status start(rn_err *err, rn_world *world, const rn_bench_options *opt
   static const char *const names[] = {"fp32", "bf16"};
   rn_bench_options rest = *options;
   int bf16 = 0;
+  RN_TRY(err, rn_bench_check_precision(err, options));
   rest.precision = NULL;
   if (options->precision != NULL) {
     RN_TRY(err, rn_args_choose(err, "--precision", options->precision, names, 2, &bf16));
