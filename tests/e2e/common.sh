@@ -86,7 +86,8 @@ start() {
   local dir=$1 keys
   shift
   key_options "$@"
-  "${launch[@]}" "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" >"$dir.log" 2>&1 &
+  : >"$dir.log" # at once: the process in the background may empty it after the test has looked at it
+  "${launch[@]}" "$bin/retnet-train" run.yaml -s "run.dir=$dir" "${keys[@]}" >>"$dir.log" 2>&1 &
   pid=$!
 }
 
