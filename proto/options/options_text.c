@@ -153,10 +153,11 @@ typedef union any_section {
 /* Writes the default of a key. Allocates no memory, so that the help is always complete. */
 static void default_text(const char *name, const rn_options_key *key, char *text, size_t bytes) {
   Retnet__Config defaults = RETNET__CONFIG__INIT;
+  const ProtobufCMessageDescriptor *type = key->section->descriptor;
   any_section section;
   ProtobufCMessage *const message = &section.message;
-  assert(key->section->descriptor->sizeof_message <= sizeof section);
-  protobuf_c_message_init(key->section->descriptor, message);
+  assert(type->sizeof_message <= sizeof section);
+  protobuf_c_message_init(type, message);
   memcpy((char *)&defaults + key->section->offset, &message, sizeof message);
   rn_options_text(&defaults, name, text, bytes);
 }
