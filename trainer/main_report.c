@@ -60,6 +60,12 @@ static rn_status make_page(rn_err *err, const rn_run_record *runs, int count, ch
   return status;
 }
 
+static rn_status replace_page(rn_err *err, const char *out, const char *text, size_t bytes) {
+  rn_path path;
+  RN_TRY(err, rn_file_resolve_symlink(err, out, &path));
+  return rn_file_replace(err, path.text, text, bytes);
+}
+
 static rn_status write_report(rn_err *err, const options *o) {
   const rn_words *words = &o->found.words;
   rn_run_record *runs = NULL;
@@ -71,9 +77,7 @@ static rn_status write_report(rn_err *err, const options *o) {
     status = rn_run_record_read(err, words->word[i], &runs[i]);
   }
   if (status == RN_OK) status = make_page(err, runs, words->count, &text, &bytes);
-  if (status == RN_OK && o->out != NULL) {
-    status = rn_file_replace(err, rn_file_resolve_symlink(o->out).text, text, bytes);
-  }
+  if (status == RN_OK && o->out != NULL) status = replace_page(err, o->out, text, bytes);
   if (status == RN_OK && o->out == NULL) fwrite(text, 1, bytes, stdout);
   for (int i = 0; i < words->count; i++) rn_run_record_free(&runs[i]);
   free(runs);

@@ -252,11 +252,24 @@ rn_status rn_file_find(rn_err *err, const char *path, bool *exists) {
   return *exists ? RN_OK : looked_up(err, path, errno);
 }
 
-rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder) {
+/* Sets *is_type to true if `path` leads to a file of this type, such as S_IFDIR. */
+static rn_status find_type(rn_err *err, const char *path, mode_t type, bool *is_type) {
   struct stat info;
   const bool found = stat(path, &info) == 0;
-  *is_folder = found && S_ISDIR(info.st_mode);
+  *is_type = found && (info.st_mode & S_IFMT) == type;
   return found ? RN_OK : looked_up(err, path, errno);
+}
+
+rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder) {
+  return find_type(err, path, S_IFDIR, is_folder);
+}
+
+rn_status rn_file_find_regular(rn_err *err, const char *path, bool *is_regular) {
+  return find_type(err, path, S_IFREG, is_regular);
+}
+
+bool rn_file_leads_nowhere(int error) {
+  return error == ENOENT || error == ENOTDIR || error == ELOOP;
 }
 
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes) {
@@ -287,13 +300,18 @@ done:
   return status;
 }
 
-rn_path rn_file_resolve_symlink(const char *path) {
-  rn_path resolved;
+rn_status rn_file_resolve_symlink(rn_err *err, const char *path, rn_path *resolved) {
   struct stat info;
-  char *real = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL) : NULL;
-  snprintf(resolved.text, sizeof resolved.text, "%s", real != NULL ? real : path);
+  snprintf(resolved->text, sizeof resolved->text, "%s", path);
+  if (lstat(path, &info) != 0) return looked_up(err, path, errno);
+  if (!S_ISLNK(info.st_mode)) return RN_OK;
+  char *real = realpath(path, NULL);
+  if (real == NULL && errno == ENOMEM)
+    return rn_fail(err, RN_ERR_MEMORY, "out of memory while looking up %s", path);
+  if (real == NULL) return looked_up(err, path, errno);
+  snprintf(resolved->text, sizeof resolved->text, "%s", real);
   free(real);
-  return resolved;
+  return RN_OK;
 }
 
 static rn_status check_folder(rn_err *err, const char *folder) {

@@ -82,6 +82,13 @@ rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
  * Errors: RN_ERR_IO if `path` cannot be looked up. */
 rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder);
 
+/** Like rn_file_find_folder, for a regular file. */
+rn_status rn_file_find_regular(rn_err *err, const char *path, bool *is_regular);
+
+/** True if `error`, the errno value of stat(), means that a link leads to no file: its target is
+ * missing, or the links form a loop. */
+bool rn_file_leads_nowhere(int error);
+
 /**
  * Reads a whole file.
  *
@@ -90,11 +97,11 @@ rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder);
  */
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
-/** Returns the path of the file that a symbolic link leads to; returns `path` itself if it is
+/** Sets *resolved to the path of the file that a symbolic link leads to; to `path` itself if it is
  * not a link or is a dangling link. Used for output files that the user names: they are written
  * under a temporary name and then renamed, and a rename to `path` would replace the link instead of
- * the file. */
-rn_path rn_file_resolve_symlink(const char *path);
+ * the file. Errors: RN_ERR_IO if `path` cannot be looked up, RN_ERR_MEMORY. */
+rn_status rn_file_resolve_symlink(rn_err *err, const char *path, rn_path *resolved);
 
 /** Checks that a new file may be created at `path` or may replace an existing file there. Errors:
  * RN_ERR_IO if `path` is a device, pipe, socket or folder, which must not be replaced, or if the

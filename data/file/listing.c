@@ -104,9 +104,11 @@ static rn_status sort_entry(rn_err *err, walk *w, const char *path, rn_listing *
     RN_TRY(err, visit(err, w, &itself, &first));
     return first ? push(err, folders, path) : RN_OK;
   }
-  if (S_ISLNK(itself.st_mode) && stat(path, &target) == 0) {
-    if (S_ISREG(target.st_mode)) return push(err, w->files, path);
-    if (S_ISDIR(target.st_mode)) return push(err, &w->links, path);
+  if (S_ISLNK(itself.st_mode)) {
+    const bool found = stat(path, &target) == 0;
+    if (!found && !rn_file_leads_nowhere(errno)) return rn_file_fail(err, "look up", path, errno);
+    if (found && S_ISREG(target.st_mode)) return push(err, w->files, path);
+    if (found && S_ISDIR(target.st_mode)) return push(err, &w->links, path);
   }
   w->files->left_out++;
   return RN_OK;

@@ -33,7 +33,7 @@ static void make_trailer(const unsigned char *message, size_t bytes, unsigned ch
 rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *out) {
   rn_path begin;
   *out = (rn_state_writer){.bytes = 0};
-  out->path = rn_file_resolve_symlink(path);
+  RN_TRY(err, rn_file_resolve_symlink(err, path, &out->path));
   RN_TRY(err, rn_file_check_target(err, out->path.text));
   snprintf(begin.text, sizeof begin.text, "%.*s.", RN_PATH_BYTES - 64, out->path.text);
   rn_temporary_remove_left(begin.text, ".tmp");

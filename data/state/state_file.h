@@ -25,7 +25,7 @@ typedef struct rn_state_writer {
 
 /** Creates a temporary file in the folder of `path`; its name contains the process id. Removes
  * temporary files for the same `path` that killed processes of this host have left. Errors: those
- * of rn_file_check_target and rn_file_create. */
+ * of rn_file_resolve_symlink, rn_file_check_target and rn_file_create. */
 rn_status rn_state_writer_open(rn_err *err, const char *path, rn_state_writer *out);
 
 /** Appends bytes of the state, at least 1, as a frame. Errors: RN_ERR_MEMORY, RN_ERR_IO. */

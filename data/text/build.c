@@ -131,18 +131,18 @@ static rn_status write_splits(rn_err *err, builder *b, const char *folder) {
   return write_tokenizer(err, b, folder);
 }
 
-/* Adds up the sizes of the inputs; returns the size of a token, in bytes, in the first llm.c
- * file. */
-static int measure_inputs(builder *b) {
+/* Adds up the sizes of the inputs; sets *llmc_bytes to the size of a token in the first llm.c file.
+ */
+static rn_status measure_inputs(rn_err *err, builder *b, int *llmc_bytes) {
   const rn_source_options source = source_options(b);
   rn_source_counts counts = {0};
-  bool measured = true;
   b->ids.inputs.format = b->options->format;
   for (int i = 0; i < b->options->inputs; i++) {
-    measured = rn_source_measure(b->options->input[i], &source, &counts) && measured;
+    RN_TRY(err, rn_source_measure(err, b->options->input[i], &source, &counts));
   }
-  b->report->input_bytes = measured ? counts.read_bytes : 0;
-  return counts.llmc_bytes;
+  b->report->input_bytes = counts.unmeasured == 0 ? counts.read_bytes : 0;
+  *llmc_bytes = counts.llmc_bytes;
+  return RN_OK;
 }
 
 rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report *report) {
@@ -151,7 +151,9 @@ rn_status rn_build(rn_err *err, const rn_build_options *options, rn_build_report
     return rn_fail(err, RN_ERR_USAGE, "--val-fraction must be at least 0 and less than 1");
   }
   builder b = {.options = options, .report = report};
-  rn_status status = rn_build_ids_open(err, options, measure_inputs(&b), &b.ids);
+  int llmc_bytes = 0;
+  rn_status status = measure_inputs(err, &b, &llmc_bytes);
+  if (status == RN_OK) status = rn_build_ids_open(err, options, llmc_bytes, &b.ids);
   if (status == RN_OK) status = rn_build_target_open(err, options->out, &b.target);
   if (status == RN_OK) status = write_splits(err, &b, b.target.work.text);
   report->lossless = b.ids.tokenizer == NULL || b.ids.tokenizer->lossless;

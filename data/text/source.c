@@ -38,14 +38,18 @@ static void count_compressed(const walk *w, const char *path) {
 
 /* Fails for a Parquet file, which begins with "PAR1". */
 static rn_status refuse_parquet(rn_err *err, const char *path) {
-  char head[4];
-  rn_err ignored = {0};
+  char head[4] = "";
+  bool regular;
   rn_file file = {0};
-  if (!ends_with(path, ".parquet") || rn_file_open(&ignored, path, &file) != RN_OK) return RN_OK;
-  const bool is_parquet =
-      rn_file_read(&ignored, &file, 0, head, sizeof head) == RN_OK && memcmp(head, "PAR1", 4) == 0;
+  if (!ends_with(path, ".parquet")) return RN_OK;
+  RN_TRY(err, rn_file_find_regular(err, path, &regular));
+  if (!regular) return RN_OK;
+  RN_TRY(err, rn_file_open(err, path, &file));
+  rn_status status = RN_OK;
+  if (file.size_bytes >= (int64_t)sizeof head)
+    status = rn_file_read(err, &file, 0, head, sizeof head);
   rn_file_destroy(&file);
-  if (!is_parquet) return RN_OK;
+  if (status != RN_OK || memcmp(head, "PAR1", sizeof head) != 0) return status;
   return rn_fail(
       err, RN_ERR_FORMAT,
       "%s: Parquet is not supported; convert its text column to JSON lines, for example with "
@@ -58,15 +62,18 @@ static rn_status refuse_parquet(rn_err *err, const char *path) {
  * file. */
 static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
   struct stat info;
-  if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return rn_fail(err, RN_ERR_USAGE, "%s is not a regular file, so its size is unknown", path);
+  bool regular;
+  rn_token_format format;
+  RN_TRY(err, rn_file_find_regular(err, path, &regular));
+  if (!regular || stat(path, &info) != 0) {
+    w->counts->unmeasured++;
+    return RN_OK;
   }
   w->counts->read_bytes += info.st_size;
-  if (w->counts->llmc_bytes == 0 && w->options->tokens != NULL &&
-      rn_token_inputs_format(w->options->tokens, path) == RN_FORMAT_LLMC) {
-    w->counts->llmc_bytes = rn_token_file_llmc_bytes(path);
-  }
-  return RN_OK;
+  if (w->counts->llmc_bytes != 0 || w->options->tokens == NULL) return RN_OK;
+  RN_TRY(err, rn_token_inputs_format(err, w->options->tokens, path, &format));
+  if (format != RN_FORMAT_LLMC) return RN_OK;
+  return rn_token_file_llmc_bytes(err, path, &w->counts->llmc_bytes);
 }
 
 static rn_status take_ids(void *self, rn_err *err, const int32_t *id, size_t count, bool begins) {
@@ -83,9 +90,16 @@ static rn_status read_tokens(rn_err *err, const walk *w, const char *path, rn_to
                               (rn_token_visitor){take_ids, (void *)w, &found->stored_bytes});
 }
 
-static bool is_raw_bin(const rn_token_inputs *tokens, const char *path) {
-  return tokens != NULL && tokens->format == RN_FORMAT_AUTO &&
-         rn_token_file_format(path) == RN_FORMAT_NANOGPT;
+/* Counts a .bin file without a header, which was read as text, for a warning. */
+static rn_status count_headerless(rn_err *err, const walk *w, const char *path) {
+  const rn_token_inputs *tokens = w->options->tokens;
+  rn_token_format format;
+  if (tokens == NULL || tokens->format != RN_FORMAT_AUTO) return RN_OK;
+  RN_TRY(err, rn_token_file_format(err, path, &format));
+  if (format == RN_FORMAT_NANOGPT && w->counts->headerless++ == 0) {
+    snprintf(w->counts->first_headerless, sizeof w->counts->first_headerless, "%s", path);
+  }
+  return RN_OK;
 }
 
 static rn_status read_text(rn_err *err, const walk *w, const char *path) {
@@ -107,26 +121,29 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   w->counts->decompressed += format.packing != RN_PACKING_NONE;
   w->counts->text_inputs += found->documents > 0;
   if (found->documents > 0 && !format.lines) count_compressed(w, path);
-  if (found->documents > 0 && is_raw_bin(tokens, path) && w->counts->headerless++ == 0) {
-    snprintf(w->counts->first_headerless, sizeof w->counts->first_headerless, "%s", path);
-  }
-  return RN_OK;
+  return found->documents > 0 ? count_headerless(err, w, path) : RN_OK;
 }
 
-/* Returns the format in which a file is read. An empty file that the user did not name is read as
- * text: then it is counted as empty, whereas most token formats would report an error. */
-static rn_token_format format_of(const walk *w, const char *path, bool named) {
+/* Determines the format in which a file is read. An empty file that the user did not name is read
+ * as text: then it is counted as empty, whereas most token formats would report an error. */
+static rn_status find_format(rn_err *err, const walk *w, const char *path, bool named,
+                             rn_token_format *format) {
   struct stat info;
   const bool empty = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
-  if (w->options->tokens == NULL || (empty && !named)) return RN_FORMAT_TEXT;
-  return rn_token_inputs_format(w->options->tokens, path);
+  *format = RN_FORMAT_TEXT;
+  if (w->options->tokens == NULL || (empty && !named)) return RN_OK;
+  return rn_token_inputs_format(err, w->options->tokens, path, format);
 }
 
 /* Visits the documents of a file. A file without documents is an error if the user named it. If the
  * file was found in a folder or by a pattern, it is counted as empty, without an error. */
 static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool named) {
   rn_document_counts *found = &w->counts->current;
-  if (!named && w->options->tokens != NULL && rn_token_inputs_skips(w->options->tokens, path)) {
+  bool skips = false;
+  if (!named && w->options->tokens != NULL) {
+    RN_TRY(err, rn_token_inputs_skips(err, w->options->tokens, path, &skips));
+  }
+  if (skips) {
     w->counts->not_included += w->options->tokens->format != RN_FORMAT_AUTO;
     return RN_OK;
   }
@@ -135,7 +152,8 @@ static rn_status visit_file(rn_err *err, const walk *w, const char *path, bool n
     return RN_OK;
   }
   if (w->visit == NULL) return measure_file(err, w, path);
-  const rn_token_format format = format_of(w, path, named);
+  rn_token_format format;
+  RN_TRY(err, find_format(err, w, path, named, &format));
   if (format == RN_FORMAT_TEXT) {
     RN_TRY(err, read_text(err, w, path));
   } else {
@@ -184,9 +202,14 @@ static int by_bytes(const void *a, const void *b) {
 /* Visits a path that the user named (`named`) or that a pattern matched. */
 static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool named) {
   struct stat info;
+  rn_path pair = {""};
   const bool there = stat(path, &info) == 0;
-  const rn_path pair =
-      !there && named && w->options->tokens != NULL ? rn_token_file_pair(path) : (rn_path){""};
+  if (!there && !named && !rn_file_leads_nowhere(errno)) {
+    return rn_file_fail(err, "look up", path, errno);
+  }
+  if (!there && named && w->options->tokens != NULL) {
+    RN_TRY(err, rn_token_file_pair(err, path, &pair));
+  }
   if (pair.text[0] != '\0') return visit_file(err, w, pair.text, named);
   if (there && S_ISDIR(info.st_mode)) return visit_folder(err, w, path);
   if ((there && S_ISREG(info.st_mode)) || named) return visit_file(err, w, path, named);
@@ -238,9 +261,14 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
   return !exists ? visit_pattern(err, &w, input) : visit_path(err, &w, input, true);
 }
 
-bool rn_source_measure(const char *input, const rn_source_options *options,
-                       rn_source_counts *counts) {
-  rn_err ignored = {0};
-  if (strcmp(input, "-") == 0) return false;
-  return rn_source_visit(&ignored, input, options, NULL, NULL, counts) == RN_OK;
+rn_status rn_source_measure(rn_err *err, const char *input, const rn_source_options *options,
+                            rn_source_counts *counts) {
+  rn_status status = RN_ERR_NOT_FOUND;
+  if (strcmp(input, "-") != 0) {
+    status = rn_source_visit(err, input, options, NULL, NULL, counts);
+  }
+  if (status != RN_ERR_NOT_FOUND) return status;
+  rn_err_clear(err);
+  counts->unmeasured++;
+  return RN_OK;
 }

@@ -34,8 +34,9 @@ typedef struct rn_source_counts {
   char first_compressed[RN_PATH_BYTES];
   int64_t headerless; /* .bin files read as text that might hold tokens in nanoGPT's format */
   char first_headerless[RN_PATH_BYTES];
-  int llmc_bytes; /* size of a token of the first llm.c file (set by rn_source_measure only); 0:
-                     none */
+  int llmc_bytes;     /* size of a token of the first llm.c file (set by rn_source_measure only); 0:
+                         none */
+  int64_t unmeasured; /* inputs without a size, such as pipes (counted by rn_source_measure only) */
 } rn_source_counts;
 
 /**
@@ -57,10 +58,11 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
 
 /**
  * Adds the sizes of the files that rn_source_visit would read to counts->read_bytes, for the
- * estimate of the time left. Sets counts->llmc_bytes at the first llm.c file. Returns false for
- * standard input and for files that have no size.
+ * estimate of the time left. Sets counts->llmc_bytes at the first llm.c file. Standard input, and
+ * inputs that have no size or do not exist, are counted as unmeasured. Errors: those of
+ * rn_source_visit except RN_ERR_NOT_FOUND, which rn_source_visit will report.
  */
-bool rn_source_measure(const char *input, const rn_source_options *options,
-                       rn_source_counts *counts);
+rn_status rn_source_measure(rn_err *err, const char *input, const rn_source_options *options,
+                            rn_source_counts *counts);
 
 #endif

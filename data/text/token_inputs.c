@@ -5,24 +5,33 @@
 
 #include "data/tokens/llmc.h"
 
-rn_token_format rn_token_inputs_format(const rn_token_inputs *tokens, const char *path) {
-  if (tokens->format != RN_FORMAT_AUTO) return tokens->format;
-  const rn_token_format format = rn_token_file_format(path);
-  return format == RN_FORMAT_NANOGPT && !tokens->headerless ? RN_FORMAT_TEXT : format;
+rn_status rn_token_inputs_format(rn_err *err, const rn_token_inputs *tokens, const char *path,
+                                 rn_token_format *format) {
+  *format = tokens->format;
+  if (tokens->format != RN_FORMAT_AUTO) return RN_OK;
+  RN_TRY(err, rn_token_file_format(err, path, format));
+  if (*format == RN_FORMAT_NANOGPT && !tokens->headerless) *format = RN_FORMAT_TEXT;
+  return RN_OK;
 }
 
-/* True for NAME.idx with NAME.bin beside it. A NAME.bin that cannot be looked up counts as well: it
- * is an input of its own, and reading it reports the error. */
-static bool is_index_of_data(const char *path) {
+/* Sets *is_index to true for NAME.idx with NAME.bin beside it. */
+static rn_status is_index_of_data(rn_err *err, const char *path, bool *is_index) {
   const rn_path data = rn_token_file_sibling(path, ".bin");
-  return data.text[0] != '\0' && strcmp(data.text, path) != 0 && !rn_file_is_missing(data.text) &&
-         rn_token_file_format(path) == RN_FORMAT_MEGATRON;
+  rn_token_format format = RN_FORMAT_TEXT;
+  *is_index = false;
+  if (data.text[0] == '\0' || strcmp(data.text, path) == 0) return RN_OK;
+  RN_TRY(err, rn_file_find(err, data.text, is_index));
+  if (*is_index) RN_TRY(err, rn_token_file_format(err, path, &format));
+  *is_index = format == RN_FORMAT_MEGATRON;
+  return RN_OK;
 }
 
-bool rn_token_inputs_skips(const rn_token_inputs *tokens, const char *path) {
-  if (tokens->format == RN_FORMAT_TEXT) return false;
-  if (tokens->format == RN_FORMAT_AUTO) return is_index_of_data(path);
-  return strcmp(rn_token_file_sibling(path, ".bin").text, path) != 0;
+rn_status rn_token_inputs_skips(rn_err *err, const rn_token_inputs *tokens, const char *path,
+                                bool *skips) {
+  if (tokens->format == RN_FORMAT_AUTO) return is_index_of_data(err, path, skips);
+  *skips = tokens->format != RN_FORMAT_TEXT &&
+           strcmp(rn_token_file_sibling(path, ".bin").text, path) != 0;
+  return RN_OK;
 }
 
 rn_status rn_token_inputs_read(rn_err *err, rn_token_inputs *tokens, const char *path,
@@ -36,8 +45,10 @@ rn_status rn_token_inputs_read(rn_err *err, rn_token_inputs *tokens, const char 
                    path);
   }
   if (format == RN_FORMAT_LLMC) {
+    int bytes;
+    RN_TRY(err, rn_token_file_llmc_bytes(err, path, &bytes));
     continues = rn_llmc_follows(tokens->last_shard.text, path);
-    if (rn_token_file_llmc_bytes(path) == 4) rules.separator = tokens->separator_llama3;
+    if (bytes == 4) rules.separator = tokens->separator_llama3;
   }
   RN_TRY(err, rn_token_file_read(err, data.text[0] != '\0' ? data.text : path, format, continues,
                                  &rules, visitor));

@@ -15,15 +15,18 @@ typedef struct rn_token_inputs {
                          next file */
 } rn_token_inputs;
 
-/** Returns the format in which a file is read: never RN_FORMAT_AUTO. */
-rn_token_format rn_token_inputs_format(const rn_token_inputs *tokens, const char *path);
+/** Determines the format in which a file is read: never RN_FORMAT_AUTO. Errors: those of
+ * rn_token_file_format. */
+rn_status rn_token_inputs_format(rn_err *err, const rn_token_inputs *tokens, const char *path,
+                                 rn_token_format *format);
 
-/** True if a file that was found in a folder must be skipped. If a token format was given, all
- * files without the extension .bin are skipped; with RN_FORMAT_AUTO, each .idx file that belongs to
- * a .bin file. */
-bool rn_token_inputs_skips(const rn_token_inputs *tokens, const char *path);
+/** Sets *skips to true if a file that was found in a folder must be skipped. If a token format was
+ * given, all files without the extension .bin are skipped; with RN_FORMAT_AUTO, each .idx file that
+ * belongs to a .bin file. Errors: those of rn_token_file_format. */
+rn_status rn_token_inputs_skips(rn_err *err, const rn_token_inputs *tokens, const char *path,
+                                bool *skips);
 
-/** Reads a token file. Errors: those of rn_token_file_read. */
+/** Reads a token file. Errors: those of rn_token_file_read and rn_token_file_llmc_bytes. */
 rn_status rn_token_inputs_read(rn_err *err, rn_token_inputs *tokens, const char *path,
                                rn_token_format format, rn_token_visitor visitor);
 

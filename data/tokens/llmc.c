@@ -28,12 +28,13 @@ static const char *kind_of(int32_t magic) {
   }
 }
 
-bool rn_llmc_is(const rn_file *file) {
+rn_status rn_llmc_detect(rn_err *err, const rn_file *file, bool *is_llmc) {
   unsigned char magic[4];
-  rn_err ignored = {0};
-  if (file->size_bytes < (int64_t)sizeof magic) return false;
-  if (rn_file_read(&ignored, file, 0, magic, sizeof magic) != RN_OK) return false;
-  return rn_get_u32(magic) >= FIRST_MAGIC && rn_get_u32(magic) <= LAST_MAGIC;
+  *is_llmc = false;
+  if (file->size_bytes < (int64_t)sizeof magic) return RN_OK;
+  RN_TRY(err, rn_file_read(err, file, 0, magic, sizeof magic));
+  *is_llmc = rn_get_u32(magic) >= FIRST_MAGIC && rn_get_u32(magic) <= LAST_MAGIC;
+  return RN_OK;
 }
 
 static rn_status check_size(rn_err *err, const rn_file *file, int64_t tokens, int bytes) {

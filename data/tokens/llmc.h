@@ -15,8 +15,9 @@
 
 #include "data/tokens/token_reader.h"
 
-/** True if a file begins with a magic number of llm.c, even of an unsupported kind or version. */
-bool rn_llmc_is(const rn_file *file);
+/** Sets *is_llmc to true if a file begins with a magic number of llm.c, even of an unsupported kind
+ * or version. Errors: RN_ERR_IO. */
+rn_status rn_llmc_detect(rn_err *err, const rn_file *file, bool *is_llmc);
 
 /** Checks header and size; sets type and number of tokens. Errors: RN_ERR_FORMAT naming the field.
  */

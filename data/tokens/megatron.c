@@ -19,12 +19,13 @@ typedef struct megatron {
   int64_t data_end; /* largest end offset of the sequences so far, in bytes */
 } megatron;
 
-bool rn_megatron_is_index(const rn_file *file) {
+rn_status rn_megatron_detect(rn_err *err, const rn_file *file, bool *is_index) {
   unsigned char head[MAGIC_WORD_BYTES];
-  rn_err ignored = {0};
-  if (file->size_bytes < (int64_t)sizeof head) return false;
-  if (rn_file_read(&ignored, file, 0, head, sizeof head) != RN_OK) return false;
-  return memcmp(head, magic, sizeof head) == 0 || memcmp(head, old_magic, sizeof head) == 0;
+  *is_index = false;
+  if (file->size_bytes < (int64_t)sizeof head) return RN_OK;
+  RN_TRY(err, rn_file_read(err, file, 0, head, sizeof head));
+  *is_index = memcmp(head, magic, sizeof head) == 0 || memcmp(head, old_magic, sizeof head) == 0;
+  return RN_OK;
 }
 
 /* ---- header ---- */

@@ -17,8 +17,9 @@
 
 #include "data/tokens/token_reader.h"
 
-/** True if the file begins like an index, even of another version or of the older format. */
-bool rn_megatron_is_index(const rn_file *file);
+/** Sets *is_index to true if the file begins like an index, even of another version or of the older
+ * format. Errors: RN_ERR_IO. */
+rn_status rn_megatron_detect(rn_err *err, const rn_file *file, bool *is_index);
 
 /**
  * Visits the documents of the open data file, which is divided into documents by its index. A

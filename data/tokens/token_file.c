@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "data/tokens/llmc.h"
 #include "data/tokens/megatron.h"
@@ -21,11 +20,6 @@ static bool has_extension(const char *path, const char *extension) {
   return length > EXTENSION && strcasecmp(path + length - EXTENSION, extension) == 0;
 }
 
-static bool is_regular(const char *path) {
-  struct stat info;
-  return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
-
 rn_path rn_token_file_sibling(const char *path, const char *extension) {
   rn_path sibling = {""};
   if (!has_extension(path, ".bin") && !has_extension(path, ".idx")) return sibling;
@@ -38,41 +32,62 @@ rn_path rn_token_file_sibling(const char *path, const char *extension) {
   return sibling;
 }
 
-/* True if the file can be opened and passes the test. */
-static bool passes(const char *path, bool (*test)(const rn_file *file)) {
-  rn_err ignored = {0};
+typedef rn_status detect_format(rn_err *err, const rn_file *file, bool *detected);
+
+/* Sets *detected to whether a regular file has the format. */
+static rn_status detect(rn_err *err, const char *path, detect_format *is_format, bool *detected) {
   rn_file file = {0};
-  if (!is_regular(path) || rn_file_open(&ignored, path, &file) != RN_OK) return false;
-  const bool passed = test(&file);
+  RN_TRY(err, rn_file_open(err, path, &file));
+  const rn_status status = is_format(err, &file, detected);
   rn_file_destroy(&file);
-  return passed;
+  return status;
 }
 
-rn_token_format rn_token_file_format(const char *path) {
-  if (has_extension(path, ".idx")) {
-    return passes(path, rn_megatron_is_index) ? RN_FORMAT_MEGATRON : RN_FORMAT_TEXT;
+rn_status rn_token_file_format(rn_err *err, const char *path, rn_token_format *format) {
+  const bool is_index = has_extension(path, ".idx");
+  bool regular, found;
+  *format = RN_FORMAT_TEXT;
+  if (!is_index && !has_extension(path, ".bin")) return RN_OK;
+  RN_TRY(err, rn_file_find_regular(err, path, &regular));
+  if (!regular) return RN_OK;
+  if (is_index) {
+    RN_TRY(err, detect(err, path, rn_megatron_detect, &found));
+    if (found) *format = RN_FORMAT_MEGATRON;
+    return RN_OK;
   }
-  if (!has_extension(path, ".bin") || !is_regular(path)) return RN_FORMAT_TEXT;
-  if (is_regular(rn_token_file_sibling(path, ".idx").text)) return RN_FORMAT_MEGATRON;
-  return passes(path, rn_llmc_is) ? RN_FORMAT_LLMC : RN_FORMAT_NANOGPT;
+  RN_TRY(err, rn_file_find_regular(err, rn_token_file_sibling(path, ".idx").text, &found));
+  if (found) {
+    *format = RN_FORMAT_MEGATRON;
+    return RN_OK;
+  }
+  RN_TRY(err, detect(err, path, rn_llmc_detect, &found));
+  *format = found ? RN_FORMAT_LLMC : RN_FORMAT_NANOGPT;
+  return RN_OK;
 }
 
-rn_path rn_token_file_pair(const char *name) {
-  rn_path data, index;
-  snprintf(data.text, sizeof data.text, "%s.bin", name);
+rn_status rn_token_file_pair(rn_err *err, const char *name, rn_path *data) {
+  rn_path index;
+  bool has_data, has_index;
+  snprintf(data->text, sizeof data->text, "%s.bin", name);
   snprintf(index.text, sizeof index.text, "%s.idx", name);
-  return is_regular(data.text) && is_regular(index.text) ? data : (rn_path){""};
+  RN_TRY(err, rn_file_find_regular(err, data->text, &has_data));
+  RN_TRY(err, rn_file_find_regular(err, index.text, &has_index));
+  if (!has_data || !has_index) *data = (rn_path){""};
+  return RN_OK;
 }
 
-int rn_token_file_llmc_bytes(const char *path) {
-  rn_err ignored = {0};
+rn_status rn_token_file_llmc_bytes(rn_err *err, const char *path, int *bytes) {
   rn_file file = {0};
   rn_token_type type = {0};
   int64_t tokens = 0;
-  if (rn_file_open(&ignored, path, &file) != RN_OK) return 0;
-  const rn_status status = rn_llmc_check(&ignored, &file, &type, &tokens);
+  *bytes = 0;
+  rn_status status = rn_file_open(err, path, &file);
+  if (status == RN_OK) status = rn_llmc_check(err, &file, &type, &tokens);
   rn_file_destroy(&file);
-  return status == RN_OK ? type.bytes : 0;
+  if (status == RN_OK) *bytes = type.bytes;
+  if (status != RN_ERR_FORMAT) return status;
+  rn_err_clear(err);
+  return RN_OK;
 }
 
 static rn_status read_pair(rn_err *err, const rn_file *data, rn_token_reader *reader) {

@@ -18,25 +18,27 @@ typedef enum rn_token_format {
 extern const char *const rn_token_format_names[RN_FORMATS];
 
 /**
- * Returns the format of a file by its name and content:
+ * Determines the format of a file by its name and content:
  *   Megatron  NAME.bin with NAME.idx beside it; or NAME.idx that begins like an index
  *   llm.c     .bin that begins with a magic number of llm.c
  *   nanoGPT   any other .bin; it may hold data other than tokens
  *   text      any other name, and everything that is not a regular file
+ * Errors: RN_ERR_IO if a file cannot be looked up or read; RN_ERR_NOT_FOUND, RN_ERR_FORMAT if it
+ * was removed or became shorter in the meantime; RN_ERR_MEMORY.
  */
-rn_token_format rn_token_file_format(const char *path);
+rn_status rn_token_file_format(rn_err *err, const char *path, rn_token_format *format);
 
 /** Returns the path with its extension (.bin or .idx) replaced by `extension`, or an empty path if
  * it has neither extension. */
 rn_path rn_token_file_sibling(const char *path, const char *extension);
 
-/** Megatron-LM names a pair of files NAME.bin and NAME.idx by NAME. If `name` is such a name,
- * returns the path of the .bin file; else an empty path. */
-rn_path rn_token_file_pair(const char *name);
+/** Megatron-LM names a pair of files NAME.bin and NAME.idx by NAME. If `name` is such a name, sets
+ * *data to the path of the .bin file; else to an empty path. Errors: RN_ERR_IO. */
+rn_status rn_token_file_pair(rn_err *err, const char *name, rn_path *data);
 
-/** Returns the size of a token in an llm.c file, 2 or 4 bytes; 0 for any other file or a damaged
- * one. */
-int rn_token_file_llmc_bytes(const char *path);
+/** Sets *bytes to the size of a token in an llm.c file, 2 or 4; to 0 for any other file or a
+ * damaged one. Errors: those of rn_file_open and rn_file_read, except RN_ERR_FORMAT. */
+rn_status rn_token_file_llmc_bytes(rn_err *err, const char *path, int *bytes);
 
 /**
  * Visits the documents of a file of one of the token formats; for a Megatron pair, `path` is the

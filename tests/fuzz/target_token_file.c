@@ -24,7 +24,8 @@ static bool read_as(rn_token_format format, const char *path) {
   int64_t read_bytes = 0;
   const rn_token_rules rules = {
       .vocabulary = VOCABULARY, .tokenizer = "test", .separator = 7, .document = 8};
-  (void)rn_token_file_format(path);
+  rn_token_format detected;
+  target_require(rn_token_file_format(&err, path, &detected) == RN_OK, "the format is determined");
   const bool accepted =
       target_is_ok(rn_token_file_read(&err, path, format, false, &rules,
                                       (rn_token_visitor){check_ids, NULL, &read_bytes}),

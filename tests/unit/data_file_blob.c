@@ -167,6 +167,12 @@ static void only_regular_files_are_replaced(void) {
               rn_file_replace(err, temp_path("folder"), "one", 3));
 }
 
+static void resolves_to(const char *path, const char *expected) {
+  rn_path resolved;
+  CHECK_OK(err, rn_file_resolve_symlink(err, path, &resolved));
+  CHECK(strcmp(resolved.text, expected) == 0);
+}
+
 /* A symbolic link must resolve to the file that it points to; the path of a file and a missing path
  * must be unchanged. */
 static void links_are_resolved(void) {
@@ -174,10 +180,25 @@ static void links_are_resolved(void) {
   CHECK_OK(err, rn_file_replace(err, file, "one", 3));
   CHECK(symlink(file, link) == 0);
   char *real = realpath(file, NULL);
-  CHECK(real != NULL && strcmp(rn_file_resolve_symlink(link).text, real) == 0);
-  CHECK(strcmp(rn_file_resolve_symlink(file).text, file) == 0);
-  CHECK(strcmp(rn_file_resolve_symlink("/nowhere/x").text, "/nowhere/x") == 0);
+  if (!CHECK(real != NULL)) return;
+  resolves_to(link, real);
+  resolves_to(file, file);
+  resolves_to("/nowhere/x", "/nowhere/x");
   free(real);
+}
+
+/* A path that cannot be looked up must not be taken for a missing file or for another kind of file.
+ */
+static void failed_lookups_are_errors(void) {
+  const char *loop = temp_path("loop"), *below = temp_path("loop/below");
+  rn_path resolved;
+  bool found;
+  CHECK(symlink(loop, loop) == 0);
+  CHECK_FAILS(err, RN_ERR_IO, "loop/below|look up", rn_file_resolve_symlink(err, below, &resolved));
+  CHECK_FAILS(err, RN_ERR_IO, "loop|look up", rn_file_resolve_symlink(err, loop, &resolved));
+  CHECK_FAILS(err, RN_ERR_IO, "loop/below|look up", rn_file_find(err, below, &found));
+  CHECK_FAILS(err, RN_ERR_IO, "loop|look up", rn_file_find_folder(err, loop, &found));
+  CHECK_FAILS(err, RN_ERR_IO, "loop|look up", rn_file_find_regular(err, loop, &found));
 }
 
 static void a_full_disk_is_named(void) {
@@ -200,6 +221,7 @@ int main(void) {
   a_failed_lookup_is_not_absence();
   only_regular_files_are_replaced();
   links_are_resolved();
+  failed_lookups_are_errors();
   a_full_disk_is_named();
   return check_result();
 }

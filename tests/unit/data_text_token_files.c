@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/batch/split.h"
 #include "data/text/build.h"
@@ -144,18 +145,77 @@ static void headerless_is_text_for_bytes(void) {
   CHECK_EQUAL(report.passed_by.headerless, 1);
 }
 
-/* The header of an llm.c file determines its vocabulary, so that no option is needed. */
-static void llmc_needs_no_option(void) {
-  const rn_path folder = fresh_folder(), path = rn_path_join(folder.text, "a.bin");
-  const rn_build_options how = {.separator = -1};
+/* Writes an llm.c file with the tokens 50256, 7 and 50256, and returns its path. */
+static rn_path write_llmc(const char *folder) {
+  const rn_path path = rn_path_join(folder, "a.bin");
   unsigned char file[1024 + 6] = {0x88, 0xd8, 0x34, 0x01, 1, 0, 0, 0, 3};
-  const unsigned char ids[6] = {0x50, 0xc4, 7, 0, 0x50, 0xc4}; /* 50256, 7, 50256 */
-  rn_build_report report;
+  const unsigned char ids[6] = {0x50, 0xc4, 7, 0, 0x50, 0xc4};
   memcpy(file + 1024, ids, sizeof ids);
   CHECK_OK(&err, rn_file_replace(&err, path.text, file, sizeof file));
+  return path;
+}
+
+/* The header of an llm.c file determines its vocabulary, so that no option is needed. */
+static void llmc_needs_no_option(void) {
+  const rn_path folder = fresh_folder(), path = write_llmc(folder.text);
+  const rn_build_options how = {.separator = -1};
+  rn_build_report report;
   CHECK_OK(&err, build(&how, folder.text, &path, 1, &report));
   CHECK_EQUAL(report.documents, 2);
   CHECK_EQUAL(report.train_tokens, 4);
+}
+
+/* Whichever read fails while a file's format is determined and its tokens are read, the build must
+ * fail: a file that could not be read must not be taken for a file of another format. */
+static void a_failed_read_is_no_other_format(rn_path folder, rn_path input) {
+  enum { MAX_READS = 40 };
+  const rn_build_options how = {.separator = -1};
+  rn_build_report report;
+  rn_status status = RN_ERR_IO;
+  int failed = 0;
+  for (; status == RN_ERR_IO && failed < MAX_READS; failed++) {
+    char fault[32];
+    snprintf(fault, sizeof fault, "file.read:%d:EIO", failed + 1);
+    setenv("RETNET_FAULT", fault, 1);
+    status = build(&how, folder.text, &input, 1, &report);
+    unsetenv("RETNET_FAULT");
+    if (status != RN_ERR_IO) break;
+    CHECK(strstr(err.text, folder.text) != NULL && strstr(err.text, "cannot read") != NULL);
+    rn_err_clear(&err);
+  }
+  CHECK_OK(&err, status);
+  CHECK(failed >= 4);
+}
+
+/* The input is the file, and then its folder. */
+static void failed_reads_are_no_other_format(void) {
+  const rn_path file = fresh_folder(), folder = fresh_folder();
+  a_failed_read_is_no_other_format(file, write_llmc(file.text));
+  (void)write_llmc(folder.text);
+  a_failed_read_is_no_other_format(folder, folder);
+}
+
+/* A link of a folder that cannot be followed must not be left out, and neither must a pattern's. A
+ * link that leads nowhere is. */
+static void failed_lookups_are_not_left_out(void) {
+  const rn_path folder = fresh_folder(), nowhere = rn_path_join(folder.text, "nowhere.txt"),
+                loop = rn_path_join(folder.text, "loop.txt"),
+                link = rn_path_join(folder.text, "link.txt"),
+                text = rn_path_join(folder.text, "text.txt"),
+                pattern = rn_path_join(folder.text, "*.txt");
+  const rn_build_options how = {.separator = -1};
+  rn_build_report report;
+  char name[512];
+  CHECK_OK(&err, rn_file_replace(&err, text.text, "text", 4));
+  CHECK(symlink("nothing", nowhere.text) == 0 && symlink("loop.txt", loop.text) == 0);
+  CHECK_OK(&err, build(&how, folder.text, &pattern, 1, &report));
+  CHECK_EQUAL(report.passed_by.left_out, 2);
+  CHECK_OK(&err, rn_file_remove_tree(&err, rn_path_join(folder.text, "out").text));
+  memset(name, 'x', sizeof name);
+  name[sizeof name - 1] = '\0'; /* longer than the name of a file may be */
+  CHECK(symlink(name, link.text) == 0);
+  CHECK_FAILS(&err, RN_ERR_IO, "link.txt|look up", build(&how, folder.text, &pattern, 1, &report));
+  CHECK_FAILS(&err, RN_ERR_IO, "link.txt|look up", build(&how, folder.text, &folder, 1, &report));
 }
 
 int main(int argc, char **argv) {
@@ -163,5 +223,7 @@ int main(int argc, char **argv) {
   all_cases();
   headerless_is_text_for_bytes();
   llmc_needs_no_option();
+  failed_reads_are_no_other_format();
+  failed_lookups_are_not_left_out();
   return check_result();
 }
