@@ -32,7 +32,8 @@ check_tidy() {
   cmake --preset release -B build/tidy -DRN_TESTS=OFF >/dev/null
   printf '%s\0' "${files[@]}" |
     xargs -0 -n 1 -P "$RN_JOBS" \
-      clang-tidy --quiet -p build/tidy --extra-arg="-I$RN_ROOT/build" --extra-arg=-UNDEBUG \
+      clang-tidy --quiet -p build/tidy --extra-arg="-I$RN_ROOT" --extra-arg="-I$RN_ROOT/build" \
+      --extra-arg=-UNDEBUG \
       --extra-arg=-include --extra-arg="$RN_ROOT/tests/lint/analyzer.h" --warnings-as-errors='*'
 }
 

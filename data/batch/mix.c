@@ -179,8 +179,8 @@ static void enter(rn_mix *m, int index) {
   if (lack <= 0) {
     push(&m->ready, deadline_of(m, g), index);
   } else {
-    const int64_t step = g->weight * scale;
-    push(&m->waiting, (double)(m->offset + (lack + step - 1) / step), index);
+    const int64_t step = g->weight * scale, wait = (lack + step - 1) / step;
+    push(&m->waiting, (double)(m->offset + wait), index);
   }
 }
 

@@ -32,12 +32,13 @@ struct rn_shard_writer {
 };
 
 static rn_status write_header(rn_err *err, rn_shard_writer *w) {
+  static const char magic[] = "RTDHEAD1";
   unsigned char frame[RN_SHARD_HEADER_BYTES] = {0};
   const size_t packed = retnet__shard_header__get_packed_size(&w->header);
   if (packed > RN_SHARD_HEADER_BYTES - 32) {
     return rn_fail(err, RN_ERR_USAGE, "%s: the tokenizer's name is too long", w->path.text);
   }
-  memcpy(frame + RN_FRAME_HEAD_BYTES, "RTDHEAD1", 8);
+  memcpy(frame + RN_FRAME_HEAD_BYTES, magic, sizeof magic - 1);
   rn_put_u32(frame + 16, (uint32_t)packed);
   retnet__shard_header__pack(&w->header, frame + 20);
   rn_frame_seal(frame, sizeof frame);

@@ -1,5 +1,6 @@
 #include "data/tokenizer/hf_json.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -299,6 +300,7 @@ rn_status rn_hf_create(rn_err *err, const Retnet__Tokenizer *file, const char *n
   reading r = {.where = file->file_name, .root = root, .model = json_object_get(root, "model")};
   int32_t document = -1;
   rn_status status = fill(err, &r, &bpe);
+  assert(status != RN_OK || r.table != NULL);
   if (status == RN_OK) status = find_document(err, r.table, file, &document);
   json_decref(root);
   if (status == RN_OK) return rn_bpe_tokenizer_finish(err, &bpe, name, hash, document, out);

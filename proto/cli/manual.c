@@ -75,8 +75,8 @@ static void put_examples(FILE *file, const char *example) {
 static void put_first_sentence(FILE *file, const char *about) {
   size_t end = 0;
   while (about[end] != '\0' && !(about[end] == '.' && strchr(" \n", about[end + 1]) != NULL)) end++;
-  const char first[] = {(char)tolower((unsigned char)about[0]), '\0'};
-  put(file, first);
+  const char first = (char)tolower((unsigned char)about[0]);
+  put_escaped(file, &first, 1);
   put_escaped(file, about + 1, end > 0 ? end - 1 : 0);
   fputc('\n', file);
 }

@@ -74,7 +74,8 @@ flip() {
   printf "\\x$(printf %02x $((byte ^ 16)))" | dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
 
-# mpirun can write a line to RUN.log in parts: the number is complete if another character follows it.
+# True if the log has the step from which the launch continues. The number is complete if another
+# character follows it.
 # shellcheck disable=SC2317 # called by reach
 has_start() { grep -qzE '; from step [0-9]+[^0-9]' "$1.log"; }
 

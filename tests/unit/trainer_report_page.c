@@ -42,6 +42,12 @@ static char *page_of(const char *dir) {
   return text;
 }
 
+static void has_rows(const char *page, const char *const *row, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!CHECK(strstr(page, row[i]) != NULL)) fprintf(stderr, "no row %s\n", row[i]);
+  }
+}
+
 /* Texts of any length are written whole, and characters of several bytes stay whole. */
 static void long_texts_are_whole(void) {
   enum { CHARACTERS = 300 };
@@ -129,9 +135,7 @@ static void a_disturbed_run_shows_it(void) {
   const char *dir = make_run("disturbed");
   put(dir, "metrics.jsonl", lines, sizeof lines - 1);
   char *page = page_of(dir);
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    if (!CHECK(strstr(page, rows[i]) != NULL)) fprintf(stderr, "no row %s\n", rows[i]);
-  }
+  has_rows(page, rows, sizeof rows / sizeof *rows);
   CHECK(strstr(page, ",9.5") == NULL);
   free(page);
 }
@@ -151,9 +155,7 @@ static void replaced_rollbacks_are_counted(void) {
   const char *dir = make_run("rolled back");
   put(dir, "metrics.jsonl", lines, sizeof lines - 1);
   char *page = page_of(dir);
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    if (!CHECK(strstr(page, rows[i]) != NULL)) fprintf(stderr, "no row %s\n", rows[i]);
-  }
+  has_rows(page, rows, sizeof rows / sizeof *rows);
   free(page);
 }
 

@@ -73,15 +73,16 @@ static double processor_s(void) {
 /* Times one step, from a barrier before it until all ranks have finished it. */
 static rn_status time_step(rn_err *err, rn_run *run, rn_scan_port *override, double *step_s,
                            double *wait_s) {
-  rn_step_result result;
-  run->parallel.scan.override = override;
+  rn_step_result result = {0};
   RN_TRY(err, rn_world_barrier(err, run->parallel.world));
   const double start_s = rn_clock_s();
-  RN_TRY(err, rn_step(err, run, &result));
-  RN_TRY(err, rn_world_barrier(err, run->parallel.world));
+  run->parallel.scan.override = override;
+  rn_status status = rn_step(err, run, &result);
+  run->parallel.scan.override = NULL;
+  if (status == RN_OK) status = rn_world_barrier(err, run->parallel.world);
   *step_s = rn_clock_s() - start_s;
   *wait_s = result.scan_wait_s;
-  return RN_OK;
+  return status;
 }
 
 static rn_status time_products(rn_err *err, bench *b, double *products_s) {

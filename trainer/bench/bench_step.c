@@ -2,6 +2,7 @@
  * retnet-bench step times training steps on synthetic tokens and shows where the time goes. With
  * several thread counts, it prints a table of how the steps and their phases scale.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,7 @@ static rn_status measure_all(rn_err *err, rn_world *world, const rn_bench_option
   rn_measured m[RN_BENCH_MAX_COUNTS], hyper = {.threads = 0};
   char precision[40];
   const bool pairs = options->scan != NULL;
+  assert(counts->count >= 0);
   for (int i = 0; i < counts->count; i++) {
     config->parallel->threads = counts->value[i];
     RN_TRY(err, measure(err, world, options, config, &m[i]));

@@ -1,5 +1,6 @@
 #include "trainer/evaluate/score.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,6 +324,7 @@ static void show_progress(scorer *s, int64_t done) {
 static rn_status score_all(rn_err *err, scorer *s) {
   int64_t done = 0;
   rn_status status = RN_OK;
+  assert(s->round != NULL);
   s->begin_s = rn_clock_s();
   for (int64_t first = 0; status == RN_OK && first < s->scoring->windows.count;) {
     const int packs = form_round(s, first);
