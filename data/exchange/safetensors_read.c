@@ -164,6 +164,22 @@ static rn_status read_tensors(rn_err *err, rn_safetensors *file, int64_t data_st
   return RN_OK;
 }
 
+static rn_status no_memory(rn_err *err, const char *path) {
+  return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the header of %s", path);
+}
+
+/* Sets file->header to the JSON object `text`. */
+static rn_status parse_header(rn_err *err, rn_safetensors *file, const char *text, size_t bytes) {
+  json_error_t problem = {0};
+  file->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
+  if (json_is_object(file->header)) return RN_OK;
+  if (file->header == NULL && json_error_code(&problem) == json_error_out_of_memory) {
+    return no_memory(err, file->file.path);
+  }
+  return rn_fail(err, RN_ERR_FORMAT, "%s: the header is not a JSON object (byte %d: %s)",
+                 file->file.path, LENGTH_BYTES + problem.position, problem.text);
+}
+
 static rn_status read_header(rn_err *err, rn_safetensors *file) {
   unsigned char length[LENGTH_BYTES];
   uint64_t bytes = 0;
@@ -175,19 +191,9 @@ static rn_status read_header(rn_err *err, rn_safetensors *file) {
                    file->file.path, (unsigned long long)bytes);
   }
   char *text = malloc((size_t)bytes + 1);
-  if (text == NULL) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading the header of %s",
-                   file->file.path);
-  }
-  json_error_t problem = {0};
+  if (text == NULL) return no_memory(err, file->file.path);
   rn_status status = rn_file_read(err, &file->file, LENGTH_BYTES, text, (size_t)bytes);
-  if (status == RN_OK) {
-    file->header = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &problem);
-    if (!json_is_object(file->header)) {
-      status = rn_fail(err, RN_ERR_FORMAT, "%s: the header is not a JSON object (byte %d: %s)",
-                       file->file.path, LENGTH_BYTES + problem.position, problem.text);
-    }
-  }
+  if (status == RN_OK) status = parse_header(err, file, text, (size_t)bytes);
   free(text);
   return status == RN_OK ? read_tensors(err, file, LENGTH_BYTES + (int64_t)bytes) : status;
 }

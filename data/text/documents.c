@@ -64,6 +64,9 @@ static rn_status visit_line(rn_err *err, documents *d, const char *line, size_t 
   d->counts->documents++;
   json_t *object =
       json_loadb(line, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &reason);
+  if (object == NULL && json_error_code(&reason) == json_error_out_of_memory) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", d->name);
+  }
   if (object == NULL) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: invalid JSON: %s", d->name, reason.text);
   }

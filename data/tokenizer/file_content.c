@@ -23,6 +23,9 @@ rn_status rn_tokenizer_parse(rn_err *err, const char *where, const void *bytes, 
   json_error_t reason;
   *out = json_loadb(bytes, count, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
   if (*out != NULL) return RN_OK;
+  if (json_error_code(&reason) == json_error_out_of_memory) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", where);
+  }
   return rn_fail(err, RN_ERR_FORMAT, "%s:%d: invalid JSON: %s", where, reason.line, reason.text);
 }
 

@@ -194,6 +194,14 @@ static int mark_failed(FILE *file) {
   return EOF;
 }
 
+/* Sets the error of a JSON parser as jansson does: the last byte of the text is its code. Returns
+ * NULL. */
+static json_t *no_memory_for_json(json_error_t *error) {
+  *error = (json_error_t){.line = -1};
+  error->text[JSON_ERROR_TEXT_LENGTH - 1] = (char)json_error_out_of_memory;
+  return NULL;
+}
+
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
 #define WRAP(site, type, name, parameters, arguments, failure)                         \
   type __wrap_##name parameters;                                                       \

@@ -95,6 +95,9 @@ static rn_status read_line(rn_err *err, line_reader *r, const char *line, size_t
   rn_text text = {0};
   if (without_space(line, count) == 0) return RN_OK;
   json_t *object = json_loadb(line, count, JSON_ALLOW_NUL | JSON_DECODE_ANY, &reason);
+  if (object == NULL && json_error_code(&reason) == json_error_out_of_memory) {
+    return rn_fail(err, RN_ERR_MEMORY, "%s, line %lld: out of memory", r->path, (long long)r->line);
+  }
   if (object == NULL) return refuse(err, r, reason.text);
   const rn_status status = add_object(err, r, object, &text);
   rn_text_free(&text);

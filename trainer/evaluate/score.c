@@ -282,6 +282,7 @@ static rn_status collect(rn_err *err, scorer *s, int packs, int tokens) {
   char *all = NULL;
   size_t *sizes = NULL;
   rn_status status = RN_OK;
+  assert(s->round != NULL && packs > 0);
   RN_TRY(err, rn_world_gather_bytes(err, s->world, s->score, (size_t)tokens * sizeof *s->score,
                                     &all, &sizes));
   if (all != NULL) {
@@ -324,7 +325,6 @@ static void show_progress(scorer *s, int64_t done) {
 static rn_status score_all(rn_err *err, scorer *s) {
   int64_t done = 0;
   rn_status status = RN_OK;
-  assert(s->round != NULL);
   s->begin_s = rn_clock_s();
   for (int64_t first = 0; status == RN_OK && first < s->scoring->windows.count;) {
     const int packs = form_round(s, first);

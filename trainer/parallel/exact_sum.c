@@ -18,7 +18,6 @@ void rn_exact_sum_add(rn_exact_sum *sum, double value) {
 
 double rn_exact_sum_value(const rn_exact_sum *sum) {
   if (sum->others > 0) return NAN;
-  const int64_t units = (int64_t)units_per_one;
-  return (double)(sum->whole + sum->fraction / units) +
-         (double)(sum->fraction % units) / units_per_one;
+  const int64_t units = (int64_t)units_per_one, whole = sum->whole + sum->fraction / units;
+  return (double)whole + (double)(sum->fraction % units) / units_per_one;
 }

@@ -44,11 +44,12 @@ static void add_tick(const axis *a, double value, double tick[MAX_TICKS], int *c
 static int find_log_ticks(const axis *a, double tick[MAX_TICKS]) {
   const double range = a->high - a->low, step = fmax(1, ceil(range / (MAX_TICKS - 2)));
   int count = 0;
-  for (double e = floor(a->low); e <= a->high; e += step) {
-    add_tick(a, pow(10, e), tick, &count);
+  for (int i = 0; floor(a->low) + i * step <= a->high; i++) {
+    const double power = pow(10, floor(a->low) + i * step);
+    add_tick(a, power, tick, &count);
     if (range > 3) continue;
-    add_tick(a, 2 * pow(10, e), tick, &count);
-    add_tick(a, 5 * pow(10, e), tick, &count);
+    add_tick(a, 2 * power, tick, &count);
+    add_tick(a, 5 * power, tick, &count);
   }
   return count;
 }
@@ -56,11 +57,12 @@ static int find_log_ticks(const axis *a, double tick[MAX_TICKS]) {
 /* Finds the values of the ticks of an axis; returns their number. */
 static int find_ticks(const axis *a, double tick[MAX_TICKS]) {
   if (a->log) return find_log_ticks(a, tick);
-  const double step = tick_step(a->high - a->low, 5);
+  const double step = tick_step(a->high - a->low, 5), first = ceil(a->low / step - 1e-9);
   int count = 0;
-  for (double at = ceil(a->low / step - 1e-9) * step; at <= a->high + 1e-9 * step; at += step) {
-    if (count == MAX_TICKS) break;
-    tick[count++] = fabs(at) < 1e-9 * step ? 0 : at;
+  for (; count < MAX_TICKS; count++) {
+    const double at = (first + count) * step;
+    if (!(at <= a->high + 1e-9 * step)) break;
+    tick[count] = fabs(at) < 1e-9 * step ? 0 : at;
   }
   return count;
 }

@@ -14,12 +14,13 @@ static void copy_name(const char *name, char out[RN_CHOICE_BYTES]) {
 
 void rn_choices_read(const Retnet__Manifest *m, rn_choices *out) {
   const Retnet__Config *config = rn_ckpt_config(m);
-  *out = (rn_choices){.stored = m->choices != NULL && m->layout != NULL,
+  const bool stored = m->choices != NULL && m->layout != NULL;
+  *out = (rn_choices){.stored = stored,
                       .scan_key = config->parallel->scan,
                       .products_key = config->model->products,
                       .precision_key = config->train->precision,
                       .chunk_key = config->model->chunk};
-  if (!out->stored) return;
+  if (!stored) return;
   out->chunk = m->choices->chunk;
   copy_name(m->choices->scan, out->scan);
   copy_name(m->choices->products, out->products);

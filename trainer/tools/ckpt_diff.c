@@ -88,13 +88,19 @@ static void compare_positions(comparison *c) {
   }
 }
 
+static uint32_t bits_of(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
 /* Counts the elements whose bits differ; *max_difference is the largest difference, or NaN if any
  * difference is NaN. */
 static void compare_frames(const float *left, const float *right, int64_t count, int64_t *differ,
                            double *max_difference) {
   if (memcmp(left, right, (size_t)count * sizeof *left) == 0) return;
   for (int64_t i = 0; i < count; i++) {
-    if (memcmp(&left[i], &right[i], sizeof *left) == 0) continue;
+    if (bits_of(left[i]) == bits_of(right[i])) continue;
     double distance = fabs((double)left[i] - (double)right[i]);
     (*differ)++;
     if (!(distance <= *max_difference) && !isnan(*max_difference)) *max_difference = distance;
