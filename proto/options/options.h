@@ -63,7 +63,8 @@ rn_status rn_options_load_text(rn_err *err, const rn_options_input *input,
 
 /**
  * Reads the whole file, which may be a pipe or a terminal; the caller frees *text.
- * Errors: RN_ERR_USAGE if it cannot be read or has more than 1 MiB.
+ * Errors: RN_ERR_USAGE if it does not exist, is a folder, may not be read or has more than 1 MiB;
+ *         RN_ERR_IO if it cannot be read for another reason; RN_ERR_MEMORY.
  */
 rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes);
 

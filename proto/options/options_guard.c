@@ -12,21 +12,29 @@
 
 enum { MAX_BYTES = 1 << 20, MAX_EVENTS = 4096, MAX_DEPTH = 16 };
 
+/* Fails because of an error of fopen or fread. A path that is wrong or not permitted is an error of
+ * the user; any other is one of the machine, such as a failed disk. */
+static rn_status cannot_read(rn_err *err, const char *path, int error) {
+  static const int of_user[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO};
+  const bool of_shell = strncmp(path, "/dev/fd/", 8) == 0;
+  rn_status status = RN_ERR_IO;
+  for (size_t i = 0; i < sizeof of_user / sizeof of_user[0]; i++) {
+    if (error == of_user[i]) status = RN_ERR_USAGE;
+  }
+  return rn_fail(
+      err, status, "%s: cannot read the file: %s%s", path, strerror(error),
+      of_shell ? " (mpirun does not pass <(...) on to its ranks: use a file, or /dev/stdin)" : "");
+}
+
 rn_status rn_options_read(rn_err *err, const char *path, char **text, size_t *bytes) {
   FILE *file = fopen(path, "rb");
-  if (file == NULL) {
-    const bool of_shell = strncmp(path, "/dev/fd/", 8) == 0;
-    return rn_fail(err, RN_ERR_USAGE, "%s: cannot read the file: %s%s", path, strerror(errno),
-                   of_shell
-                       ? " (mpirun does not pass <(...) on to its ranks: use a file, or /dev/stdin)"
-                       : "");
-  }
+  if (file == NULL) return cannot_read(err, path, errno);
   rn_status status = rn_alloc(err, "configuration", MAX_BYTES + 1, 1, text);
   if (status == RN_OK) {
     errno = 0;
     *bytes = fread(*text, 1, MAX_BYTES + 1, file);
     if (ferror(file)) {
-      status = rn_fail(err, RN_ERR_USAGE, "%s: cannot read the file: %s", path, strerror(errno));
+      status = cannot_read(err, path, errno);
     } else if (*bytes > MAX_BYTES) {
       status = rn_fail(err, RN_ERR_USAGE,
                        "%s: the file is too large for a configuration (more than %d bytes)", path,

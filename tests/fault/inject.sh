@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Injects faults into calls of the C library, of other libraries and of MPI
 # (tests/support/inject.c). Checks that each fault is survived with the result of an undisturbed
-# run, or ends all ranks within seconds with exit code 1 and one error message; and that the same
-# command then succeeds without the fault, with the result of an undisturbed run: nothing is lost.
+# run, or ends all ranks within seconds with exit code 1 (2 if the configuration file may not be read)
+# and one error message; and that the same command then succeeds without the fault, with the result of
+# an undisturbed run: nothing is lost.
 # No end of a program may leak descriptors, mappings or MPI objects (tests/support/held.h); nor
 # memory, if the programs are built with a leak checker (cmake --preset debug). No temporary files may
 # be left.
@@ -217,6 +218,9 @@ is_same() {
 leak='^leak: |ERROR: LeakSanitizer'
 crash='exited on signal|Segmentation|Sanitizer|runtime error|Assertion'
 
+# True if the fault is an error of usage: the configuration file may not be read.
+is_of_user() { [ "$kind" = EACCES ] && grep -qaF ': cannot read the file: ' ../trial.log; }
+
 # Injects one fault. Sets outcome, message and left. Good outcomes are survived, named, aborted and
 # unreached. aborted: a fault of MPI is named, and MPI_Abort ends all ranks at once, so that the
 # system frees what they hold. Other outcomes tell what is wrong.
@@ -242,7 +246,7 @@ try() {
     [ -e ../injected ] || outcome=unreached
     result "$scenario" >../trial.result || true
     is_same ../trial.result || outcome=differs
-  elif [ "$code" != 1 ]; then
+  elif [ "$code" != 1 ] && ! { [ "$code" = 2 ] && is_of_user; }; then
     outcome=code-$code
   elif [ "$errors" != 1 ]; then
     outcome=errors-$errors

@@ -31,7 +31,7 @@
 /* Number of configurations to test. Builds without sanitizers test fewer configurations, because
  * such builds detect fewer faults. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { CONFIGS = 5000 };
+enum { CONFIGS = 2500 };
 #else
 enum { CONFIGS = 1250 };
 #endif

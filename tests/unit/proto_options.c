@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
@@ -305,6 +306,27 @@ static void a_file_made_to_hurt_is_refused(void) {
   refuse("/dev/null: &a [*a]\n", ":1");
 }
 
+static rn_status read_file(const char *path) {
+  char *text = NULL;
+  size_t bytes = 0;
+  const rn_status status = rn_options_read(&err, path, &text, &bytes);
+  free(text);
+  return status;
+}
+
+/* Only what the user can mend is an error of usage: no descriptor may be left for other reasons. */
+static void errors_of_the_machine_are_not_errors_of_usage(void) {
+  struct rlimit limit, none;
+  CHECK_FAILS(&err, RN_ERR_USAGE, "/nowhere/run.yaml|cannot read", read_file("/nowhere/run.yaml"));
+  CHECK_FAILS(&err, RN_ERR_USAGE, "/|cannot read", read_file("/"));
+  if (!CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0)) return;
+  none = limit;
+  none.rlim_cur = 0;
+  CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  CHECK_FAILS(&err, RN_ERR_IO, "/dev/null|cannot read", read_file("/dev/null"));
+  CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 /* The value of a later version, as a checkpoint may contain it. */
 static void a_value_without_a_word_is_a_number(void) {
   Retnet__Config *config = NULL;
@@ -338,6 +360,7 @@ static void help_holds_every_key_in_narrow_lines(void) {
 int main(void) {
   help_holds_every_key_in_narrow_lines();
   a_value_without_a_word_is_a_number();
+  errors_of_the_machine_are_not_errors_of_usage();
   null_is_no_value();
   surprises_of_yaml_are_settled();
   the_places_of_keys_are_kept();
