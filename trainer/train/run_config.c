@@ -6,10 +6,10 @@
 #include "data/run/config_file.h"
 #include "proto/base/log.h"
 
-/* Returns the reason why the file must not be overwritten. Returns NULL if the file does not exist,
+/* Returns the reason why a file must not be overwritten. Returns NULL if the file does not exist,
  * or if retnet-train wrote it and it is unchanged. */
-static const char *why_not(const char *path) {
-  switch (rn_config_file_state(&(rn_err){0}, path)) {
+static const char *why_not(rn_config_file_kind kind) {
+  switch (kind) {
     case RN_CONFIG_FILE_EDITED:
       return "was edited by hand";
     case RN_CONFIG_FILE_FOREIGN:
@@ -57,16 +57,19 @@ rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_
   rn_path path = rn_path_join(run_dir, "config.yaml");
   char *text = NULL;
   size_t bytes = 0;
-  const char *why = why_not(path.text);
+  rn_err ignored = {0};
+  const rn_config_file_kind kind = rn_config_file_state(&ignored, path.text);
+  const char *why = why_not(kind);
   if (why != NULL) {
     const rn_path beside = rn_path_join(run_dir, "effective.yaml");
-    const char *why_beside = why_not(beside.text);
+    const char *why_beside = why_not(rn_config_file_state(&ignored, beside.text));
     if (why_beside != NULL) {
       rn_log_warn("the effective configuration is not written: %s %s, and %s %s", path.text, why,
                   beside.text, why_beside);
       return RN_OK;
     }
-    rn_log_info("%s %s; the effective configuration is in %s", path.text, why, beside.text);
+    (kind == RN_CONFIG_FILE_UNREADABLE ? rn_log_warn : rn_log_info)(
+        "%s %s; the effective configuration is in %s", path.text, why, beside.text);
     path = beside;
   }
   RN_TRY(err, make_text(err, notes, &text, &bytes));
