@@ -144,6 +144,9 @@ static rn_status read_record(rn_err *err, const char *path, char **text, int64_t
   }
   rn_status status = rn_alloc(err, path, (size_t)about.st_size + 1, 1, text);
   if (status == RN_OK) *bytes = (int64_t)fread(*text, 1, (size_t)about.st_size, file);
+  if (status == RN_OK && ferror(file)) {
+    status = rn_fail(err, RN_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+  }
   fclose(file);
   return status;
 }

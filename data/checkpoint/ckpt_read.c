@@ -205,10 +205,13 @@ rn_status rn_ckpt_verify(rn_err *err, rn_ckpt *ckpt) {
   RN_TRY(err, rn_ckpt_check(err, ckpt, 0, 1));
   DIR *folder = opendir(ckpt->path.text);
   if (folder == NULL) return rn_file_fail(err, "open directory", ckpt->path.text, errno);
-  while (status == RN_OK && (entry = readdir(folder)) != NULL) {
+  while (status == RN_OK && (errno = 0, entry = readdir(folder)) != NULL) {
     if (belongs(ckpt, entry->d_name)) continue;
     status = rn_fail(err, RN_ERR_FORMAT, "%s/%s is not part of the checkpoint", ckpt->path.text,
                      entry->d_name);
+  }
+  if (status == RN_OK && errno != 0) {
+    status = rn_file_fail(err, "read directory", ckpt->path.text, errno);
   }
   closedir(folder);
   return status;

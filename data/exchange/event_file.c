@@ -25,13 +25,14 @@ static rn_status find_newest(rn_err *err, const char *folder, long long *newest)
   DIR *dir = opendir(folder);
   *newest = 0;
   if (dir == NULL) return rn_file_fail(err, "list", folder, errno);
-  for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+  for (const struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;) {
     if (strncmp(entry->d_name, name_begin, sizeof name_begin - 1) != 0) continue;
     const long long when = strtoll(entry->d_name + sizeof name_begin - 1, NULL, 10);
     if (when > *newest && when < 9999999999) *newest = when;
   }
+  const int error = errno;
   closedir(dir);
-  return RN_OK;
+  return error == 0 ? RN_OK : rn_file_fail(err, "list", folder, error);
 }
 
 /* Sets `host` to the name of this host; replaces characters that are not safe in a path by "_". */

@@ -6,6 +6,7 @@
 
 #include "data/exchange/safetensors.h"
 #include "data/file/file.h"
+#include "data/file/json_text.h"
 
 enum { LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100000000 };
 
@@ -171,11 +172,10 @@ static rn_status no_memory(rn_err *err, const char *path) {
 /* Sets file->header to the JSON object `text`. */
 static rn_status parse_header(rn_err *err, rn_safetensors *file, const char *text, size_t bytes) {
   json_error_t problem = {0};
-  file->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
+  bool no_room;
+  file->header = rn_json_parse(text, bytes, JSON_REJECT_DUPLICATES, &problem, &no_room);
   if (json_is_object(file->header)) return RN_OK;
-  if (file->header == NULL && json_error_code(&problem) == json_error_out_of_memory) {
-    return no_memory(err, file->file.path);
-  }
+  if (no_room) return no_memory(err, file->file.path);
   return rn_fail(err, RN_ERR_FORMAT, "%s: the header is not a JSON object (byte %d: %s)",
                  file->file.path, LENGTH_BYTES + problem.position, problem.text);
 }

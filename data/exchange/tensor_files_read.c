@@ -7,6 +7,7 @@
 #include "data/exchange/float_types.h"
 #include "data/exchange/tensor_files.h"
 #include "data/file/file.h"
+#include "data/file/json_text.h"
 
 enum { MAX_FILES = 512, MAX_INDEX_BYTES = 64 << 20 };
 
@@ -129,12 +130,11 @@ static rn_status open_index(rn_err *err, const char *folder, rn_tensor_files *fi
   size_t bytes = 0;
   json_error_t problem = {0};
   RN_TRY(err, rn_file_load(err, path.text, MAX_INDEX_BYTES, &text, &bytes));
-  json_t *index = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
+  bool no_room;
+  json_t *index = rn_json_parse(text, bytes, JSON_REJECT_DUPLICATES, &problem, &no_room);
   json_t *weight_map = json_object_get(index, "weight_map");
   free(text);
-  if (index == NULL && json_error_code(&problem) == json_error_out_of_memory) {
-    return no_memory(err, path.text);
-  }
+  if (no_room) return no_memory(err, path.text);
   rn_status status = RN_OK;
   if (!json_is_object(weight_map) || json_object_size(weight_map) == 0) {
     status = rn_fail(err, RN_ERR_FORMAT, "%s is not a JSON object with a weight_map%s%s", path.text,

@@ -239,6 +239,10 @@ bool rn_file_is_missing(const char *path) {
   return rn_file_find(&(rn_err){0}, path, &exists) == RN_OK && !exists;
 }
 
+bool rn_file_leads_nowhere(int error) {
+  return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
 /* Returns the status of a lookup that failed with the code `error`: a missing file is no failure.
  */
 static rn_status looked_up(rn_err *err, const char *path, int error) {
@@ -257,7 +261,7 @@ static rn_status find_type(rn_err *err, const char *path, mode_t type, bool *is_
   struct stat info;
   const bool found = stat(path, &info) == 0;
   *is_type = found && (info.st_mode & S_IFMT) == type;
-  return found ? RN_OK : looked_up(err, path, errno);
+  return found || rn_file_leads_nowhere(errno) ? RN_OK : rn_file_fail(err, "look up", path, errno);
 }
 
 rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder) {
@@ -266,10 +270,6 @@ rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder) {
 
 rn_status rn_file_find_regular(rn_err *err, const char *path, bool *is_regular) {
   return find_type(err, path, S_IFREG, is_regular);
-}
-
-bool rn_file_leads_nowhere(int error) {
-  return error == ENOENT || error == ENOTDIR || error == ELOOP;
 }
 
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes) {
@@ -308,7 +308,8 @@ rn_status rn_file_resolve_symlink(rn_err *err, const char *path, rn_path *resolv
   char *real = realpath(path, NULL);
   if (real == NULL && errno == ENOMEM)
     return rn_fail(err, RN_ERR_MEMORY, "out of memory while looking up %s", path);
-  if (real == NULL) return looked_up(err, path, errno);
+  if (real == NULL && rn_file_leads_nowhere(errno)) return RN_OK;
+  if (real == NULL) return rn_file_fail(err, "look up", path, errno);
   snprintf(resolved->text, sizeof resolved->text, "%s", real);
   free(real);
   return RN_OK;
@@ -325,7 +326,9 @@ static rn_status check_folder(rn_err *err, const char *folder) {
 rn_status rn_file_check_target(rn_err *err, const char *path) {
   struct stat info;
   RN_TRY(err, check_folder(err, rn_path_folder(path).text));
-  if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return RN_OK;
+  const int error = stat(path, &info) == 0 ? 0 : errno;
+  if (error != 0 && !rn_file_leads_nowhere(error)) return rn_file_fail(err, "look up", path, error);
+  if (error != 0 || S_ISREG(info.st_mode)) return RN_OK;
   return rn_fail(err, RN_ERR_IO,
                  "%s is not a regular file, so it will not be replaced; choose another path", path);
 }

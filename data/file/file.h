@@ -78,15 +78,15 @@ bool rn_file_is_missing(const char *path);
  * would be wrong to treat such a file as missing. Errors: RN_ERR_IO. */
 rn_status rn_file_find(rn_err *err, const char *path, bool *exists);
 
-/** Sets *is_folder to true if `path` is a folder or a link to one; false if it does not exist.
- * Errors: RN_ERR_IO if `path` cannot be looked up. */
+/** Sets *is_folder to true if `path` is a folder or a link to one; false if it does not exist or
+ * leads nowhere (rn_file_leads_nowhere). Errors: RN_ERR_IO if `path` cannot be looked up. */
 rn_status rn_file_find_folder(rn_err *err, const char *path, bool *is_folder);
 
 /** Like rn_file_find_folder, for a regular file. */
 rn_status rn_file_find_regular(rn_err *err, const char *path, bool *is_regular);
 
-/** True if `error`, the errno value of stat(), means that a link leads to no file: its target is
- * missing, or the links form a loop. */
+/** True if `error`, the errno value of stat(), means that there is no file at the path: a part of
+ * the path or the target of a link is missing, or links form a loop. */
 bool rn_file_leads_nowhere(int error);
 
 /**
@@ -98,14 +98,15 @@ bool rn_file_leads_nowhere(int error);
 rn_status rn_file_load(rn_err *err, const char *path, size_t max_bytes, void **out, size_t *bytes);
 
 /** Sets *resolved to the path of the file that a symbolic link leads to; to `path` itself if it is
- * not a link or is a dangling link. Used for output files that the user names: they are written
+ * not a link or leads nowhere. Used for output files that the user names: they are written
  * under a temporary name and then renamed, and a rename to `path` would replace the link instead of
  * the file. Errors: RN_ERR_IO if `path` cannot be looked up, RN_ERR_MEMORY. */
 rn_status rn_file_resolve_symlink(rn_err *err, const char *path, rn_path *resolved);
 
 /** Checks that a new file may be created at `path` or may replace an existing file there. Errors:
- * RN_ERR_IO if `path` is a device, pipe, socket or folder, which must not be replaced, or if the
- * parent folder is not writable; RN_ERR_NOT_FOUND if the parent folder does not exist. */
+ * RN_ERR_IO if `path` is a device, pipe, socket or folder, which must not be replaced, if it cannot
+ * be looked up, or if the parent folder is not writable; RN_ERR_NOT_FOUND if the parent folder does
+ * not exist. */
 rn_status rn_file_check_target(rn_err *err, const char *path);
 
 /**

@@ -76,7 +76,8 @@ static rn_status visit(rn_err *err, walk *w, const struct stat *info, bool *firs
   return keep(err, w, &id);
 }
 
-/* Marks all ancestors of `folder` as visited, because a link to one of them would be a loop. */
+/* Marks all ancestors of `folder` as visited, because a link to one of them would be a loop.
+ * Ancestors above a folder that this user may not search are not known. */
 static rn_status visit_parents(rn_err *err, walk *w, const char *folder) {
   rn_folder_id below = {0};
   struct stat info;
@@ -87,8 +88,10 @@ static rn_status visit_parents(rn_err *err, walk *w, const char *folder) {
     if (tfind(&id, &w->seen, by_id) == NULL) RN_TRY(err, keep(err, w, &id));
     below = id;
     path = rn_path_join(path.text, "..");
+    errno = 0;
   }
-  return RN_OK;
+  if (errno == 0 || errno == EACCES || errno == ENAMETOOLONG) return RN_OK;
+  return rn_file_fail(err, "look up", path.text, errno);
 }
 
 /* ---- the walk ---- */
@@ -106,7 +109,8 @@ static rn_status sort_entry(rn_err *err, walk *w, const char *path, rn_listing *
   }
   if (S_ISLNK(itself.st_mode)) {
     const bool found = stat(path, &target) == 0;
-    if (!found && !rn_file_leads_nowhere(errno)) return rn_file_fail(err, "look up", path, errno);
+    const bool nowhere = !found && (rn_file_leads_nowhere(errno) || errno == EACCES);
+    if (!found && !nowhere) return rn_file_fail(err, "look up", path, errno);
     if (found && S_ISREG(target.st_mode)) return push(err, w->files, path);
     if (found && S_ISDIR(target.st_mode)) return push(err, &w->links, path);
   }

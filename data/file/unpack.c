@@ -115,6 +115,7 @@ static rn_status inflate_some(rn_err *err, rn_unpack *u, rn_stream_take *take, v
   u->gzip.next_out = (unsigned char *)u->plain;
   u->gzip.avail_out = PLAIN_BYTES;
   const int result = inflate(&u->gzip, Z_NO_FLUSH);
+  if (result == Z_MEM_ERROR) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", u->path);
   if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) {
     return damaged_gzip(err, u);
   }

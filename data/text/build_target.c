@@ -43,9 +43,11 @@ static rn_status check_empty(rn_err *err, const char *path) {
   return status;
 }
 
-static void exclude(rn_build_target *target, const char *path) {
+static rn_status exclude(rn_err *err, rn_build_target *target, const char *path) {
   struct stat info;
-  if (stat(path, &info) == 0) target->excluded[target->excluded_count++] = rn_folder_id_of(&info);
+  if (stat(path, &info) != 0) return rn_file_fail(err, "look up", path, errno);
+  target->excluded[target->excluded_count++] = rn_folder_id_of(&info);
+  return RN_OK;
 }
 
 /* Removes trailing "/" and "/.". */
@@ -76,9 +78,8 @@ rn_status rn_build_target_open(rn_err *err, const char *out, rn_build_target *ta
    * have ended. */
   target->work = rn_temporary_name(begin.text, "");
   RN_TRY(err, rn_file_make_folder(err, target->work.text));
-  exclude(target, target->work.text);
-  if (target->exists) exclude(target, target->out.text);
-  return RN_OK;
+  RN_TRY(err, exclude(err, target, target->work.text));
+  return target->exists ? exclude(err, target, target->out.text) : RN_OK;
 }
 
 /* val is moved first. Training needs only train, so train must not appear in the folder before val.

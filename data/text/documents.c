@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "data/file/file.h"
+#include "data/file/json_text.h"
 #include "data/text/long_line.h"
 
 /* State of reading one file. */
@@ -59,14 +60,13 @@ static rn_status find_text(rn_err *err, const char *name, const json_t *object,
  */
 static rn_status visit_line(rn_err *err, documents *d, const char *line, size_t length,
                             bool begins) {
+  const size_t flags = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY;
   json_error_t reason;
   const json_t *text = NULL;
+  bool no_memory;
   d->counts->documents++;
-  json_t *object =
-      json_loadb(line, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL | JSON_DECODE_ANY, &reason);
-  if (object == NULL && json_error_code(&reason) == json_error_out_of_memory) {
-    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", d->name);
-  }
+  json_t *object = rn_json_parse(line, length, flags, &reason, &no_memory);
+  if (no_memory) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", d->name);
   if (object == NULL) {
     return rn_fail(err, RN_ERR_FORMAT, "%s: invalid JSON: %s", d->name, reason.text);
   }

@@ -62,10 +62,10 @@ static rn_status refuse_parquet(rn_err *err, const char *path) {
  * file. */
 static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
   struct stat info;
-  bool regular;
   rn_token_format format;
-  RN_TRY(err, rn_file_find_regular(err, path, &regular));
-  if (!regular || stat(path, &info) != 0) {
+  const int error = stat(path, &info) == 0 ? 0 : errno;
+  if (error != 0 && !rn_file_leads_nowhere(error)) return rn_file_fail(err, "look up", path, error);
+  if (error != 0 || !S_ISREG(info.st_mode)) {
     w->counts->unmeasured++;
     return RN_OK;
   }
@@ -90,7 +90,7 @@ static rn_status read_tokens(rn_err *err, const walk *w, const char *path, rn_to
                               (rn_token_visitor){take_ids, (void *)w, &found->stored_bytes});
 }
 
-/* Counts a .bin file without a header, which was read as text, for a warning. */
+/* If the file, which was read as text, is a .bin without a header, counts it for a warning. */
 static rn_status count_headerless(rn_err *err, const walk *w, const char *path) {
   const rn_token_inputs *tokens = w->options->tokens;
   rn_token_format format;
@@ -204,7 +204,7 @@ static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool n
   struct stat info;
   rn_path pair = {""};
   const bool there = stat(path, &info) == 0;
-  if (!there && !named && !rn_file_leads_nowhere(errno)) {
+  if (!there && !rn_file_leads_nowhere(errno) && (named || errno != EACCES)) {
     return rn_file_fail(err, "look up", path, errno);
   }
   if (!there && named && w->options->tokens != NULL) {
@@ -226,8 +226,12 @@ static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) 
     case 0:
       break;
     case GLOB_NOMATCH:
+      if (w->visit == NULL) w->counts->unmeasured++;
+      if (w->visit == NULL) return RN_OK; /* reading the input reports the error */
       return rn_fail(err, RN_ERR_NOT_FOUND,
                      "%s: no such file, and no file name matches this pattern", pattern);
+    case GLOB_NOSPACE:
+      return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while expanding this pattern", pattern);
     default:
       return rn_fail(err, RN_ERR_IO, "%s: cannot read a folder while expanding this pattern",
                      pattern);
@@ -263,12 +267,7 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
 
 rn_status rn_source_measure(rn_err *err, const char *input, const rn_source_options *options,
                             rn_source_counts *counts) {
-  rn_status status = RN_ERR_NOT_FOUND;
-  if (strcmp(input, "-") != 0) {
-    status = rn_source_visit(err, input, options, NULL, NULL, counts);
-  }
-  if (status != RN_ERR_NOT_FOUND) return status;
-  rn_err_clear(err);
+  if (strcmp(input, "-") != 0) return rn_source_visit(err, input, options, NULL, NULL, counts);
   counts->unmeasured++;
   return RN_OK;
 }

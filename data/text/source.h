@@ -59,8 +59,8 @@ rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_option
 /**
  * Adds the sizes of the files that rn_source_visit would read to counts->read_bytes, for the
  * estimate of the time left. Sets counts->llmc_bytes at the first llm.c file. Standard input, and
- * inputs that have no size or do not exist, are counted as unmeasured. Errors: those of
- * rn_source_visit except RN_ERR_NOT_FOUND, which rn_source_visit will report.
+ * inputs that have no size or do not exist, are counted as unmeasured; rn_source_visit reports the
+ * latter. Errors: those of rn_source_visit.
  */
 rn_status rn_source_measure(rn_err *err, const char *input, const rn_source_options *options,
                             rn_source_counts *counts);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/file/json_text.h"
 #include "data/file/stream.h"
 
 rn_status rn_tokenizer_load(rn_err *err, const char *path, rn_content_kind wanted,
@@ -21,11 +22,10 @@ rn_status rn_tokenizer_load(rn_err *err, const char *path, rn_content_kind wante
 rn_status rn_tokenizer_parse(rn_err *err, const char *where, const void *bytes, size_t count,
                              json_t **out) {
   json_error_t reason;
-  *out = json_loadb(bytes, count, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason);
+  bool no_memory;
+  *out = rn_json_parse(bytes, count, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &reason, &no_memory);
   if (*out != NULL) return RN_OK;
-  if (json_error_code(&reason) == json_error_out_of_memory) {
-    return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", where);
-  }
+  if (no_memory) return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory", where);
   return rn_fail(err, RN_ERR_FORMAT, "%s:%d: invalid JSON: %s", where, reason.line, reason.text);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/file/json_text.h"
 #include "data/tokenizer/bpe_tokenizer.h"
 #include "data/tokenizer/file_content.h"
 #include "data/tokenizer/hf_alphabet.h"
@@ -258,11 +259,13 @@ static rn_status find_document(rn_err *err, const rn_token_table *table,
                                const Retnet__Tokenizer *file, int32_t *id) {
   static const char *const usual[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>",
                                       "<|im_end|>"};
-  json_error_t error = {0};
-  json_t *settings = file->settings != NULL ? json_loads(file->settings, 0, &error) : NULL;
-  if (json_error_code(&error) == json_error_out_of_memory) {
-    return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading a tokenizer");
+  json_error_t ignored;
+  json_t *settings = NULL;
+  bool no_memory = false;
+  if (file->settings != NULL) {
+    settings = rn_json_parse(file->settings, strlen(file->settings), 0, &ignored, &no_memory);
   }
+  if (no_memory) return rn_fail(err, RN_ERR_MEMORY, "out of memory while reading a tokenizer");
   *id = find_special(table, json_string_value(json_object_get(settings, "eos_token")));
   json_decref(settings);
   for (size_t i = 0; *id < 0 && i < sizeof usual / sizeof usual[0]; i++) {

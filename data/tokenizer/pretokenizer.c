@@ -46,6 +46,7 @@ static rn_status compile(rn_err *err, const rn_text *pattern, rn_pretokenizer *p
   size_t offset = 0;
   p->code =
       pcre2_compile((PCRE2_SPTR)pattern->bytes, pattern->count, options, &code, &offset, NULL);
+  if (p->code == NULL && code == PCRE2_ERROR_HEAP_FAILED) return out_of_memory(err);
   if (p->code == NULL) return library_error(err, RN_ERR_FORMAT, "the pattern is not valid", code);
   p->jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0; /* false: interpreted */
   return RN_OK;

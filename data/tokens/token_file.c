@@ -67,7 +67,10 @@ rn_status rn_token_file_format(rn_err *err, const char *path, rn_token_format *f
 
 rn_status rn_token_file_pair(rn_err *err, const char *name, rn_path *data) {
   rn_path index;
+  const char *slash = strrchr(name, '/');
   bool has_data, has_index;
+  *data = (rn_path){""};
+  if (strlen(slash != NULL ? slash + 1 : name) + EXTENSION > NAME_MAX) return RN_OK;
   snprintf(data->text, sizeof data->text, "%s.bin", name);
   snprintf(index.text, sizeof index.text, "%s.idx", name);
   RN_TRY(err, rn_file_find_regular(err, data->text, &has_data));

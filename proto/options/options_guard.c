@@ -16,11 +16,11 @@ enum { MAX_BYTES = 1 << 20, MAX_EVENTS = 4096, MAX_DEPTH = 16 };
  * the user; any other is one of the machine, such as a failed disk. */
 static rn_status cannot_read(rn_err *err, const char *path, int error) {
   static const int of_user[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO};
-  const bool of_shell = strncmp(path, "/dev/fd/", 8) == 0;
   rn_status status = RN_ERR_IO;
   for (size_t i = 0; i < sizeof of_user / sizeof of_user[0]; i++) {
     if (error == of_user[i]) status = RN_ERR_USAGE;
   }
+  const bool of_shell = status == RN_ERR_USAGE && strncmp(path, "/dev/fd/", 8) == 0;
   return rn_fail(
       err, status, "%s: cannot read the file: %s%s", path, strerror(error),
       of_shell ? " (mpirun does not pass <(...) on to its ranks: use a file, or /dev/stdin)" : "");

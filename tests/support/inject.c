@@ -49,6 +49,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "data/file/json_text.h"
 #include "tests/support/held.h"
 
 enum { MAX_PLACES = 4096 };
@@ -192,14 +193,6 @@ static int mark_failed(FILE *file) {
   enum { ERROR_SEEN = 0x20 };
   if (file != NULL) file->_flags |= ERROR_SEEN;
   return EOF;
-}
-
-/* Sets the error of a JSON parser as jansson does: the last byte of the text is its code. Returns
- * NULL. */
-static json_t *no_memory_for_json(json_error_t *error) {
-  *error = (json_error_t){.line = -1};
-  error->text[JSON_ERROR_TEXT_LENGTH - 1] = (char)json_error_out_of_memory;
-  return NULL;
 }
 
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))

@@ -187,18 +187,22 @@ static void links_are_resolved(void) {
   free(real);
 }
 
-/* A path that cannot be looked up must not be taken for a missing file or for another kind of file.
- */
+/* A failed lookup is RN_ERR_IO: the path must not be taken for a missing file or for another kind
+ * of file. A link whose target has a name that is too long cannot be looked up by any user. */
 static void failed_lookups_are_errors(void) {
-  const char *loop = temp_path("loop"), *below = temp_path("loop/below");
+  const char *link = temp_path("long"), *below = temp_path("long/below");
+  char name[512];
   rn_path resolved;
   bool found;
-  CHECK(symlink(loop, loop) == 0);
-  CHECK_FAILS(err, RN_ERR_IO, "loop/below|look up", rn_file_resolve_symlink(err, below, &resolved));
-  CHECK_FAILS(err, RN_ERR_IO, "loop|look up", rn_file_resolve_symlink(err, loop, &resolved));
-  CHECK_FAILS(err, RN_ERR_IO, "loop/below|look up", rn_file_find(err, below, &found));
-  CHECK_FAILS(err, RN_ERR_IO, "loop|look up", rn_file_find_folder(err, loop, &found));
-  CHECK_FAILS(err, RN_ERR_IO, "loop|look up", rn_file_find_regular(err, loop, &found));
+  memset(name, 'x', sizeof name);
+  name[sizeof name - 1] = '\0';
+  CHECK(symlink(name, link) == 0);
+  CHECK_FAILS(err, RN_ERR_IO, "long/below|look up", rn_file_resolve_symlink(err, below, &resolved));
+  CHECK_FAILS(err, RN_ERR_IO, "long|look up", rn_file_resolve_symlink(err, link, &resolved));
+  CHECK_FAILS(err, RN_ERR_IO, "long/below|look up", rn_file_find(err, below, &found));
+  CHECK_FAILS(err, RN_ERR_IO, "long|look up", rn_file_find_folder(err, link, &found));
+  CHECK_FAILS(err, RN_ERR_IO, "long|look up", rn_file_find_regular(err, link, &found));
+  CHECK_FAILS(err, RN_ERR_IO, "long|look up", rn_file_check_target(err, link));
 }
 
 static void a_full_disk_is_named(void) {

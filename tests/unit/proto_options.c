@@ -314,7 +314,7 @@ static rn_status read_file(const char *path) {
   return status;
 }
 
-/* Only what the user can mend is an error of usage: no descriptor may be left for other reasons. */
+/* Only what the user can mend is an error of usage. A full descriptor table is not. */
 static void errors_of_the_machine_are_not_errors_of_usage(void) {
   struct rlimit limit, none;
   CHECK_FAILS(&err, RN_ERR_USAGE, "/nowhere/run.yaml|cannot read", read_file("/nowhere/run.yaml"));

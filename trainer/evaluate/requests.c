@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/file/json_text.h"
 #include "data/file/stream.h"
 #include "proto/base/arena.h"
 
@@ -93,9 +94,11 @@ static rn_status add_object(rn_err *err, line_reader *r, const json_t *object, r
 static rn_status read_line(rn_err *err, line_reader *r, const char *line, size_t count) {
   json_error_t reason;
   rn_text text = {0};
+  bool no_memory;
   if (without_space(line, count) == 0) return RN_OK;
-  json_t *object = json_loadb(line, count, JSON_ALLOW_NUL | JSON_DECODE_ANY, &reason);
-  if (object == NULL && json_error_code(&reason) == json_error_out_of_memory) {
+  json_t *object =
+      rn_json_parse(line, count, JSON_ALLOW_NUL | JSON_DECODE_ANY, &reason, &no_memory);
+  if (no_memory) {
     return rn_fail(err, RN_ERR_MEMORY, "%s, line %lld: out of memory", r->path, (long long)r->line);
   }
   if (object == NULL) return refuse(err, r, reason.text);

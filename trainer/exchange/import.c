@@ -9,6 +9,7 @@
 
 #include "data/checkpoint/ckpt.h"
 #include "data/exchange/tensor_files.h"
+#include "data/file/json_text.h"
 #include "proto/base/arena.h"
 #include "proto/base/log.h"
 #include "proto/cli/version.h"
@@ -51,16 +52,12 @@ static rn_status no_memory(rn_err *err) {
 
 /* ---- configuration ---- */
 
-static bool is_folder(const char *path) {
-  struct stat info;
-  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 static rn_status parse_config(rn_err *err, importer *im, const char *text, size_t bytes) {
   json_error_t problem = {0};
-  im->config_json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &problem);
+  bool no_room;
+  im->config_json = rn_json_parse(text, bytes, JSON_REJECT_DUPLICATES, &problem, &no_room);
   if (json_is_object(im->config_json)) return RN_OK;
-  if (json_error_code(&problem) == json_error_out_of_memory) return no_memory(err);
+  if (no_room) return no_memory(err);
   return rn_fail(err, RN_ERR_FORMAT, "%s: the configuration is not a JSON object (byte %d: %s)",
                  im->config_file.text, problem.position, problem.text);
 }
@@ -69,13 +66,13 @@ static rn_status parse_config(rn_err *err, importer *im, const char *text, size_
  * reads the configuration that rn_export wrote into the tensors' file or, if there is none,
  * config.json in the same folder. */
 static rn_status load_config(rn_err *err, importer *im, const char *path) {
-  const rn_path beside =
-      rn_path_join(is_folder(path) ? path : rn_path_folder(path).text, "config.json");
+  bool is_folder, exists;
+  RN_TRY(err, rn_file_find_folder(err, path, &is_folder));
+  const rn_path beside = rn_path_join(is_folder ? path : rn_path_folder(path).text, "config.json");
   const char *noted = rn_tensor_files_metadata(im->files, "config");
   im->config_file = beside;
-  bool exists;
   RN_TRY(err, rn_file_find(err, beside.text, &exists));
-  if (noted != NULL && (!is_folder(path) || !exists)) {
+  if (noted != NULL && (!is_folder || !exists)) {
     snprintf(im->config_file.text, sizeof im->config_file.text, "%s",
              rn_tensor_files_path(im->files, 0));
     return parse_config(err, im, noted, strlen(noted));
@@ -324,10 +321,12 @@ static rn_status check_free(rn_err *err, const char *path) {
   }
   const struct dirent *item;
   bool empty = folder != NULL;
-  while (folder != NULL && (item = readdir(folder)) != NULL) {
+  while (folder != NULL && (errno = 0, item = readdir(folder)) != NULL) {
     empty &= strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0;
   }
+  const int error = folder != NULL ? errno : 0;
   if (folder != NULL) closedir(folder);
+  if (error != 0) return rn_file_fail(err, "read directory", path, error);
   if (empty) return RN_OK;
   return rn_fail(err, RN_ERR_USAGE, "--out: %s exists and is not an empty folder", path);
 }

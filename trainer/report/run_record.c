@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "data/file/file.h"
+#include "data/file/json_text.h"
 #include "trainer/report/line_reader.h"
 
 enum { MAX_LINE_BYTES = 1 << 20, MAX_SUMMARY_BYTES = 1 << 26 };
@@ -75,8 +76,10 @@ static rn_status add_step(rn_err *err, rn_run_record *record, const json_t *line
 static rn_status add_line(rn_err *err, rn_run_record *record, const rn_line_text *text) {
   rn_status status = RN_OK;
   json_error_t error = {0};
-  json_t *line = text->whole ? json_loadb(text->bytes, text->count, 0, &error) : NULL;
-  if (json_error_code(&error) == json_error_out_of_memory) return no_memory(err, "metrics.jsonl");
+  json_t *line = NULL;
+  bool no_room = false;
+  if (text->whole) line = rn_json_parse(text->bytes, text->count, 0, &error, &no_room);
+  if (no_room) return no_memory(err, "metrics.jsonl");
   const json_t *step = json_object_get(line, "step");
   if (json_is_integer(step) && json_integer_value(step) > 0) {
     status = add_step(err, record, line, json_integer_value(step));
@@ -113,9 +116,10 @@ static rn_status parse_summary(rn_err *err, rn_run_record *record, const char *p
                                const char *text, size_t bytes) {
   rn_err fault = {0};
   json_error_t error = {0};
-  record->summary = json_loadb(text, bytes, 0, &error);
+  bool no_room;
+  record->summary = rn_json_parse(text, bytes, 0, &error, &no_room);
   if (json_is_object(record->summary)) return RN_OK;
-  if (json_error_code(&error) == json_error_out_of_memory) return no_memory(err, "summary.json");
+  if (no_room) return no_memory(err, "summary.json");
   rn_fail(&fault, RN_ERR_FORMAT, "%s: %s", path,
           record->summary != NULL ? "it is not a JSON object" : error.text);
   json_decref(record->summary);

@@ -57,8 +57,8 @@ rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_
   rn_path path = rn_path_join(run_dir, "config.yaml");
   char *text = NULL;
   size_t bytes = 0;
-  rn_err ignored = {0};
-  const rn_config_file_kind kind = rn_config_file_state(&ignored, path.text);
+  rn_err unreadable = {0}, ignored = {0};
+  const rn_config_file_kind kind = rn_config_file_state(&unreadable, path.text);
   const char *why = why_not(kind);
   if (why != NULL) {
     const rn_path beside = rn_path_join(run_dir, "effective.yaml");
@@ -68,8 +68,11 @@ rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_
                   beside.text, why_beside);
       return RN_OK;
     }
-    (kind == RN_CONFIG_FILE_UNREADABLE ? rn_log_warn : rn_log_info)(
-        "%s %s; the effective configuration is in %s", path.text, why, beside.text);
+    if (kind == RN_CONFIG_FILE_UNREADABLE) {
+      rn_log_warn("%s; the effective configuration is in %s", unreadable.text, beside.text);
+    } else {
+      rn_log_info("%s %s; the effective configuration is in %s", path.text, why, beside.text);
+    }
     path = beside;
   }
   RN_TRY(err, make_text(err, notes, &text, &bytes));
