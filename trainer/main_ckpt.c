@@ -128,8 +128,9 @@ static const rn_command commands[] = {
     {"list",
      {.program = "retnet-ckpt list",
       .form = "DIR",
-      .about = "Lists the checkpoints of a run with step, tokens, size in MB and path, including "
-               "damaged and unfinished ones.",
+      .about =
+          "Lists the checkpoints of a run with step, tokens, size in MB and path, including "
+          "those with a wrong size and unfinished ones. Does not read their tensors: verify does.",
       .example = "retnet-ckpt list RUN",
       .min_words = 1,
       .max_words = 1},

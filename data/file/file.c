@@ -27,6 +27,9 @@ static const char *advice(int error) {
     case ENOENT:
     case ENOTDIR:
       return "; check the path, and whether the directory still exists";
+    case EEXIST:
+    case ENOTEMPTY:
+      return "; it has appeared in the meantime: remove it or choose another path";
     case EMFILE:
     case ENFILE:
       return "; raise the limit on the number of open files (ulimit -n)";

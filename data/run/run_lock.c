@@ -405,16 +405,9 @@ static rn_status start_thread(rn_err *err, rn_run_lock *l) {
                  strerror(code));
 }
 
-rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
+/* Fails, naming the new owner. */
+static rn_status fail_lost(rn_err *err, const rn_run_lock *l) {
   rn_err why = {0};
-  if (l == NULL) return RN_OK;
-  if (!atomic_load(&l->lost)) {
-    if (clock_s() - atomic_load(&l->verified_s) < l->rule.dead_s / 4) return RN_OK;
-    pthread_mutex_lock(&l->mutex);
-    verify(l);
-    pthread_mutex_unlock(&l->mutex);
-    if (!atomic_load(&l->lost)) return RN_OK;
-  }
   record owner = {0};
   char name[RECORD_BYTES] = "its file was removed";
   (void)find_owner(&why, l, &owner);
@@ -423,6 +416,21 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
       err, RN_ERR_BUSY,
       "this job lost its lock %s%s%s; the job stops without writing to the run directory",
       l->path.text, is_there(&owner) ? ", which now belongs to " : ": ", name);
+}
+
+rn_status rn_run_lock_verify(rn_err *err, rn_run_lock *l) {
+  if (l == NULL) return RN_OK;
+  pthread_mutex_lock(&l->mutex);
+  if (!atomic_load(&l->lost)) verify(l);
+  pthread_mutex_unlock(&l->mutex);
+  return atomic_load(&l->lost) ? fail_lost(err, l) : RN_OK;
+}
+
+rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
+  if (l == NULL) return RN_OK;
+  if (atomic_load(&l->lost)) return fail_lost(err, l);
+  if (clock_s() - atomic_load(&l->verified_s) < l->rule.dead_s / 4) return RN_OK;
+  return rn_run_lock_verify(err, l);
 }
 
 void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]) {

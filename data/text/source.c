@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "data/file/file.h"
+#include "data/shard/shard_frame.h"
 
 /* Arguments of the walk over one input. */
 typedef struct walk {
@@ -36,26 +37,45 @@ static void count_compressed(const walk *w, const char *path) {
   }
 }
 
-/* Fails for a Parquet file, which begins with "PAR1". */
-static rn_status refuse_parquet(rn_err *err, const char *path) {
+/* Sets *is to true if the name of a regular file ends with `end`, and if the file has these four
+ * bytes at `offset`. */
+static rn_status has_magic(rn_err *err, const char *path, const char *end, int64_t offset,
+                           const char magic[5], bool *is) {
   char head[4] = "";
   bool regular;
   rn_file file = {0};
-  if (!ends_with(path, ".parquet")) return RN_OK;
+  *is = false;
+  if (!ends_with(path, end)) return RN_OK;
   RN_TRY(err, rn_file_find_regular(err, path, &regular));
   if (!regular) return RN_OK;
   RN_TRY(err, rn_file_open(err, path, &file));
   rn_status status = RN_OK;
-  if (file.size_bytes >= (int64_t)sizeof head)
-    status = rn_file_read(err, &file, 0, head, sizeof head);
+  if (file.size_bytes >= offset + (int64_t)sizeof head)
+    status = rn_file_read(err, &file, offset, head, sizeof head);
   rn_file_destroy(&file);
-  if (status != RN_OK || memcmp(head, "PAR1", sizeof head) != 0) return status;
+  *is = memcmp(head, magic, sizeof head) == 0;
+  return status;
+}
+
+/* Fails for Parquet files and for shards of retnet-data, which are not text. */
+static rn_status refuse_binary(rn_err *err, const char *path) {
+  bool is;
+  RN_TRY(err, has_magic(err, path, ".parquet", 0, "PAR1", &is));
+  if (is) {
+    return rn_fail(
+        err, RN_ERR_FORMAT,
+        "%s: Parquet is not supported; convert its text column to JSON lines, for example with "
+        "python3 -c \"import pandas; pandas.read_parquet('%s', columns=['text'])"
+        ".to_json('%.*s.jsonl', orient='records', lines=True)\"",
+        path, path, (int)(strlen(path) - strlen(".parquet")), path);
+  }
+  RN_TRY(err, has_magic(err, path, ".rtd", RN_FRAME_HEAD_BYTES, "RTDH", &is));
+  if (!is) return RN_OK;
   return rn_fail(
       err, RN_ERR_FORMAT,
-      "%s: Parquet is not supported; convert its text column to JSON lines, for example with "
-      "python3 -c \"import pandas; pandas.read_parquet('%s', columns=['text'])"
-      ".to_json('%.*s.jsonl', orient='records', lines=True)\"",
-      path, path, (int)(strlen(path) - strlen(".parquet")), path);
+      "%s is a shard that retnet-data has written, not text; name other files, or select "
+      "them in the folder, for example with --include '*.txt'",
+      path);
 }
 
 /* Adds the size of a file to the counts. A walk without a visitor calls this instead of reading the
@@ -106,6 +126,9 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   rn_token_inputs *tokens = w->options->tokens;
   rn_document_counts *found = &w->counts->current;
   if (tokens != NULL && tokens->no_text) {
+    bool exists;
+    RN_TRY(err, rn_file_find(err, path, &exists));
+    if (!exists) return rn_file_fail(err, "open", path, ENOENT);
     return rn_fail(
         err, RN_ERR_USAGE,
         "%s has no known token format, and it cannot be read as text, because there is no "
@@ -115,7 +138,7 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   const rn_path name = rn_packing_removed(path);
   const rn_document_format format = {.lines = ends_with(name.text, ".jsonl"),
                                      .packing = rn_packing_of(path)};
-  if (tokens == NULL || tokens->format == RN_FORMAT_AUTO) RN_TRY(err, refuse_parquet(err, path));
+  if (tokens == NULL || tokens->format == RN_FORMAT_AUTO) RN_TRY(err, refuse_binary(err, path));
   if (tokens != NULL) tokens->last_shard = (rn_path){""};
   RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
   w->counts->decompressed += format.packing != RN_PACKING_NONE;
@@ -217,12 +240,26 @@ static rn_status visit_path(rn_err *err, const walk *w, const char *path, bool n
   return RN_OK;
 }
 
+/* The folder that glob() could not read, and why; error is 0 if there was none. */
+static _Thread_local struct {
+  rn_path folder;
+  int error;
+} unreadable;
+
+static int note_unreadable(const char *folder, int error) {
+  if (rn_file_leads_nowhere(error)) return 0;
+  snprintf(unreadable.folder.text, sizeof unreadable.folder.text, "%s", folder);
+  unreadable.error = error;
+  return 1;
+}
+
 /* Visits the files that a pattern matches, in byte order. A pattern reaches this program if the
  * user quotes it, for example because its expansion would be too long for the shell. */
 static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) {
   glob_t found;
   rn_status status = RN_OK;
-  switch (glob(pattern, GLOB_NOSORT | GLOB_ERR, NULL, &found)) {
+  unreadable.error = 0;
+  switch (glob(pattern, GLOB_NOSORT, note_unreadable, &found)) {
     case 0:
       break;
     case GLOB_NOMATCH:
@@ -233,8 +270,7 @@ static rn_status visit_pattern(rn_err *err, const walk *w, const char *pattern) 
     case GLOB_NOSPACE:
       return rn_fail(err, RN_ERR_MEMORY, "%s: out of memory while expanding this pattern", pattern);
     default:
-      return rn_fail(err, RN_ERR_IO, "%s: cannot read a folder while expanding this pattern",
-                     pattern);
+      return rn_file_fail(err, "read folder", unreadable.folder.text, unreadable.error);
   }
   qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, by_bytes);
   for (size_t i = 0; status == RN_OK && i < found.gl_pathc; i++) {

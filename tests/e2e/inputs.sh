@@ -145,6 +145,12 @@ case $case in
     refuse 1 'no.gz: damaged gzip data' "$data" build --out x no.gz
     printf 'PAR1....PAR1' >table.parquet
     refuse 1 "read_parquet('table.parquet'" "$data" build --out x table.parquet
+    mkdir texts
+    printf one >texts/one.txt
+    "$data" build --out texts/packed texts/one.txt >build.log || fail "$(cat build.log)"
+    refuse 1 '00000.rtd is a shard that retnet-data has written' "$data" build --out x texts
+    refuse 1 'cannot open nothing/x.bin: No such file' "$data" build --out x --vocab-size 65 nothing/x.bin
+    refuse 1 "nothing/*: no such file, and no file name matches" "$data" build --out x 'nothing/*'
     mkdir folder
     cp z.jsonl.gz folder/b.jsonl.gz
     holds ab included --include '*.jsonl' folder

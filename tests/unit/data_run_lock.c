@@ -243,6 +243,18 @@ static void remains_are_succeeded(void) {
   rn_run_lock_release(&lock);
 }
 
+/* Before a checkpoint is published, the loss of the lock must be noticed at once. */
+static void a_lost_lock_is_noticed_before_a_save(void) {
+  rn_run_lock *lock = NULL;
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, rn_run_lock_default, &lock));
+  CHECK_OK(&err, rn_run_lock_verify(&err, lock));
+  unlink(lock_file().text);
+  CHECK_OK(&err, rn_run_lock_check(&err, lock)); /* trusts the recent verification */
+  CHECK_FAILS(&err, RN_ERR_BUSY, "removed", rn_run_lock_verify(&err, lock));
+  CHECK_FAILS(&err, RN_ERR_BUSY, "removed", rn_run_lock_check(&err, lock));
+  rn_run_lock_release(&lock);
+}
+
 /* Runs in each of several processes that try to take the lock of a dead owner. Returns 0 if the
  * process gets the lock, 1 if the lock is refused. */
 static int contend(int start, int end) {
@@ -340,6 +352,7 @@ int main(void) {
   exactly_one_succeeds("lock.succeed:1-:slow=200");
   exactly_one_succeeds("lock.link:1-");
   exactly_one_succeeds("lock.follow:1-:slow=10");
+  a_lost_lock_is_noticed_before_a_save();
   lost_lock_is_noticed(false);
   lost_lock_is_noticed(true);
   folder_that_cannot_be_written();

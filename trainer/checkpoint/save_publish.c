@@ -21,7 +21,7 @@ static rn_status commit(rn_err *err, void *context) {
   const rn_manifest_run about = {&run->settings, &run->datasets, run->parallel.scan.algorithm};
   const int ranks = rn_world_size(run->parallel.world);
   rn_ckpt_report *reports;
-  RN_TRY(err, rn_run_lock_check(err, w->lock));
+  RN_TRY(err, rn_run_lock_verify(err, w->lock));
   RN_TRY(err, rn_alloc(err, "reports", (size_t)ranks, sizeof *reports, &reports));
   size_t offset = 0;
   for (int r = 0; r < ranks; r++) {
