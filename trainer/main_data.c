@@ -51,8 +51,10 @@ static void print_passed_by(const rn_source_counts *counts) {
     printf("; %lld blank lines skipped", (long long)counts->blank_lines);
   }
   if (counts->left_out > 0) {
-    printf("; %lld entries skipped (folders already read, broken links, special files)",
-           (long long)counts->left_out);
+    printf(
+        "; %lld entries skipped (folders already read, links that lead nowhere or may not be "
+        "followed, special files)",
+        (long long)counts->left_out);
   }
   printf("\n");
   if (counts->compressed > 0) {

@@ -27,9 +27,6 @@ static const char *advice(int error) {
     case ENOENT:
     case ENOTDIR:
       return "; check the path, and whether the directory still exists";
-    case EEXIST:
-    case ENOTEMPTY:
-      return "; it has appeared in the meantime: remove it or choose another path";
     case EMFILE:
     case ENFILE:
       return "; raise the limit on the number of open files (ulimit -n)";
@@ -181,6 +178,10 @@ rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   if (!rn_fault_now("file.rename") && rename(from, to) == 0) return RN_OK;
   int error = errno;
   snprintf(pair, sizeof pair, "%s to %s", from, to);
+  if (error == EEXIST || error == ENOTEMPTY) {
+    return rn_fail(err, RN_ERR_IO, "cannot rename %s: %s; remove it or choose another path", pair,
+                   strerror(error));
+  }
   return rn_file_fail(err, "rename", pair, error);
 }
 

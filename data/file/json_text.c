@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <threads.h>
 
-/* True if an allocation of jansson has failed in this thread since it was set to false. */
-static _Thread_local bool failed;
+/* parsing: this thread is in rn_json_parse; failed: an allocation has failed since it began. */
+static _Thread_local bool parsing, failed;
 
+/* After a failed allocation, the others of the same text fail too: jansson goes on after a buffer
+ * could not grow, and copies a string that has lost its end into a buffer that is too small. */
 static void *take(size_t bytes) {
-  void *memory = malloc(bytes);
+  void *memory = parsing && failed ? NULL : malloc(bytes);
   if (memory == NULL) failed = true;
   return memory;
 }
@@ -21,7 +23,9 @@ json_t *rn_json_parse(const char *text, size_t bytes, size_t flags, json_error_t
   static once_flag watched = ONCE_FLAG_INIT;
   call_once(&watched, watch_allocations);
   failed = false;
+  parsing = true;
   json_t *parsed = json_loadb(text, bytes, flags, reason);
+  parsing = false;
   *no_memory = failed;
   if (!failed) return parsed;
   json_decref(parsed);

@@ -57,7 +57,8 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
  */
 rn_status rn_run_lock_check(rn_err *err, rn_run_lock *lock);
 
-/** Does the same, but always reads the file: for a write that another owner would lose data by. */
+/** Does the same, but always reads the file: for writes by which another owner would lose data. If
+ * the file cannot be read, returns RN_OK, because the write then reports the error. */
 rn_status rn_run_lock_verify(rn_err *err, rn_run_lock *lock);
 
 /** Sets `id` to the id of the owner of `run_dir`, or to "" if the lock does not exist or cannot be

@@ -57,9 +57,12 @@ static rn_status has_magic(rn_err *err, const char *path, const char *end, int64
   return status;
 }
 
-/* Fails for Parquet files and for shards of retnet-data, which are not text. */
-static rn_status refuse_binary(rn_err *err, const char *path) {
+/* Fails for Parquet files and for shards of retnet-data, which are not text; unless --format says
+ * that they are. */
+static rn_status refuse_binary(rn_err *err, const walk *w, const char *path) {
+  const rn_token_inputs *tokens = w->options->tokens;
   bool is;
+  if (tokens != NULL && tokens->format != RN_FORMAT_AUTO) return RN_OK;
   RN_TRY(err, has_magic(err, path, ".parquet", 0, "PAR1", &is));
   if (is) {
     return rn_fail(
@@ -70,6 +73,7 @@ static rn_status refuse_binary(rn_err *err, const char *path) {
         path, path, (int)(strlen(path) - strlen(".parquet")), path);
   }
   RN_TRY(err, has_magic(err, path, ".rtd", RN_FRAME_HEAD_BYTES, "RTDH", &is));
+  if (!is) RN_TRY(err, has_magic(err, path, ".rtd.tmp", RN_FRAME_HEAD_BYTES, "RTDH", &is));
   if (!is) return RN_OK;
   return rn_fail(
       err, RN_ERR_FORMAT,
@@ -89,6 +93,7 @@ static rn_status measure_file(rn_err *err, const walk *w, const char *path) {
     w->counts->unmeasured++;
     return RN_OK;
   }
+  RN_TRY(err, refuse_binary(err, w, path));
   w->counts->read_bytes += info.st_size;
   if (w->counts->llmc_bytes != 0 || w->options->tokens == NULL) return RN_OK;
   RN_TRY(err, rn_token_inputs_format(err, w->options->tokens, path, &format));
@@ -126,9 +131,8 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   rn_token_inputs *tokens = w->options->tokens;
   rn_document_counts *found = &w->counts->current;
   if (tokens != NULL && tokens->no_text) {
-    bool exists;
-    RN_TRY(err, rn_file_find(err, path, &exists));
-    if (!exists) return rn_file_fail(err, "open", path, ENOENT);
+    struct stat info;
+    if (stat(path, &info) != 0) return rn_file_fail(err, "open", path, errno);
     return rn_fail(
         err, RN_ERR_USAGE,
         "%s has no known token format, and it cannot be read as text, because there is no "
@@ -138,7 +142,7 @@ static rn_status read_text(rn_err *err, const walk *w, const char *path) {
   const rn_path name = rn_packing_removed(path);
   const rn_document_format format = {.lines = ends_with(name.text, ".jsonl"),
                                      .packing = rn_packing_of(path)};
-  if (tokens == NULL || tokens->format == RN_FORMAT_AUTO) RN_TRY(err, refuse_binary(err, path));
+  RN_TRY(err, refuse_binary(err, w, path));
   if (tokens != NULL) tokens->last_shard = (rn_path){""};
   RN_TRY(err, rn_documents_read(err, path, format, w->visit, w->self, found));
   w->counts->decompressed += format.packing != RN_PACKING_NONE;

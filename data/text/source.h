@@ -50,8 +50,9 @@ typedef struct rn_source_counts {
  * ignored.
  *
  * Errors: RN_ERR_NOT_FOUND, RN_ERR_IO; RN_ERR_FORMAT naming file and line; RN_ERR_FORMAT also for a
- *         file without text that the user named, and for a Parquet file (the message contains a
- *         command that converts the file).
+ *         file without text that the user named, for a shard of retnet-data, and for a Parquet file
+ *         (the message contains a command that converts the file); RN_ERR_USAGE for text without a
+ *         tokenizer; RN_ERR_MEMORY.
  */
 rn_status rn_source_visit(rn_err *err, const char *input, const rn_source_options *options,
                           rn_document_visit *visit, void *self, rn_source_counts *counts);

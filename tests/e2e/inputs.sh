@@ -96,7 +96,7 @@ case $case in
     ln -s nothing in/broken
     mkfifo in/pipe
     holds 12534 linked in
-    told '5 entries skipped (folders already read, broken links, special files)'
+    told '5 entries skipped (folders already read, links that lead nowhere or may not be followed, special files)'
     holds 12534 pattern 'i[n]'
     ln -s ../in/a.txt other/file.txt # a link to a file is read like a file
     holds 3411 files other/c.txt other/deep other/file.txt in/a.txt

@@ -2,8 +2,8 @@
 # Injects faults into calls of the C library, of other libraries and of MPI
 # (tests/support/inject.c). Checks that each fault is survived with the result of an undisturbed
 # run, or ends all ranks within seconds with exit code 1 (2 if the user has no permission to read the
-# configuration file) and one error message; and that the same command then succeeds without the fault, with the result of
-# an undisturbed run: nothing is lost.
+# configuration file) and one error message; and that the same command then succeeds without the fault,
+# with the result of an undisturbed run: nothing is lost.
 # No end of a program may leak descriptors, mappings or MPI objects (tests/support/held.h); nor
 # memory, if the programs are built with a leak checker (cmake --preset debug). No temporary files may
 # be left.

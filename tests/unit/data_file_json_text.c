@@ -11,17 +11,22 @@
 
 /* The linker redirects the calls of malloc in json_text.c, through which jansson allocates. */
 static long allocations, failing;
+static size_t most_bytes; /* larger allocations fail; 0: none */
 
 void *__real_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes) {
-  return ++allocations == failing ? NULL : __real_malloc(bytes);
+  allocations++;
+  if (allocations == failing || (most_bytes != 0 && bytes > most_bytes)) return NULL;
+  return __real_malloc(bytes);
 }
 
-/* A string that is longer than the parser's first buffer, so that the buffer grows. */
+/* The parser's buffer grows at 16 bytes, which is the closing quote of the first key, and inside
+ * the longer strings. */
 static const char text[] =
-    "{\"a long key of the object, which is longer than sixteen bytes\": [1, 2.5, true, null,"
-    " \"a long string \\u20ac of the array, which is longer than sixteen bytes as well\"]}";
+    "{\"attention_bias\": 1, \"a key of more than sixteen and of fewer than sixty-four bytes\": [1,"
+    " 2.5, true, null, \"a long string \\u20ac of the array, which is longer than sixty-four bytes,"
+    " so that the buffer grows again\"]}";
 
 static json_t *parse(long fail, bool *no_memory) {
   json_error_t reason;
@@ -43,6 +48,10 @@ static void each_failed_allocation_is_reported(void) {
       fprintf(stderr, "allocation %ld of %ld\n", fail, count);
     }
   }
+  for (most_bytes = 8; most_bytes <= 64; most_bytes *= 2) {
+    CHECK(parse(0, &no_memory) == NULL && no_memory);
+  }
+  most_bytes = 0;
   json_t *again = parse(0, &no_memory);
   CHECK(json_equal(whole, again) && !no_memory);
   json_decref(again);

@@ -245,8 +245,9 @@ static void remains_are_succeeded(void) {
 
 /* Before a checkpoint is published, the loss of the lock must be noticed at once. */
 static void a_lost_lock_is_noticed_before_a_save(void) {
+  const rn_run_lock_rule slow = {.beat_s = 600, .dead_s = 2400};
   rn_run_lock *lock = NULL;
-  CHECK_OK(&err, rn_run_lock_take(&err, folder, rn_run_lock_default, &lock));
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, slow, &lock));
   CHECK_OK(&err, rn_run_lock_verify(&err, lock));
   unlink(lock_file().text);
   CHECK_OK(&err, rn_run_lock_check(&err, lock)); /* trusts the recent verification */

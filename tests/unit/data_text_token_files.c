@@ -195,8 +195,8 @@ static void failed_reads_are_no_other_format(void) {
   a_failed_read_is_no_other_format(folder, folder);
 }
 
-/* If a link found in a folder or by a pattern cannot be looked up, the build must fail. A link that
- * leads nowhere is left out. */
+/* If a link found in a folder or by a pattern cannot be looked up, the build must fail, except for
+ * missing permission. A link that leads nowhere is left out. */
 static void failed_lookups_are_not_left_out(void) {
   const rn_path folder = fresh_folder(), nowhere = rn_path_join(folder.text, "nowhere.txt"),
                 loop = rn_path_join(folder.text, "loop.txt"),

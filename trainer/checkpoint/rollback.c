@@ -44,7 +44,7 @@ static rn_status find_target(rn_err *err, const rn_saving *saving, int64_t limit
 static rn_status abandon_later(rn_err *err, const char *run_dir, rn_run_lock *lock, int64_t step) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
-  RN_TRY(err, rn_run_lock_check(err, lock));
+  RN_TRY(err, rn_run_lock_verify(err, lock));
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
   rn_err failure = {0};
   if (rn_ckpt_point_latest(&failure, run_dir, step) != RN_OK) rn_log_warn("%s", failure.text);

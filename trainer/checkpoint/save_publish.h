@@ -18,7 +18,7 @@ typedef struct rn_save_bytes {
  * the sum over all ranks.
  *
  * Collective: over the world.
- * Errors:     those of rn_run_lock_check and rn_manifest_commit, agreed; RN_ERR_MPI.
+ * Errors:     those of rn_run_lock_verify and rn_manifest_commit, agreed; RN_ERR_MPI.
  */
 rn_status rn_save_publish(rn_err *err, const rn_run *run, rn_run_lock *lock,
                           const rn_saved_state *state, const rn_ckpt_report *report,

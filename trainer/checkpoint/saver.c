@@ -139,7 +139,7 @@ static bool is_writing(void *self) {
 
 static rn_status create_stage_dir(rn_err *err, void *context) {
   const rn_saver *s = context;
-  RN_TRY(err, rn_run_lock_check(err, s->lock));
+  RN_TRY(err, rn_run_lock_verify(err, s->lock));
   return rn_ckpt_stage_dir(err, run_dir(s), s->run->counters.step);
 }
 

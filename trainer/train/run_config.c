@@ -63,16 +63,13 @@ rn_status rn_run_config_write(rn_err *err, const char *run_dir, const rn_config_
   if (why != NULL) {
     const rn_path beside = rn_path_join(run_dir, "effective.yaml");
     const char *why_beside = why_not(rn_config_file_state(&ignored, beside.text));
+    if (kind == RN_CONFIG_FILE_UNREADABLE) rn_log_warn("%s", unreadable.text);
     if (why_beside != NULL) {
       rn_log_warn("the effective configuration is not written: %s %s, and %s %s", path.text, why,
                   beside.text, why_beside);
       return RN_OK;
     }
-    if (kind == RN_CONFIG_FILE_UNREADABLE) {
-      rn_log_warn("%s; the effective configuration is in %s", unreadable.text, beside.text);
-    } else {
-      rn_log_info("%s %s; the effective configuration is in %s", path.text, why, beside.text);
-    }
+    rn_log_info("%s %s; the effective configuration is in %s", path.text, why, beside.text);
     path = beside;
   }
   RN_TRY(err, make_text(err, notes, &text, &bytes));
