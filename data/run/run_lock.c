@@ -1,3 +1,5 @@
+/* Takes, keeps and releases the lock of a run directory; lock_record.h has the content of its
+ * files. */
 #include "data/run/run_lock.h"
 
 #include <dirent.h>
@@ -12,43 +14,26 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "data/file/file.h"
 #include "proto/base/affinity.h"
 #include "proto/base/arena.h"
 #include "proto/base/fault.h"
 #include "proto/base/log.h"
-#include "proto/base/process.h"
 #include "proto/base/progress.h"
 
 #define LOCK_NAME "lock"
 #define OWN_PREFIX "lock." /* lock.<id>: file of a process that tries to take the lock */
 #define AFTER_PREFIX "lock.after-"
-#define BEAT_WORD "\nbeat "
 
-enum {
-  RECORD_BYTES = 1024,
-  ID_BYTES = RN_RUN_LOCK_ID_BYTES,
-  JOB_BYTES = 64,
-  BEAT_DIGITS = 20,
-  MAX_CHAIN = 64
-};
+enum { MAX_CHAIN = 64 };
 
 const rn_run_lock_rule rn_run_lock_default = {.beat_s = 5, .dead_s = 60};
-
-/* Content of a lock file; `text` is empty if the file does not exist. */
-typedef struct record {
-  char text[RECORD_BYTES];
-  char id[ID_BYTES]; /* id of the owner: hash of the record without the heartbeat */
-  rn_process process;
-  char job[JOB_BYTES], since[JOB_BYTES];
-} record;
 
 struct rn_run_lock {
   rn_path folder, path;
   rn_run_lock_rule rule;
-  record mine;
+  rn_lock_record mine;
   int64_t beats;
   pthread_t thread;
   pthread_mutex_t mutex; /* guards `stopping` and access to the file */
@@ -70,115 +55,12 @@ static double clock_s(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- records ---- */
-
-static void parse(record *r) {
-  const char *beat = strstr(r->text, BEAT_WORD);
-  const size_t bytes = beat != NULL ? (size_t)(beat - r->text) : strlen(r->text);
-  snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)XXH3_64bits(r->text, bytes));
-  if (sscanf(r->text,
-             "host %127s\nkernel %127s\nprocess %lld\nstart %llu\njob %63s\nsince %63[^\n]",
-             r->process.host, r->process.kernel, &r->process.pid, &r->process.start, r->job,
-             r->since) != 6) {
-    r->process = (rn_process){.host = "an unknown host", .kernel = "?"};
-    snprintf(r->job, sizeof r->job, "-");
-    snprintf(r->since, sizeof r->since, "an unknown time");
-  }
-}
-
-/* Reads up to `capacity` bytes from the start of the file; returns -1 if it cannot be read. */
-static ssize_t read_all(int fd, char *text, size_t capacity) {
-  size_t done = 0;
-  while (done < capacity) {
-    const ssize_t count = pread(fd, text + done, capacity - done, (off_t)done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return -1;
-    if (count == 0) break;
-    done += (size_t)count;
-  }
-  return (ssize_t)done;
-}
-
-/* Reads a lock file into *out; the text is empty if the file does not exist. */
-static rn_status read_record(rn_err *err, const char *path, record *out) {
-  *out = (record){0};
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return RN_OK;
-  if (fd < 0) return rn_file_fail(err, "open", path, errno);
-  ssize_t used = read_all(fd, out->text, sizeof out->text - 1);
-  const int why = errno;
-  close(fd);
-  if (used < 0 && why == ESTALE) return RN_OK; /* replaced while it was read */
-  if (used < 0) return rn_file_fail(err, "read", path, why);
-  if (used == 0) snprintf(out->text, sizeof out->text, "empty"); /* another process is writing it */
-  parse(out);
-  return RN_OK;
-}
-
-static bool is_there(const record *r) {
-  return r->text[0] != '\0';
-}
-
-/* Describes this process. The record contains the time, so that two locks of one process have
- * different ids. */
-static record describe_self(void) {
-  record r = {.process = rn_process_self()};
-  const char *job = getenv("SLURM_JOB_ID");
-  struct timespec now;
-  struct tm local;
-  clock_gettime(CLOCK_REALTIME, &now);
-  localtime_r(&now.tv_sec, &local);
-  strftime(r.since, sizeof r.since, "%Y-%m-%d %H:%M:%S", &local);
-  snprintf(r.text, sizeof r.text,
-           "host %s\nkernel %s\nprocess %lld\nstart %llu\njob %.60s\nsince %s.%09ld" BEAT_WORD
-           "%0*d\n",
-           r.process.host, r.process.kernel, r.process.pid, r.process.start,
-           job != NULL && job[0] != '\0' ? job : "-", r.since, now.tv_nsec, BEAT_DIGITS, 0);
-  parse(&r);
-  return r;
-}
-
-/* Writes a description of the owner: "process 12 on n1 (SLURM job 7), since ..." */
-static void name_owner(const record *r, char *text, size_t bytes) {
-  const bool job = strcmp(r->job, "-") != 0;
-  snprintf(text, bytes, "process %lld on %s%s%s%s, since %.19s", r->process.pid, r->process.host,
-           job ? " (SLURM job " : "", job ? r->job : "", job ? ")" : "", r->since);
-}
-
 /* ---- files ---- */
 
 static rn_path path_of(const rn_run_lock *l, const char *prefix, const char *id) {
   char name[64];
   snprintf(name, sizeof name, "%s%s", prefix, id);
   return rn_path_join(l->folder.text, name);
-}
-
-/* Writes the whole text at `offset`, repeating short writes. */
-static bool write_all(int fd, const char *text, size_t bytes, off_t offset) {
-  for (size_t done = 0; done < bytes;) {
-    errno = ENOSPC; /* used if a write writes nothing and sets no errno */
-    const ssize_t count = pwrite(fd, text + done, bytes - done, offset + (off_t)done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    done += (size_t)count;
-  }
-  return true;
-}
-
-static rn_status write_new(rn_err *err, const char *path, const char *text) {
-  const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return rn_file_fail(err, "create", path, errno);
-  const size_t bytes = strlen(text);
-  bool good = write_all(fd, text, bytes, 0);
-  if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
-  int why = errno;
-  if (close(fd) != 0 && good) {
-    good = false;
-    why = errno;
-  }
-  if (good) return RN_OK;
-  unlink(path);
-  return rn_file_fail(err, "write", path, why);
 }
 
 /* Atomically gives our file the additional name `to`; sets *won to false if the name already
@@ -195,19 +77,19 @@ static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, 
     return rn_file_fail(err, "link", to, why_not);
   }
   rn_err why = {0};
-  *won = write_new(&why, to, l->mine.text) == RN_OK;
+  *won = rn_lock_record_create(&why, to, l->mine.text) == RN_OK;
   if (*won || rn_file_exists(to)) return RN_OK;
   return rn_fail(err, why.status, "%s", why.text);
 }
 
 /* On entry *out is the process in `lock`; on return, its last successor. A successor is a process
  * that has taken over but has not yet renamed its file to `lock`. */
-static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *out) {
-  for (int i = 0; is_there(out) && i < MAX_CHAIN; i++) {
-    record next;
+static rn_status follow_successors(rn_err *err, const rn_run_lock *l, rn_lock_record *out) {
+  for (int i = 0; rn_lock_record_is_there(out) && i < MAX_CHAIN; i++) {
+    rn_lock_record next;
     (void)rn_fault_now("lock.follow"); /* lets a test widen the gap between two reads */
-    RN_TRY(err, read_record(err, path_of(l, AFTER_PREFIX, out->id).text, &next));
-    if (!is_there(&next)) break;
+    RN_TRY(err, rn_lock_record_read(err, path_of(l, AFTER_PREFIX, out->id).text, &next));
+    if (!rn_lock_record_is_there(&next)) break;
     *out = next;
   }
   return RN_OK;
@@ -218,13 +100,13 @@ static rn_status follow_successors(rn_err *err, const rn_run_lock *l, record *ou
  * between two reads, the name of the successor no longer exists, and the search would return the
  * dead owner. Therefore `lock` is read again, and the search is repeated if it has changed.
  */
-static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
-  record first, again;
-  RN_TRY(err, read_record(err, l->path.text, &first));
+static rn_status find_owner(rn_err *err, const rn_run_lock *l, rn_lock_record *out) {
+  rn_lock_record first, again;
+  RN_TRY(err, rn_lock_record_read(err, l->path.text, &first));
   for (int i = 0; i < MAX_CHAIN; i++, first = again) {
     *out = first;
     RN_TRY(err, follow_successors(err, l, out));
-    RN_TRY(err, read_record(err, l->path.text, &again));
+    RN_TRY(err, rn_lock_record_read(err, l->path.text, &again));
     if (strcmp(again.id, first.id) == 0) break;
   }
   return RN_OK;
@@ -239,9 +121,9 @@ static rn_status find_owner(rn_err *err, const rn_run_lock *l, record *out) {
  */
 static bool is_left(const rn_run_lock *l, const char *path) {
   enum { WAITS = 10 };
-  record r;
+  rn_lock_record r;
   struct stat lock, left;
-  if (read_record(NULL, path, &r) != RN_OK || !is_there(&r)) return false;
+  if (rn_lock_record_read(NULL, path, &r) != RN_OK || !rn_lock_record_is_there(&r)) return false;
   if (rn_process_is_local(&r.process)) return rn_process_has_ended(r.process.pid, r.process.start);
   return stat(l->path.text, &lock) == 0 && stat(path, &left) == 0 &&
          difftime(lock.st_mtime, left.st_mtime) > WAITS * l->rule.dead_s;
@@ -257,8 +139,9 @@ static void clean_up(const rn_run_lock *l) {
     const char *name = item->d_name;
     const rn_path path = rn_path_join(l->folder.text, name);
     const bool after = strncmp(name, AFTER_PREFIX, sizeof AFTER_PREFIX - 1) == 0;
-    const bool own = strncmp(name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0 &&
-                     strspn(name + sizeof OWN_PREFIX - 1, "0123456789abcdef") == ID_BYTES - 1;
+    const bool own =
+        strncmp(name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0 &&
+        strspn(name + sizeof OWN_PREFIX - 1, "0123456789abcdef") == RN_RUN_LOCK_ID_BYTES - 1;
     if ((after && strstr(name, l->mine.id) == NULL) || (own && is_left(l, path.text))) {
       unlink(path.text);
     }
@@ -269,10 +152,10 @@ static void clean_up(const rn_run_lock *l) {
 /* ---- taking the lock ---- */
 
 /* Takes over the lock of `dead`; sets *won to false if another process did so first. */
-static rn_status succeed(rn_err *err, const rn_run_lock *l, const char *own, const record *dead,
-                         bool *won) {
+static rn_status succeed(rn_err *err, const rn_run_lock *l, const char *own,
+                         const rn_lock_record *dead, bool *won) {
   const rn_path name = path_of(l, AFTER_PREFIX, dead->id);
-  record owner;
+  rn_lock_record owner;
   RN_TRY(err, make_name(err, l, own, name.text, won));
   if (!*won) return RN_OK;
   rn_status status = find_owner(err, l, &owner);
@@ -282,9 +165,9 @@ static rn_status succeed(rn_err *err, const rn_run_lock *l, const char *own, con
   return status;
 }
 
-static rn_status refuse(rn_err *err, const rn_run_lock *l, const record *owner) {
-  char name[RECORD_BYTES];
-  name_owner(owner, name, sizeof name);
+static rn_status refuse(rn_err *err, const rn_run_lock *l, const rn_lock_record *owner) {
+  char name[RN_LOCK_RECORD_BYTES];
+  rn_lock_record_name(owner, name, sizeof name);
   return rn_fail(err, RN_ERR_BUSY,
                  "%s is in use by %s: wait until it ends, stop it, or choose another run.dir",
                  l->folder.text, name);
@@ -300,14 +183,14 @@ static bool is_asked_to_stop(const rn_run_lock *l) {
  * is detected without waiting for a heartbeat, but only at the second check, because at the first
  * check the owner may be about to release the lock.
  */
-static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, bool *dead) {
+static rn_status watch(rn_err *err, const rn_run_lock *l, const rn_lock_record *owner, bool *dead) {
   const double begin_s = clock_s(), look_s = l->rule.beat_s / 10;
   const rn_process *process = &owner->process;
   const bool local = rn_process_is_local(process);
   const bool known = local && rn_process_is_alive(process);
   const struct timespec look = {(time_t)look_s, (long)((look_s - (double)(time_t)look_s) * 1e9)};
   for (int reads = 1;; reads++) {
-    record now;
+    rn_lock_record now;
     *dead = local && rn_process_has_ended(process->pid, process->start);
     if (*dead) return RN_OK;
     RN_TRY(err, find_owner(err, l, &now));
@@ -316,8 +199,8 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
     *dead = clock_s() - begin_s > l->rule.dead_s;
     if (*dead) return RN_OK;
     if (reads == 1 && !known) {
-      char name[RECORD_BYTES];
-      name_owner(owner, name, sizeof name);
+      char name[RN_LOCK_RECORD_BYTES];
+      rn_lock_record_name(owner, name, sizeof name);
       rn_log_info(
           "waiting for a heartbeat of the owner of %s, which is %s; if there is none for %.0f s, "
           "this job takes over the lock",
@@ -333,9 +216,9 @@ static rn_status watch(rn_err *err, const rn_run_lock *l, const record *owner, b
 static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, bool *won) {
   *won = false;
   while (!*won && !is_asked_to_stop(l)) {
-    record owner, still;
+    rn_lock_record owner, still;
     RN_TRY(err, find_owner(err, l, &owner));
-    if (!is_there(&owner)) {
+    if (!rn_lock_record_is_there(&owner)) {
       RN_TRY(err, make_name(err, l, own, l->path.text, won));
       continue;
     }
@@ -357,7 +240,7 @@ static rn_status contend(rn_err *err, const rn_run_lock *l, const char *own, boo
  * `mutex`.
  */
 static void verify(rn_run_lock *l) {
-  record now = {.text = ""};
+  rn_lock_record now;
   const double at_s = clock_s();
   const int fd = open(l->path.text, O_RDWR | O_CLOEXEC);
   if (fd < 0) {
@@ -366,18 +249,13 @@ static void verify(rn_run_lock *l) {
     if (errno == ENOENT && rn_file_exists(l->folder.text)) atomic_store(&l->lost, true);
     return;
   }
-  const ssize_t used = read_all(fd, now.text, sizeof now.text - 1);
-  if (used > 0) parse(&now);
-  if (used > 0 && strcmp(now.id, l->mine.id) != 0) {
+  const bool used = rn_lock_record_read_open(fd, &now);
+  if (used && strcmp(now.id, l->mine.id) != 0) {
     atomic_store(&l->lost, true);
     close(fd);
     return;
   }
-  char beat[BEAT_DIGITS + 4];
-  const int bytes = snprintf(beat, sizeof beat, "%0*lld", BEAT_DIGITS, (long long)++l->beats);
-  const char *digits = strstr(l->mine.text, BEAT_WORD) + sizeof BEAT_WORD - 1;
-  bool good = used > 0 && write_all(fd, beat, (size_t)bytes, digits - l->mine.text);
-  if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
+  const bool good = used && rn_lock_record_write_beat(fd, &l->mine, ++l->beats);
   if (close(fd) == 0 && good) atomic_store(&l->verified_s, at_s);
 }
 
@@ -408,14 +286,14 @@ static rn_status start_thread(rn_err *err, rn_run_lock *l) {
 /* Fails, naming the new owner. */
 static rn_status fail_lost(rn_err *err, const rn_run_lock *l) {
   rn_err why = {0};
-  record owner = {0};
-  char name[RECORD_BYTES] = "its file was removed";
+  rn_lock_record owner = {0};
+  char name[RN_LOCK_RECORD_BYTES] = "its file was removed";
   (void)find_owner(&why, l, &owner);
-  if (is_there(&owner)) name_owner(&owner, name, sizeof name);
+  if (rn_lock_record_is_there(&owner)) rn_lock_record_name(&owner, name, sizeof name);
   return rn_fail(
       err, RN_ERR_BUSY,
       "this job lost its lock %s%s%s; the job stops without writing to the run directory",
-      l->path.text, is_there(&owner) ? ", which now belongs to " : ": ", name);
+      l->path.text, rn_lock_record_is_there(&owner) ? ", which now belongs to " : ": ", name);
 }
 
 rn_status rn_run_lock_verify(rn_err *err, rn_run_lock *l) {
@@ -434,8 +312,9 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
 }
 
 void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]) {
-  record owner;
-  (void)read_record(NULL, rn_path_join(run_dir, LOCK_NAME).text, &owner); /* no id after an error */
+  rn_lock_record owner;
+  (void)rn_lock_record_read(NULL, rn_path_join(run_dir, LOCK_NAME).text,
+                            &owner); /* no id after an error */
   memcpy(id, owner.id, sizeof owner.id);
 }
 
@@ -455,7 +334,7 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
   snprintf(l->folder.text, sizeof l->folder.text, "%s", run_dir);
   l->path = rn_path_join(run_dir, LOCK_NAME);
   l->rule = rule;
-  l->mine = describe_self();
+  l->mine = rn_lock_record_of_self();
   pthread_condattr_init(&clock);
   pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
   pthread_mutex_init(&l->mutex, NULL);
@@ -463,7 +342,7 @@ rn_status rn_run_lock_take(rn_err *err, const char *run_dir, rn_run_lock_rule ru
   pthread_condattr_destroy(&clock);
   const rn_path own = path_of(l, OWN_PREFIX, l->mine.id);
   bool won = false;
-  rn_status status = write_new(err, own.text, l->mine.text);
+  rn_status status = rn_lock_record_create(err, own.text, l->mine.text);
   if (status == RN_OK) status = contend(err, l, own.text, &won);
   unlink(own.text);
   if (won && status == RN_OK) {
@@ -488,10 +367,11 @@ void rn_run_lock_release(rn_run_lock **lock) {
   /* Creates the name that a successor would create, so that no process can take over between the
    * check and the removal. */
   const rn_path name = path_of(l, AFTER_PREFIX, l->mine.id);
-  const record leaving = describe_self();
-  record now;
-  if (rn_run_lock_check(NULL, l) == RN_OK && write_new(NULL, name.text, leaving.text) == RN_OK) {
-    if (read_record(NULL, l->path.text, &now) == RN_OK && strcmp(now.id, l->mine.id) == 0) {
+  const rn_lock_record leaving = rn_lock_record_of_self();
+  rn_lock_record now;
+  if (rn_run_lock_check(NULL, l) == RN_OK &&
+      rn_lock_record_create(NULL, name.text, leaving.text) == RN_OK) {
+    if (rn_lock_record_read(NULL, l->path.text, &now) == RN_OK && strcmp(now.id, l->mine.id) == 0) {
       if (unlink(l->path.text) != 0) {
         rn_log_warn("cannot remove %s: %s; the next job will take over the lock", l->path.text,
                     strerror(errno));

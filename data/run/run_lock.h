@@ -23,11 +23,10 @@
 
 #include <stdatomic.h>
 
+#include "data/run/lock_record.h"
 #include "proto/base/status.h"
 
 typedef struct rn_run_lock rn_run_lock;
-
-enum { RN_RUN_LOCK_ID_BYTES = 17 };
 
 /** Seconds between heartbeats (beat_s), and seconds without a heartbeat after which an owner counts
  * as dead (dead_s). If `stop` is not NULL, a thread can set it to end a wait for another owner. */
