@@ -122,29 +122,34 @@ check_progress() {
   exit 1
 }
 
+# forward SIGNAL: sends the signal to mpirun if it still runs.
+forward() { kill "-$1" "$pid" 2>/dev/null; }
+
 # Forwards TERM and INT as USR1, on which all ranks save at once: mpirun passes TERM on only after
 # odls_base_sigkill_timeout seconds. A repeated TERM reaches mpirun as TERM.
 forward_term() {
-  heard=TERM
-  if [ "$stopped" = TERM ]; then kill -TERM "$pid"; else kill -USR1 "$pid"; fi
+  if [ "$stopped" = TERM ]; then forward TERM; else forward USR1; fi
   stopped=TERM
 }
 
-# Starts the run, forwards signals, and sets $code to its exit code.
+# Starts the run, forwards signals, and sets $code to its exit code. `wait` is called when the process has
+# ended, because bash 5.2 loses the exit code of a process that ends while a signal interrupts `wait`;
+# and twice, because a signal may interrupt it now and change its result.
 start() {
-  local heard=again
   "${launch[@]}" "$programs/retnet-train" "$config" -s "run.dir=$run_dir" -s run.requeue_exit=true "$@" &
   pid=$!
   trap forward_term TERM INT
-  trap 'heard=USR1 stopped=${stopped:-USR1}; kill -USR1 "$pid"' USR1
-  trap 'heard=USR2 stopped=${stopped:-USR2}; kill -USR2 "$pid"' USR2
-  while [ -n "$heard" ]; do
-    heard=''
-    wait "$pid"
-    code=$?
-  done
+  trap 'stopped=${stopped:-USR1}; forward USR1' USR1
+  trap 'stopped=${stopped:-USR2}; forward USR2' USR2
+  while kill -0 "$pid" 2>/dev/null; do sleep 1; done
   trap 'stopped=TERM' TERM INT
   trap 'stopped=${stopped:-USR1}' USR1 USR2
+  until
+    wait "$pid"
+    code=$?
+    wait "$pid"
+    [ "$code" = $? ]
+  do :; done
 }
 
 # The ranks of a host must be consecutive, and a host must have one line.

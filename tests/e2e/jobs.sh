@@ -12,7 +12,8 @@ source "$here/common.sh"
 jobs=$(realpath "$here/../../jobs")
 
 # Each substitute writes its arguments to NAME.calls, and ends with the next line of NAME.codes; the
-# last line is used for all further calls. It prints NAME.output.
+# last line is used for all further calls. It prints NAME.output, and runs the commands of NAME.hook first
+# and of NAME.last last.
 mkdir stub
 for name in mpirun srun sbatch qsub squeue scontrol retnet-report; do
   cat >"stub/$name" <<EOF
@@ -23,10 +24,14 @@ echo "\${RETNET_SERIES:+series \$RETNET_SERIES }\${OMPI_MCA_plm_rsh_agent:-}\$@"
 [ -e $work/$name.codes ] || exit 0
 read -r code <$work/$name.codes
 [ "\$(wc -l <$work/$name.codes)" = 1 ] || sed -i 1d $work/$name.codes
+[ ! -e $work/$name.last ] || . $work/$name.last
 exit "\$code"
 EOF
 done
-printf '#!/bin/sh\n[ ! -e %s/sleep.hook ] || . %s/sleep.hook\n' "$work" "$work" >stub/sleep
+# The pause before a new start; `sleep 1` waits for mpirun.
+# shellcheck disable=SC2016 # expanded by the substitute
+printf '#!/bin/sh\n[ "$1" != 1 ] || exec /bin/sleep 0.05\n[ ! -e %s ] || . %s\n' \
+  "$work/sleep.hook" "$work/sleep.hook" >stub/sleep
 chmod +x stub/*
 export PATH=$work/stub:$PATH RETNET_PROGRAMS=$work/stub
 printf 'n1\nn1\n# a comment\nn2 slots=7\n' >hosts
@@ -96,6 +101,13 @@ printf '%s\n' 'kill -TERM "$PPID"' >sleep.hook
 script paused 3 "${train[@]}" run.yaml
 must_call mpirun 1
 rm sleep.hook mpirun.hook
+# A signal at the moment when mpirun ends: the exit code must not be lost, as bash's wait may lose it.
+# shellcheck disable=SC2016 # expanded by the substitute
+printf '%s\n' 'trap "" USR1; kill -USR1 "$PPID" &' >mpirun.last
+echo 75 >mpirun.codes
+for _ in {1..20}; do script ended 75 "${train[@]}" run.yaml; done
+rm mpirun.last
+echo 0 >mpirun.codes
 script nothing 3 "${train[@]}" --once run.yaml
 echo 137 >mpirun.codes
 script stalled 1 "${train[@]}" run.yaml

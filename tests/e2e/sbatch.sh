@@ -28,6 +28,7 @@ cat >stub/srun <<EOF
 echo "\$@" >>$work/srun.calls
 mkdir -p RUN/checkpoints/step-0000000\$(cat $work/srun.step)
 printf 'train:\n  steps: 9\n' >RUN/config.yaml
+[ ! -e $work/srun.last ] || . $work/srun.last
 exit "\$(cat $work/srun.code)"
 EOF
 printf '#!/bin/sh\n' >stub/sleep
@@ -58,6 +59,14 @@ echo 9 >srun.step
 piece stopped 75 '0 RUNNING' 0 0 1
 piece finished 0 '0 RUNNING' 0 0 0
 piece watchdog 3 '0 RUNNING' 0 0 1
+# A signal when the launcher ends: the exit code must not be lost, as bash's wait may lose it.
+# shellcheck disable=SC2016 # expanded by the substitute
+echo 'trap "" USR1; kill -USR1 "$PPID" &' >srun.last
+for _ in {1..20}; do piece ended 75 '0 RUNNING' 0 0 1; done
+# shellcheck disable=SC2016
+echo 'trap "" TERM; kill -TERM "$PPID"' >srun.last
+for _ in {1..20}; do piece cancelled 75 '0 RUNNING' 0 75 0; done
+rm srun.last
 piece killed 137 '0 RUNNING' 0 0 1
 for code in 1 2 4; do
   piece "failed$code" $code '0 RUNNING' 0 $code 0
