@@ -2,6 +2,7 @@
 # Trains on a list of hosts with mpirun, without a batch system, until train.steps are done. Also
 # called by train.pbs and train.lsf.
 set -u
+set +o posix # in POSIX mode, bash forgets a process after the first `wait`
 
 # ---- Lines to change -----------------------------------------------------------------------------
 # Defaults; options override them.
@@ -10,7 +11,7 @@ run_dir=${RETNET_RUN_DIR:-RUN} # run.dir, on a file system that all hosts mount 
 ranks=2                        # ranks per host; one per socket or NUMA domain is a good start
 cores=16                       # cores per rank
 max_stalled=3                  # give up after this many consecutive starts without a new checkpoint
-pause_s=10                     # seconds before a new start, in which hosts clean up
+pause_s=10                     # seconds before a new start; more than between heartbeats in RUN/lock
 # Options of mpirun for your network and your way to reach hosts, for example:
 # export OMPI_MCA_plm_rsh_agent=ssh OMPI_MCA_btl_tcp_if_include=10.0.0.0/8
 # ---- End of the lines to change ------------------------------------------------------------------
@@ -31,7 +32,7 @@ paths, and must be reachable with ssh without a password.
   --run-dir DIR       run.dir (RUN)
   --programs DIR      folder of retnet-train (build/bin beside this script's folder)
   --once              do not start the run again, but exit with its code, for batch systems
-  --resubmit COMMAND  as --once, but if the run must continue, run COMMAND and exit with 0
+  --resubmit COMMAND  as --once, but if the run must continue, run the shell command and exit with 0
   --help              print this help and exit
 
 Exit codes: those of retnet-train; 75 if the run was stopped before train.steps.
@@ -54,14 +55,25 @@ newest_step() {
   echo "$newest"
 }
 
-# True if the run has reached train.steps: the exit code 0 does not prove it, because mpirun of
-# Open MPI 5 also ends with 0 after it has lost a host. A run that ends in order removes its lock.
+# Prints train.steps of a configuration, or nothing.
+steps_of() {
+  [ ! -f "$1" ] ||
+    awk '/^[^ #]/ { train = /^train:/ } train && $1 == "steps:" && $2 ~ /^[0-9]+$/ { print $2 }' "$1"
+}
+
+# is_done ARGUMENT...: true if the run with these arguments has reached train.steps. The exit code 0 does
+# not prove it, because mpirun of Open MPI 5 also ends with 0 after it has lost a host. A run that ends in
+# order removes its lock. A run that is already beyond train.steps does not write its configuration.
 is_done() {
-  local file=$run_dir/config.yaml steps=''
+  local file=$run_dir/config.yaml steps='' given argument
   [ ! -e "$run_dir/lock" ] || return 1
   [ ! "$run_dir/effective.yaml" -nt "$file" ] || file=$run_dir/effective.yaml
-  [ ! -e "$file" ] ||
-    steps=$(awk '/^[^ #]/ { train = /^train:/ } train && $1 == "steps:" { print $2 }' "$file")
+  steps=$(steps_of "$file")
+  given=$(steps_of "$config")
+  [ -z "$given" ] || [ "$given" -ge "${steps:-0}" ] || steps=$given
+  for argument in "$@"; do
+    case $argument in *train.steps=*) steps=${argument##*=} ;; esac
+  done
   [ "$(newest_step)" -ge "${steps:-1}" ]
 }
 
@@ -122,35 +134,62 @@ check_progress() {
   exit 1
 }
 
-# forward SIGNAL: sends the signal to mpirun if it still runs.
-forward() { kill "-$1" "$pid" 2>/dev/null; }
+stopped='' # the signal that stops the run: TERM, or the first of USR1 and USR2
+pid=''     # of mpirun
 
-# Forwards TERM and INT as USR1, on which all ranks save at once: mpirun passes TERM on only after
-# odls_base_sigkill_timeout seconds. A repeated TERM reaches mpirun as TERM.
-forward_term() {
-  if [ "$stopped" = TERM ]; then forward TERM; else forward USR1; fi
-  stopped=TERM
+# Forwards a signal to mpirun. The first TERM or INT becomes USR1, on which all ranks save at once: mpirun
+# passes TERM on only after odls_base_sigkill_timeout seconds.
+forward() {
+  local signal=$1
+  if [ "$signal" = TERM ]; then
+    [ "$stopped" = TERM ] || signal=USR1
+    stopped=TERM
+  else
+    stopped=${stopped:-$signal}
+  fi
+  [ -z "$pid" ] || kill "-$signal" "$pid" 2>/dev/null
 }
 
-# Starts the run, forwards signals, and sets $code to its exit code. `wait` is called when the process has
+# Starts the run, unless a signal has stopped it, and sets $code to its exit code. mpirun has a process
+# group of its own, because it ends at once on the INT of a terminal. `wait` is called when the process has
 # ended, because bash 5.2 loses the exit code of a process that ends while a signal interrupts `wait`;
 # and twice, because a signal may interrupt it now and change its result.
 start() {
-  "${launch[@]}" "$programs/retnet-train" "$config" -s "run.dir=$run_dir" -s run.requeue_exit=true "$@" &
+  code=75
+  [ -z "$stopped" ] || return
+  set -m
+  "${launch[@]}" "$programs/retnet-train" "$config" -s "run.dir=$run_dir" -s run.requeue_exit=true "$@" \
+    </dev/null {idle}<&- &
   pid=$!
-  trap forward_term TERM INT
-  trap 'stopped=${stopped:-USR1}; forward USR1' USR1
-  trap 'stopped=${stopped:-USR2}; forward USR2' USR2
-  while kill -0 "$pid" 2>/dev/null; do sleep 1; done
-  trap 'stopped=TERM' TERM INT
-  trap 'stopped=${stopped:-USR1}' USR1 USR2
+  set +m
+  [ -z "$stopped" ] || kill -USR1 "$pid" 2>/dev/null # before $pid was set
+  while kill -0 "$pid" 2>/dev/null; do read -rt 0.2 -u "$idle"; done
   until
     wait "$pid"
     code=$?
     wait "$pid"
     [ "$code" = $? ]
   do :; done
+  pid=''
 }
+
+# Waits before a new start until no rank of the last one changes the lock: ranks that mpirun has lost live
+# for up to two minutes more, and the program does not start beside them.
+pause() {
+  local left before
+  for left in {30..1}; do
+    before=$(cat "$run_dir/lock" 2>/dev/null)
+    sleep "$pause_s"
+    [ -z "$stopped" ] || return
+    [ -e "$run_dir/lock" ] && [ "$(cat "$run_dir/lock")" != "$before" ] || return
+    [ "$left" != 30 ] || say "processes of the last start still use $run_dir: waiting for their end"
+  done
+}
+
+# A signal during a command with two command substitutions may be lost (bash 5.2), so there is none below.
+trap 'forward TERM' TERM INT
+trap 'forward USR1' USR1
+trap 'forward USR2' USR2
 
 # The ranks of a host must be consecutive, and a host must have one line.
 host_file=$(mktemp "${TMPDIR:-/tmp}/retnet-hosts.XXXXXX") || exit 1
@@ -172,13 +211,14 @@ for setting in time=60 intvl=10 probes=6; do
 done
 unset OMP_NUM_THREADS # it would override the number of threads that a rank derives from its cores
 
-stopped=''
+exec {idle}<> <(:) # nothing is ever read from it; it lets `read` wait without a new process
+count=$(wc -l <"$host_file")
 while :; do
   check_progress
-  say "$(wc -l <"$host_file") hosts, $ranks ranks per host, $cores cores per rank, from step $(newest_step)"
+  say "$count hosts, $ranks ranks per host, $cores cores per rank, from step $(newest_step)"
   start "$@"
   say "exit code $code at step $(newest_step)"
-  if [ "$code" = 0 ] && ! is_done; then
+  if [ "$code" = 0 ] && ! is_done "$@"; then
     say "train.steps are not reached: treated as exit code 3"
     code=3
   fi
@@ -187,12 +227,11 @@ while :; do
     *) exit "$code" ;; # done, or an error
   esac
   if [ -n "$resubmit" ] && [ "$stopped" != TERM ]; then
-    # shellcheck disable=SC2086 # a command with its arguments
-    $resubmit && exit 0
+    eval "$resubmit" && exit 0
     say "'$resubmit' failed: submit the job again to continue from step $(newest_step)"
   fi
   # Without a batch system, 75 means that a signal or run.max_hours stopped the run.
   if [ -n "$once$stopped" ] || [ "$code" = 75 ]; then exit "$code"; fi
-  sleep "$pause_s"
+  pause
   [ -z "$stopped" ] || exit "$code" # by a signal during the pause
 done

@@ -15,7 +15,7 @@ jobs=$(realpath "$here/../../jobs")
 # last line is used for all further calls. It prints NAME.output, and runs the commands of NAME.hook first
 # and of NAME.last last.
 mkdir stub
-for name in mpirun srun sbatch qsub squeue scontrol retnet-report; do
+for name in mpirun srun sbatch qsub qstat squeue scontrol retnet-report; do
   cat >"stub/$name" <<EOF
 #!/bin/sh
 echo "\${RETNET_SERIES:+series \$RETNET_SERIES }\${OMPI_MCA_plm_rsh_agent:-}\$@" >>$work/$name.calls
@@ -28,10 +28,7 @@ read -r code <$work/$name.codes
 exit "\$code"
 EOF
 done
-# The pause before a new start; `sleep 1` waits for mpirun.
-# shellcheck disable=SC2016 # expanded by the substitute
-printf '#!/bin/sh\n[ "$1" != 1 ] || exec /bin/sleep 0.05\n[ ! -e %s ] || . %s\n' \
-  "$work/sleep.hook" "$work/sleep.hook" >stub/sleep
+printf '#!/bin/sh\n[ ! -e %s/sleep.hook ] || . %s/sleep.hook\n' "$work" "$work" >stub/sleep
 chmod +x stub/*
 export PATH=$work/stub:$PATH RETNET_PROGRAMS=$work/stub
 printf 'n1\nn1\n# a comment\nn2 slots=7\n' >hosts
@@ -90,6 +87,12 @@ echo 0 >mpirun.codes
 leaves 8
 script early 1 "${train[@]}" run.yaml
 must_call mpirun 4
+# A run that is beyond a lower train.steps does not write its configuration.
+script beyond 0 "${train[@]}" run.yaml -s train.steps=8
+printf 'train:\n  steps: 7\n' >run.yaml
+script lower 0 "${train[@]}" run.yaml
+script extended 3 "${train[@]}" --once run.yaml -s train.steps=9
+: >run.yaml
 script earlyonce 3 "${train[@]}" --once run.yaml
 leaves 9 'touch RUN/lock'
 script locked 3 "${train[@]}" --once run.yaml
@@ -100,6 +103,17 @@ script edited 3 "${train[@]}" --once run.yaml
 printf '%s\n' 'kill -TERM "$PPID"' >sleep.hook
 script paused 3 "${train[@]}" run.yaml
 must_call mpirun 1
+rm sleep.hook
+# Ranks of the last start are still alive, and change the lock twice.
+leaves 9 'echo 1 >RUN/lock; echo 2 >lock.left; [ ! -e killed ] || rm RUN/lock; touch killed'
+# shellcheck disable=SC2016 # expanded by the substitute
+printf '%s\n' 'read -r left <lock.left; echo x >>sleep.calls; [ "$left" = 0 ] || echo $((left - 1)) >lock.left' \
+  '[ "$left" = 0 ] || echo "$left" >>RUN/lock' >sleep.hook
+printf '137\n0\n' >mpirun.codes
+script alive 0 "${train[@]}" run.yaml
+must_call sleep 3
+must_call mpirun 2
+grep -q 'still use RUN' alive.log || fail "a lock that changes: $(cat alive.log)"
 rm sleep.hook mpirun.hook
 # A signal at the moment when mpirun ends: the exit code must not be lost, as bash's wait may lose it.
 # shellcheck disable=SC2016 # expanded by the substitute
@@ -107,6 +121,16 @@ printf '%s\n' 'trap "" USR1; kill -USR1 "$PPID" &' >mpirun.last
 echo 75 >mpirun.codes
 for _ in {1..20}; do script ended 75 "${train[@]}" run.yaml; done
 rm mpirun.last
+POSIXLY_CORRECT=1 script posix 75 "${train[@]}" run.yaml
+# A signal before mpirun is started.
+for signal in TERM USR1; do
+  # shellcheck disable=SC2016 # expanded by the substitute
+  printf '#!/bin/sh\nkill -%s $PPID\nexec /usr/bin/awk "$@"\n' "$signal" >stub/awk
+  chmod +x stub/awk
+  script "before$signal" 75 "${train[@]}" run.yaml
+  must_call mpirun 0
+done
+rm stub/awk
 echo 0 >mpirun.codes
 script nothing 3 "${train[@]}" --once run.yaml
 echo 137 >mpirun.codes
@@ -117,6 +141,8 @@ must_call mpirun 1
 echo 75 >mpirun.codes
 script resubmitted 0 "${train[@]}" --resubmit 'qsub again' run.yaml
 must_call qsub 1 again
+script quoted 0 "${train[@]}" --resubmit "qsub 'a  b'" run.yaml
+must_call qsub 1 'a  b'
 echo 1 >qsub.codes
 script refused 75 "${train[@]}" --resubmit 'qsub again' run.yaml
 grep -q 'submit the job again' refused.log || fail "a refused qsub: $(cat refused.log)"
@@ -174,7 +200,19 @@ export PBS_O_WORKDIR=$work PBS_NODEFILE=$work/nodes PBS_JOBID=12.server RETNET_J
 echo 75 >mpirun.codes
 RETNET_RUN_DIR=other script pbs 0 bash "$jobs/train.pbs"
 must_call mpirun 1 "$work/stub/retnet-train run.yaml -s run.dir=other -s run.requeue_exit=true -s run.max_hours=11.8"
-must_call qsub 1 "-v RETNET_SERIES=12.server,RETNET_JOBS=$jobs,RETNET_PROGRAMS=$work/stub,RETNET_RUN_DIR=other $jobs/train.pbs"
+must_call qsub 1 'series 12.server -v RETNET_SERIES,RETNET_JOBS,RETNET_PROGRAMS,RETNET_RUN_DIR,RETNET_TRAIN_PBS '
+grep -q " $jobs/train.pbs\$" qsub.calls || fail "the next job of PBS: $(cat qsub.calls)"
+# The limit of the job, and a script whose path needs quotes.
+echo '    Resource_List.walltime = 06:30:00' >qstat.output
+mkdir 'a folder'
+cp "$jobs/train.pbs" 'a folder'
+RETNET_TRAIN_PBS="$work/a folder/train.pbs" script pbs_folder 0 bash 'a folder/train.pbs'
+must_call mpirun 1 'run.max_hours=6.3'
+grep -q "RETNET_TRAIN_PBS $work/a folder/train.pbs\$" qsub.calls || fail "a path with a space: $(cat qsub.calls)"
+! grep -q warning pbs_folder.log || fail "a warning about the same script: $(cat pbs_folder.log)"
+echo '# changed' >>'a folder/train.pbs'
+script pbs_copy 0 bash 'a folder/train.pbs'
+grep -q 'warning: the next job will run' pbs_copy.log || fail "an edited copy: $(cat pbs_copy.log)"
 export LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/nodes LSB_JOBID=13
 script lsf 75 bash "$jobs/train.lsf"
 must_call mpirun 1 'series 13 blaunch'

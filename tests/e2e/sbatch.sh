@@ -34,6 +34,7 @@ EOF
 printf '#!/bin/sh\n' >stub/sleep
 chmod +x stub/*
 
+end_time=4000000000
 # piece NAME CODE SQUEUE SCONTROL WANT REQUEUES [ARGUMENT ...]: runs the script with a program that
 # ends with CODE, and with these answers of squeue and scontrol. It must end with WANT after REQUEUES
 # calls of scontrol requeue.
@@ -46,8 +47,8 @@ piece() {
   rm -rf RUN ./*.calls
   touch scontrol.calls srun.calls
   PATH=$work/stub:$PATH SLURM_SUBMIT_DIR=$work SLURM_JOB_ID=7 SLURM_JOB_NODELIST=here \
-    SLURM_JOB_END_TIME=4000000000 \
-    timeout 60 bash "$here/../../jobs/train.sbatch" "$@" >"$name.log" 2>&1 || got=$?
+    SLURM_JOB_END_TIME=$end_time \
+    timeout 60 bash "${train:-$here/../../jobs/train.sbatch}" "$@" >"$name.log" 2>&1 || got=$?
   [ "$got" = "$want" ] || fail "$name ended with $got, not $want: $(tail -n 3 "$name.log")"
   [ "$(grep -c '^requeue 7' scontrol.calls)" = "$requeues" ] ||
     fail "$name: not $requeues calls of scontrol requeue: $(cat scontrol.calls "$name.log")"
@@ -67,6 +68,31 @@ for _ in {1..20}; do piece ended 75 '0 RUNNING' 0 0 1; done
 echo 'trap "" TERM; kill -TERM "$PPID"' >srun.last
 for _ in {1..20}; do piece cancelled 75 '0 RUNNING' 0 75 0; done
 rm srun.last
+POSIXLY_CORRECT=1 piece posix 75 '0 RUNNING' 0 0 1
+# A signal before the launcher is started.
+end_time='' # so that the script asks squeue
+for signal in USR1 TERM; do
+  echo "kill -$signal \$PPID" >squeue.hook
+  piece "before$signal" 0 '0 N/A\n0 RUNNING' 0 "$([ $signal = TERM ] && echo 75 || echo 0)" \
+    "$([ $signal = TERM ] && echo 0 || echo 1)"
+  [ ! -s srun.calls ] || fail "started after $signal: $(cat srun.calls)"
+  rm squeue.hook
+done
+end_time=4000000000
+# An error of srun itself must not look like an error of the run.
+# shellcheck disable=SC2016 # expanded by the substitute
+echo 'exit "$SLURM_EXIT_ERROR"' >srun.last
+piece srun 0 '0 RUNNING' 0 0 1
+rm srun.last
+# sweep.sbatch runs this file in the shared folder: editing it must not disturb a job.
+cp "$here/../../jobs/train.sbatch" shared.sbatch
+echo "echo '# changed' >$work/shared.sbatch" >srun.last
+train=shared.sbatch piece edited 75 '0 RUNNING' 0 0 1
+rm srun.last
+# A run that is beyond a lower train.steps does not write its configuration.
+echo 8 >srun.step
+piece lower 0 '0 RUNNING' 0 0 0 -s train.steps=7
+echo 9 >srun.step
 piece killed 137 '0 RUNNING' 0 0 1
 for code in 1 2 4; do
   piece "failed$code" $code '0 RUNNING' 0 $code 0
@@ -77,7 +103,7 @@ done
 piece busy 75 '1\n0\n1\n0 RUNNING' '1\n1\n0' 0 3
 piece late 75 '1\n0\n0 CANCELLED' 0 75 0
 piece silent 75 '1' 0 0 1
-piece refused 75 '0 RUNNING' '1' 75 12
+piece refused 75 '0 RUNNING' '1' 75 60
 grep -q 'submit it again' refused.log || fail "a requeue that fails: $(cat refused.log)"
 
 # SLURM requeues the job, and ends the script and scontrol before scontrol has the answer, or the answer
@@ -85,6 +111,8 @@ grep -q 'submit it again' refused.log || fail "a requeue that fails: $(cat refus
 # shellcheck disable=SC2016 # expanded by the substitute
 echo 'kill -TERM "$PPID" $$' >scontrol.hook
 piece terminated 75 '0 RUNNING' 0 0 1
+# The first request is lost, and then the user cancels the job: it must not be requeued.
+piece cancelled_late 75 '0 RUNNING' 1 0 1
 rm scontrol.hook
 piece unanswered 75 '0 RUNNING\n0 PENDING' 1 0 1
 
