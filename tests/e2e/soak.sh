@@ -5,9 +5,9 @@
 # metrics, losses and weights of an undisturbed run, bit for bit (run.reproducible); no launch may lose
 # a checkpoint; memory and handles must not grow during a launch; and nothing may be left in the run
 # directory, in /dev/shm or in TMPDIR.
-# usage: soak.sh BIN SECONDS [SEED]: SECONDS is about the time of the whole test
+# usage: soak.sh BIN SECONDS [SEED]: SECONDS, or RETNET_SOAK_S, is about the time of the whole test
 set -euo pipefail
-bin=$1 seconds=$2 seed=${3:-1}
+bin=$1 seconds=${RETNET_SOAK_S:-$2} seed=${3:-1}
 # shellcheck source=tests/e2e/private_memory.sh
 source "$(dirname "$(realpath "$0")")/private_memory.sh"
 private_memory "$@"
