@@ -91,7 +91,8 @@ rn_status rn_ckpt_write_file(rn_err *err, rn_ckpt_output output, const rn_ckpt_s
  *
  * `head` is the manifest without its files. If its list of tensors is not empty, the reports must
  * contain exactly these tensors. If the step already exists, the new folder replaces it in one
- * atomic exchange where the file system supports that.
+ * atomic exchange where the file system supports that. Elsewhere the existing checkpoint is named
+ * step-N.old for a moment, in which rn_ckpt_list and rn_ckpt_find find it by that name.
  * Errors: RN_ERR_MISMATCH if the slices do not cover every tensor exactly once.
  */
 rn_status rn_ckpt_commit(rn_err *err, const char *run_dir, const Retnet__Manifest *head,
@@ -112,7 +113,7 @@ rn_status rn_ckpt_point_latest(rn_err *err, const char *run_dir, int64_t step);
 
 /**
  * Removes old checkpoints. Keeps the newest `keep_last` (0: all) and, if `keep_every` is not 0,
- * those whose step is a multiple of `keep_every`. Also removes .bad and .tmp folders that are
+ * those whose step is a multiple of `keep_every`. Also removes .bad, .tmp and .old folders that are
  * not newer than the newest complete checkpoint. Only complete checkpoints count towards keep_last.
  */
 rn_status rn_ckpt_prune(rn_err *err, const char *run_dir, int keep_last, int64_t keep_every);
@@ -130,9 +131,12 @@ rn_status rn_ckpt_prune_verified(rn_err *err, const char *run_dir, int keep_last
 
 /* ---- finding ---- */
 
-/** State of a checkpoint folder, from its name: step-N (WHOLE), step-N.bad (BAD), step-N.tmp
- * (STAGED). */
-typedef enum { RN_CKPT_WHOLE, RN_CKPT_BAD, RN_CKPT_STAGED } rn_ckpt_state;
+/**
+ * State of a checkpoint folder, from its name: step-N (WHOLE), step-N.bad (BAD), step-N.tmp
+ * (STAGED), step-N.old (REPLACED). Without a step-N, step-N.old is the checkpoint of the step,
+ * because a save was interrupted while it replaced step-N: rn_ckpt_list then lists it as WHOLE.
+ */
+typedef enum { RN_CKPT_WHOLE, RN_CKPT_BAD, RN_CKPT_STAGED, RN_CKPT_REPLACED } rn_ckpt_state;
 
 /** Returns the path of the folder of a step. */
 rn_path rn_ckpt_step_path(const char *run_dir, int64_t step, rn_ckpt_state state);
@@ -155,7 +159,10 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
  * manifest. */
 bool rn_ckpt_is_step_folder(const char *path);
 
-/** Renames a checkpoint to step-N.bad; replaces an older step-N.bad. */
+/** Renames each step-N.old without a step-N to step-N. Only the owner of the run may call it. */
+rn_status rn_ckpt_restore_names(rn_err *err, const char *run_dir);
+
+/** Renames a checkpoint, step-N or step-N.old, to step-N.bad; replaces an older step-N.bad. */
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path);
 
 /**

@@ -33,10 +33,31 @@ static rn_status check_sizes(rn_err *err, const char *staged, const Retnet__Mani
 }
 
 /*
- * Renames the staging folder to step-N. If step-N exists, exchanges the two folders atomically. On
- * a file system without RENAME_EXCHANGE, renames twice: the existing folder to step-N.bad, then the
- * staging folder to step-N.
+ * Replaces step-N on a file system without RENAME_EXCHANGE: renames it to step-N.old, then the
+ * staging folder to step-N. If the program ends in between, step-N.old is the checkpoint of the
+ * step (rn_ckpt_list). Finally the staging folder holds the replaced checkpoint, as after an
+ * exchange; if this last rename fails, rn_ckpt_prune removes step-N.old.
  */
+static rn_status replace(rn_err *err, const char *run_dir, int64_t step) {
+  const rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  const rn_path final = rn_ckpt_step_path(run_dir, step, RN_CKPT_WHOLE);
+  const rn_path old = rn_ckpt_step_path(run_dir, step, RN_CKPT_REPLACED);
+  const rn_path folder = rn_ckpt_folder(run_dir);
+  RN_TRY(err, rn_file_remove_left(err, old.text));
+  RN_TRY(err, rn_file_rename(err, final.text, old.text));
+  rn_status status = rn_file_sync_folder(err, folder.text);
+  if (status == RN_OK) status = rn_file_rename(err, staged.text, final.text);
+  if (status != RN_OK) {
+    (void)rn_file_rename(NULL, old.text, final.text);
+    return status;
+  }
+  RN_TRY(err, rn_file_sync_folder(err, folder.text));
+  (void)rn_file_rename(NULL, old.text, staged.text);
+  return RN_OK;
+}
+
+/* Renames the staging folder to step-N. If step-N exists, exchanges the two folders, atomically
+ * where the file system supports that. */
 static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
   rn_path final = rn_ckpt_step_path(run_dir, step, RN_CKPT_WHOLE);
@@ -47,8 +68,7 @@ static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   if (errno != EINVAL && errno != ENOSYS) {
     return rn_file_fail(err, "rename", staged.text, errno);
   }
-  RN_TRY(err, rn_ckpt_mark_bad(err, final.text));
-  return rn_file_rename(err, staged.text, final.text);
+  return replace(err, run_dir, step);
 }
 
 /* Fault injection: makes the calling function return an I/O error if a test has enabled a fault at

@@ -29,6 +29,16 @@ static rn_status add_entry(rn_err *err, const rn_ckpt_entry *entry, rn_ckpt_entr
   return RN_OK;
 }
 
+/* Lists a step-N.old without a step-N as WHOLE. The entries are sorted, and WHOLE comes first. */
+static void adopt_replaced(rn_ckpt_entry *entries, int count) {
+  bool whole = false;
+  for (int i = 0; i < count; i++) {
+    rn_ckpt_entry *entry = &entries[i];
+    if (i == 0 || entries[i - 1].step != entry->step) whole = entry->state == RN_CKPT_WHOLE;
+    if (entry->state == RN_CKPT_REPLACED && !whole) entry->state = RN_CKPT_WHOLE;
+  }
+}
+
 rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count) {
   rn_path path = rn_ckpt_folder(run_dir);
   rn_status status = RN_OK;
@@ -57,13 +67,35 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
   closedir(folder);
   if (*count > 0) qsort(*out, (size_t)*count, sizeof **out, by_step);
+  adopt_replaced(*out, *count);
   if (status != RN_OK) free(*out);
   return status;
 }
 
+rn_status rn_ckpt_restore_names(rn_err *err, const char *run_dir) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
+  rn_status status = RN_OK;
+  for (int i = 0; i < count && status == RN_OK; i++) {
+    const rn_path final = rn_ckpt_step_path(run_dir, entries[i].step, RN_CKPT_WHOLE);
+    if (entries[i].state != RN_CKPT_WHOLE || strcmp(entries[i].path.text, final.text) == 0)
+      continue;
+    status = rn_file_rename(err, entries[i].path.text, final.text);
+    if (status == RN_OK) status = rn_file_sync_folder(err, rn_ckpt_folder(run_dir).text);
+  }
+  free(entries);
+  return status;
+}
+
 rn_status rn_ckpt_mark_bad(rn_err *err, const char *step_path) {
+  static const char old[] = ".old";
+  size_t length = strlen(step_path);
   rn_path bad;
-  snprintf(bad.text, sizeof bad.text, "%s.bad", step_path);
+  if (length > strlen(old) && strcmp(step_path + length - strlen(old), old) == 0) {
+    length -= strlen(old);
+  }
+  snprintf(bad.text, sizeof bad.text, "%.*s.bad", (int)length, step_path);
   RN_TRY(err, rn_file_remove_left(err, bad.text));
   RN_TRY(err, rn_file_rename(err, step_path, bad.text));
   return rn_file_sync_folder(err, rn_path_folder(step_path).text);

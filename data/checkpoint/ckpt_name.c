@@ -7,7 +7,11 @@
 #include <string.h>
 
 static const char *const ends[] = {
-    [RN_CKPT_WHOLE] = "", [RN_CKPT_BAD] = ".bad", [RN_CKPT_STAGED] = ".tmp"};
+    [RN_CKPT_WHOLE] = "",
+    [RN_CKPT_BAD] = ".bad",
+    [RN_CKPT_STAGED] = ".tmp",
+    [RN_CKPT_REPLACED] = ".old",
+};
 
 void rn_ckpt_name(char name[RN_CKPT_NAME_BYTES], int64_t step, rn_ckpt_state state) {
   snprintf(name, RN_CKPT_NAME_BYTES, "step-%08" PRId64 "%s", step, ends[state]);
@@ -17,7 +21,7 @@ bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state) {
   char again[RN_CKPT_NAME_BYTES];
   if (strncmp(name, "step-", 5) != 0) return false;
   *step = strtoll(name + 5, NULL, 10);
-  for (int i = RN_CKPT_WHOLE; i <= RN_CKPT_STAGED; i++) {
+  for (int i = RN_CKPT_WHOLE; i <= RN_CKPT_REPLACED; i++) {
     *state = (rn_ckpt_state)i;
     rn_ckpt_name(again, *step, *state);
     if (*step >= 0 && strcmp(again, name) == 0) return true;

@@ -138,7 +138,7 @@ must_train 1 RUN "train.steps=$total"
 must_train 1 whole "train.steps=$total" checkpoint.every=0
 same_run whole RUN
 "$bin/retnet-ckpt" verify RUN >verify.log 2>&1 || fail "$(cat verify.log)"
-left=$(find RUN -name '*.tmp' -o -name '*.bad' -o -name '*.new' -o -name 'lock*')
+left=$(find RUN -name '*.tmp' -o -name '*.bad' -o -name '*.old' -o -name '*.new' -o -name 'lock*')
 [ -z "$left" ] || fail "left in the run directory: $left"
 [ "$(find RUN/checkpoints -mindepth 1 -maxdepth 1 | wc -l)" = 3 ] || fail "$(ls RUN/checkpoints)"
 must_leave_no_memory $((100 * (kills + 10)))

@@ -151,6 +151,28 @@ case $case in
     has unread '2 5'
     grep -q '"failed": 1' unread/summary.json || fail "$(grep failed unread/summary.json)"
     ;;
+  replaced)
+    # A job was killed while it replaced its only checkpoint on a file system that cannot exchange two
+    # folders. Programs that only read find the checkpoint; the next start restores its name.
+    ends 0 none whole
+    ends 0 none cut train.steps=4
+    mv cut/checkpoints/step-00000004 cut/checkpoints/step-00000004.old
+    cp -r cut/checkpoints/step-00000004.old cut/checkpoints/step-00000004.tmp
+    for reader in "retnet-ckpt list cut" "retnet-ckpt verify cut" \
+      "retnet-eval --checkpoint cut --data data/train"; do
+      # shellcheck disable=SC2086
+      "$bin"/$reader >reader.log 2>&1 || fail "$reader: $(tail -n 2 reader.log)"
+    done
+    cp -r cut pruned
+    "$bin/retnet-ckpt" prune pruned >prune.log 2>&1 || fail "prune: $(cat prune.log)"
+    [ "$(ls pruned/checkpoints)" = "$(printf '%s\n' latest step-00000004)" ] || fail "$(ls pruned/checkpoints)"
+    ends 0 none cut train.steps=4
+    says cut 'already at step 4'
+    has cut 4
+    ends 0 none cut
+    says cut 'from step 4'
+    same_run whole cut
+    ;;
   limits)
     # ulimit -f limits files to 16 MB, but a checkpoint has 32 MB: saves must fail, without SIGXFSZ.
     large=(model.dim=512 model.value_dim=512 model.ffn_dim=1024 data.sequence_length=16)

@@ -188,7 +188,7 @@ must_train 1 RUN "train.steps=$total"
 must_train 1 whole "train.steps=$total" checkpoint.every=0
 same_run whole RUN
 "$bin/retnet-ckpt" verify RUN >verify.log 2>&1 || fail "$(cat verify.log)"
-left=$(find RUN -name '*.tmp' -o -name '*.bad' -o -name '*.new' -o -name 'lock*')
+left=$(find RUN -name '*.tmp' -o -name '*.bad' -o -name '*.old' -o -name '*.new' -o -name 'lock*')
 [ -z "$left" ] || fail "left in the run directory: $left"
 must_leave_no_memory $((100 * (launches + 10)))
 [ "$most_kb" -le 16384 ] || fail "the memory of a rank grew by $most_kb KB during a launch"

@@ -1,8 +1,12 @@
 /* Checks that the previous checkpoint stays valid wherever a save fails or is killed, and that
- * the next save is complete. */
+ * the next save is complete; also if the save replaces the only checkpoint of the run, on file
+ * systems with and without RENAME_EXCHANGE. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,8 +22,19 @@ static const char *const sites[] = {"ckpt.write", "ckpt.fsync", "ckpt.manifest",
                                     "ckpt.latest"};
 enum { SITES = sizeof sites / sizeof *sites };
 
+static bool has_exchange = true; /* the file system supports RENAME_EXCHANGE */
+static uint64_t version;         /* distinguishes the values of saves of the same step */
+
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
+  if (flags != RENAME_EXCHANGE || has_exchange) {
+    return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+  }
+  errno = EINVAL;
+  return -1;
+}
+
 static rn_status save(const char *run, int64_t step) {
-  return fake_save(err, run, step, (uint64_t)step, PARTS, 1);
+  return fake_save(err, run, step, (uint64_t)step + version, PARTS, 1);
 }
 
 /* Returns the step of the newest valid checkpoint and checks its values; -1 if there is none. */
@@ -85,8 +100,48 @@ static int every_site(const char *run, bool (*strike)(const char *, const char *
   return struck;
 }
 
+/* Checks that the checkpoint of step 1, the only one, holds its old or its new values. */
+static void check_only_one(const char *run) {
+  rn_ckpt *ckpt = NULL;
+  if (!CHECK_OK(err, rn_ckpt_find(err, run, true, NULL, &ckpt))) return;
+  CHECK_EQUAL(rn_ckpt_manifest(ckpt)->step, 1);
+  CHECK(fake_is(ckpt, 1) || fake_is(ckpt, 2));
+  rn_ckpt_close(&ckpt);
+}
+
+/* Saves the only checkpoint again, with a fault at each rename and around it. */
+static int replaced(const char *name, bool (*strike)(const char *, const char *, int, int64_t)) {
+  static const char *const around[] = {"ckpt.manifest", "ckpt.rename", "file.rename"};
+  enum { RENAMES = 6 };
+  int struck = 0;
+  for (int i = 0; i < 3 * RENAMES; i++) {
+    char folder[40];
+    snprintf(folder, sizeof folder, "%s-%d", name, i);
+    const char *run = temp_path(folder);
+    version = 0;
+    CHECK_OK(err, save(run, 1));
+    version = 1;
+    struck += strike(run, around[i / RENAMES], i % RENAMES + 1, 1);
+    check_only_one(run);
+    CHECK_OK(err, rn_ckpt_restore_names(err, run));
+    CHECK(rn_file_exists(rn_ckpt_step_path(run, 1, RN_CKPT_WHOLE).text));
+    check_only_one(run);
+    CHECK_OK(err, save(run, 1));
+    CHECK_OK(err, rn_ckpt_prune(err, run, 2, 0));
+    check_only_one(run);
+    for (int state = RN_CKPT_BAD; state <= RN_CKPT_REPLACED; state++) {
+      CHECK(!rn_file_exists(rn_ckpt_step_path(run, 1, (rn_ckpt_state)state).text));
+    }
+  }
+  version = 0;
+  return struck;
+}
+
 int main(void) {
   CHECK(every_site(temp_path("fail"), fails) > SITES);
   CHECK(every_site(temp_path("kill"), killed) > SITES);
+  CHECK(replaced("exchanged", fails) >= 3 && replaced("exchanged-kill", killed) >= 3);
+  has_exchange = false;
+  CHECK(replaced("renamed", fails) >= 5 && replaced("renamed-kill", killed) >= 5);
   return check_result();
 }

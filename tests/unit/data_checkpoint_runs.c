@@ -55,14 +55,15 @@ static void save(const char *run, int64_t step) {
 }
 
 /* Returns whether the checkpoints are those of `want`, for example "10 20b 30t ": steps in order,
- * each with a letter for its state (b: bad, t: staged, no letter: whole) and a space. */
+ * each with a letter for its state (b: bad, t: staged, o: replaced, no letter: whole) and a space.
+ */
 static bool listed(const char *run, const char *want) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
   char names[1024] = "";
   CHECK_OK(err, rn_ckpt_list(err, run, &entries, &count));
   for (int i = 0; i < count; i++) {
-    static const char *const ends[] = {"", "b", "t"};
+    static const char *const ends[] = {"", "b", "t", "o"};
     char name[32];
     snprintf(name, sizeof name, "%d%s ", (int)entries[i].step, ends[entries[i].state]);
     strcat(names, name);

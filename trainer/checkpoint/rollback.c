@@ -40,7 +40,8 @@ static rn_status find_target(rn_err *err, const rn_saving *saving, int64_t limit
 }
 
 /* Renames the checkpoints after step `step`; rank 0 only. Before that, lets `latest` name the
- * checkpoint of `step`, so that it never names one that was renamed. */
+ * checkpoint of `step`, so that it never names one that was renamed. A step-N.old must not be left
+ * either, because it would become the checkpoint of the renamed step-N. */
 static rn_status abandon_later(rn_err *err, const char *run_dir, rn_run_lock *lock, int64_t step) {
   rn_ckpt_entry *entries = NULL;
   int count = 0;
@@ -50,8 +51,10 @@ static rn_status abandon_later(rn_err *err, const char *run_dir, rn_run_lock *lo
   if (rn_ckpt_point_latest(&failure, run_dir, step) != RN_OK) rn_log_warn("%s", failure.text);
   rn_status status = RN_OK;
   for (int i = 0; i < count && status == RN_OK; i++) {
-    if (entries[i].state != RN_CKPT_WHOLE || entries[i].step <= step) continue;
-    status = rn_ckpt_mark_bad(err, entries[i].path.text);
+    const rn_ckpt_state state = entries[i].state;
+    if (entries[i].step <= step) continue;
+    if (state == RN_CKPT_REPLACED) status = rn_file_remove_tree(err, entries[i].path.text);
+    if (state == RN_CKPT_WHOLE) status = rn_ckpt_mark_bad(err, entries[i].path.text);
   }
   free(entries);
   return status;

@@ -22,7 +22,7 @@ static int64_t raw_bytes(const Retnet__Manifest *manifest) {
 }
 
 static void list_entry(const rn_ckpt_entry *entry, FILE *out) {
-  static const char *const words[] = {"", "set aside as damaged", "unfinished"};
+  static const char *const words[] = {"", "set aside as damaged", "unfinished", "replaced"};
   rn_err why = {0};
   rn_ckpt *ckpt = NULL;
   fprintf(out, "%12" PRId64 "  ", entry->step);

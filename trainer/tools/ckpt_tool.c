@@ -88,6 +88,7 @@ rn_status rn_ckpt_tool_verify(rn_err *err, const char *path, FILE *out) {
 
 static rn_status prune(rn_err *err, const char *run_dir, int64_t keep_last, int64_t keep_every) {
   rn_ckpt *ckpt = NULL;
+  RN_TRY(err, rn_ckpt_restore_names(err, run_dir));
   RN_TRY(err, rn_ckpt_find(err, run_dir, true, &stderr_notes, &ckpt));
   const Retnet__Checkpoint *rules = rn_ckpt_manifest(ckpt)->config->checkpoint;
   if (keep_last < 0) keep_last = rules->keep_last;

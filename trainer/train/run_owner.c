@@ -5,6 +5,7 @@
 
 #include "data/checkpoint/ckpt.h"
 #include "data/file/file.h"
+#include "proto/base/log.h"
 #include "proto/base/progress.h"
 
 /* Arguments of take_existing, which runs on rank 0. */
@@ -24,7 +25,12 @@ static rn_status take(rn_err *err, const char *run_dir, const atomic_bool *stop,
 static rn_status take_existing(rn_err *err, void *context) {
   const taking *t = context;
   if (access(t->run_dir, W_OK) != 0) return RN_OK;
-  return take(err, t->run_dir, t->stop, t->out);
+  RN_TRY(err, take(err, t->run_dir, t->stop, t->out));
+  rn_err failure = {0};
+  if (*t->out != NULL && rn_ckpt_restore_names(&failure, t->run_dir) != RN_OK) {
+    rn_log_warn("%s", failure.text); /* not an error: they can be read by their other name */
+  }
+  return RN_OK;
 }
 
 rn_status rn_run_owner_take_existing(rn_err *err, rn_world *world, const char *run_dir,

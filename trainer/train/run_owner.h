@@ -7,11 +7,12 @@
 #include "data/run/run_lock.h"
 
 /**
- * Takes the lock of run.dir before anything in it is read or changed. If the folder does not exist
- * or is not writable, returns RN_OK and sets *out to NULL. This is not an error, because a job need
- * not write there: for example, a finished run may be on a read-only disk. While rank 0 observes
- * the heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop` is
- * requested during the wait, the wait ends, and *out may be NULL.
+ * Takes the lock of run.dir before anything in it is read or changed, and then restores the names
+ * of checkpoints that an interrupted save has renamed (rn_ckpt_restore_names). If the folder does
+ * not exist or is not writable, returns RN_OK and sets *out to NULL. This is not an error, because
+ * a job need not write there: for example, a finished run may be on a read-only disk. While rank 0
+ * observes the heartbeat of another owner, all ranks wait (comm/world/collective_wait.h). If `stop`
+ * is requested during the wait, the wait ends, and *out may be NULL.
  *
  * Collective: over the world; *out is NULL on all ranks but 0.
  * Errors:     those of rn_run_lock_take, agreed.
