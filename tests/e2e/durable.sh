@@ -140,6 +140,29 @@ case $case in
       same_run whole run
     done
     ;;
+  rollback)
+    # A spike in step 9 drops the save of step 8, and the run returns to step 4; the signal arrives
+    # meanwhile. The stop must save step 4 again, because the bad batches are now skipped; the resumed
+    # run must not read them again.
+    guarded=(train.spike_action=rollback train.spike_window=4 train.spike_sigma=1000)
+    ends 0 step.spike:9 whole "${guarded[@]}"
+    key_options "${guarded[@]}" run.requeue_exit=true
+    for exchange in '' RETNET_IO_NO_EXCHANGE=1; do
+      rm -rf run
+      code=0
+      # shellcheck disable=SC2086
+      behind RETNET_IO_USR1=step-00000008.tmp RETNET_FAULT=step.spike:9 $exchange -- \
+        "${trained[@]}" "${keys[@]}" >run.log 2>&1 || code=$?
+      [ "$code" = 75 ] || fail "a stop after a rollback ended with $code: $(tail -n 3 run.log)"
+      says run 'stopped after step 4'
+      "$bin/retnet-ckpt" show run >show.log
+      grep -q '^next sequence  54$' show.log || fail "$exchange: $(grep '^next' show.log)"
+      [ "$(ls run/checkpoints)" = "$(printf '%s\n' latest step-00000004)" ] ||
+        fail "$exchange: $(ls run/checkpoints)"
+      ends 0 none run "${guarded[@]}"
+      same_content whole run
+    done
+    ;;
   *)
     fail "no such case: $case"
     ;;

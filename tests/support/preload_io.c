@@ -10,6 +10,8 @@
  *   RETNET_IO_KILL=N      kills the process (SIGKILL) before its N-th operation that changes the
  *                         file system, or, if this is a write, after half of its bytes. The log
  *                         ends with "kill OPERATION PATH"
+ *   RETNET_IO_USR1=TEXT   sends USR1 to the process before it removes a path that ends with TEXT
+ *   RETNET_IO_NO_EXCHANGE=1  renameat2 cannot exchange two paths and fails with EINVAL, as on NFS
  *
  * A rename or unlink is logged before the call, any other operation after it. Therefore every
  * operation that is logged before a rename has been completed before it, in any process.
@@ -237,13 +239,24 @@ int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned
   absolute(to, b);
   note(flags == RENAME_EXCHANGE ? "exchange" : "rename", a, b);
   die_at("rename", to);
+  if (flags == RENAME_EXCHANGE && getenv("RETNET_IO_NO_EXCHANGE") != NULL) {
+    errno = EINVAL;
+    return -1;
+  }
   return REAL(renameat2, from_fd, from, to_fd, to, flags);
+}
+
+static void signal_at_removal(const char *path) {
+  const char *end = getenv("RETNET_IO_USR1");
+  if (end == NULL || !is_ours(path) || strlen(path) < strlen(end)) return;
+  if (strcmp(path + strlen(path) - strlen(end), end) == 0) kill(getpid(), SIGUSR1);
 }
 
 int remove(const char *path) {
   char whole[PATH_MAX];
   absolute(path, whole);
   note("unlink", whole, "");
+  signal_at_removal(whole);
   die_at("unlink", path);
   return REAL(remove, path);
 }

@@ -37,6 +37,10 @@ int64_t rn_saver_saved_step(const rn_saver *s) {
   return s->saved;
 }
 
+void rn_saver_rolled_back(rn_saver *s) {
+  s->saved = NOTHING;
+}
+
 rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   (void)err;
   if (s->step < 0) return RN_OK;
@@ -221,6 +225,23 @@ static void a_rollback_keeps_its_checkpoint_proven(void) {
   CHECK_EQUAL(f.saver.started, 1); /* the save that was due at step 4 is forgotten */
 }
 
+/* After a rollback the state differs from the checkpoint of that step in its data position, so a
+ * stop must save the step again. */
+static void a_stop_after_a_rollback_saves(void) {
+  fake_run f;
+  start(&f, 1);
+  pass_steps(&f, 3);
+  pass_step(&f, false);
+  CHECK_OK(err, rn_saving_settle(err, &f.saving));
+  CHECK_EQUAL(f.saver.saved, 2);
+  f.counters.step = 2;
+  f.counters.bad_steps = 0;
+  rn_saving_rolled_back(&f.saving, 2);
+  CHECK_OK(err, rn_saving_last(err, &f.saving));
+  CHECK_EQUAL(f.saver.started, 2);
+  CHECK_EQUAL(f.saver.finished, 2);
+}
+
 int main(void) {
   good_steps_save_and_prune();
   no_name_before_the_next_step_is_good();
@@ -230,5 +251,6 @@ int main(void) {
   one_that_is_unproven_never_stands_alone();
   corrupted_memory_drops_an_unproven_save();
   a_rollback_keeps_its_checkpoint_proven();
+  a_stop_after_a_rollback_saves();
   return check_result();
 }

@@ -28,7 +28,7 @@ struct rn_saver {
   rn_ckpt_report report; /* report of this rank's writer */
   rn_save_bytes bytes;   /* bytes of the last published save, summed over all ranks */
   rn_save_times times;   /* of this save */
-  int64_t saved_step;    /* step of the last save that succeeded; -1: none */
+  int64_t saved_step;    /* step of the last save since the last rollback; -1: none */
   rn_repeated_warning failed_prunes;
   rn_save_costs costs;
 };
@@ -105,6 +105,10 @@ int64_t rn_saver_step(const rn_saver *s) {
 
 int64_t rn_saver_saved_step(const rn_saver *s) {
   return s->saved_step;
+}
+
+void rn_saver_rolled_back(rn_saver *s) {
+  s->saved_step = -1;
 }
 
 bool rn_saver_is_writing(const rn_saver *s) {

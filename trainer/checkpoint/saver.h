@@ -64,8 +64,13 @@ bool rn_saver_is_writing(const rn_saver *saver);
  */
 double rn_saver_expected_s(const rn_saver *saver);
 
-/** Returns the step of the last save that succeeded; -1 if there is none. */
+/** Returns the step of the last save that succeeded; -1 if there is none, or if the run has rolled
+ * back since then. */
 int64_t rn_saver_saved_step(const rn_saver *saver);
+
+/** Called after the run has rolled back: its state is now in no checkpoint, not even in that of the
+ * step to which it has returned, because the data position and the rollbacks differ. */
+void rn_saver_rolled_back(rn_saver *saver);
 
 /**
  * Waits for all writers, gives the checkpoint its final name, prunes old checkpoints, and reports

@@ -26,6 +26,7 @@ bool rn_saving_is_proven(const rn_saving *s, int64_t step) {
 void rn_saving_rolled_back(rn_saving *s, int64_t step) {
   s->rolled_back_to = step;
   s->due = false;
+  rn_saver_rolled_back(s->saver);
 }
 
 void rn_saving_distrust(rn_saving *s) {
