@@ -104,11 +104,27 @@ for how in removed taken; do
 done
 grep -q 'on far, since' owner.log || fail "the new owner is not named: $(tail -n 3 owner.log)"
 [ -e RUN/lock ] || fail "another's lock was removed"
+cp RUN/lock silent
+
+# A job that drops a save after it has lost the lock must not remove the new owner's unfinished save of
+# the same step. The weights after step 5 are too large, so that the next steps are skipped.
+rm -r RUN
+"${one[@]}" -s train.steps=4 >owner.log 2>&1 || fail "four steps: $(tail -n 3 owner.log)"
+RETNET_FAULT='read data:2-:slow=500' "${one[@]}" -s optimizer.lr=1e30 -s train.max_bad_steps=4 \
+  >owner.log 2>&1 &
+owner=$!
+until [ -d RUN/checkpoints/step-00000005.tmp ] || ! kill -0 "$owner"; do sleep 0.05; done
+cp silent RUN/lock.other
+mv RUN/lock.other RUN/lock
+got=0
+wait "$owner" || got=$?
+[ "$got" = 1 ] || [ "$got" = 4 ] || fail "a dropped save: ended with $got: $(tail -n 3 owner.log)"
+grep -q 'SKIPPED' owner.log || fail "a dropped save: no step is skipped: $(tail -n 3 owner.log)"
+[ -d RUN/checkpoints/step-00000005.tmp ] || fail "another's save was removed: $(tail -n 3 owner.log)"
 
 # A job that waits for a silent owner on another host must stop as soon as any rank is asked to. It
 # trains nothing, and the owner keeps the lock.
 rm -r RUN/metrics.jsonl RUN/checkpoints
-cp RUN/lock silent
 for how in 'USR1 0' 'TERM 75' 'rank 0'; do
   code=${how#* }
   launch=()

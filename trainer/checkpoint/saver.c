@@ -267,26 +267,34 @@ static rn_status prune_or_warn(rn_err *err, rn_saver *s, int keep_last) {
   return RN_OK;
 }
 
-static rn_status remove_unwritten(rn_err *err, void *context) {
+/* Removes the files of this save. If another job owns the run now, they may be those of its save.
+ */
+static rn_status remove_stage(rn_err *err, void *context) {
   const rn_saver *s = context;
-  RN_TRY(err, rn_run_lock_check(err, s->lock));
-  return rn_file_remove_tree(err, rn_ckpt_stage_path(run_dir(s), rn_saver_step(s)).text);
+  RN_TRY(err, rn_run_lock_verify(err, s->lock));
+  return rn_file_remove_left(err, rn_ckpt_stage_path(run_dir(s), rn_saver_step(s)).text);
 }
 
 /*
- * Waits for the writers. If a writer failed, removes the files of this save, because on a full disk
- * they would take the space that the user frees for the next save. If the removal fails, the files
- * stay until a later checkpoint is pruned.
+ * Calls `remove` on rank 0 if the save failed with `status`, because on a full disk its files would
+ * take the space that the user frees for the next save. If the removal fails, the files stay until
+ * a later save. Returns `status`, or RN_ERR_MPI if MPI fails.
  */
-static rn_status finish_writing(rn_err *err, rn_saver *s) {
+static rn_status clean_up(rn_err *err, rn_saver *s, rn_status status,
+                          rn_status (*remove)(rn_err *, void *)) {
   rn_err failure = {0};
-  const rn_status written = wait_for_writers(err, s);
-  if (written == RN_OK || written == RN_ERR_MPI) return written;
-  const rn_status removed =
-      rn_collective_wait_for_root(&failure, s->run->parallel.world, remove_unwritten, s);
-  if (removed != RN_ERR_MPI) return written;
+  if (status == RN_OK || status == RN_ERR_MPI) return status;
+  if (rn_collective_wait_for_root(&failure, s->run->parallel.world, remove, s) != RN_ERR_MPI) {
+    return status;
+  }
   *err = failure;
-  return removed;
+  return RN_ERR_MPI;
+}
+
+static rn_status publish(rn_err *err, rn_saver *s) {
+  s->bytes = (rn_save_bytes){.raw = (double)elements_of(s) * sizeof(float),
+                             .stored = (double)s->report.stored_bytes};
+  return rn_save_publish(err, s->run, s->lock, &s->state, &s->report, &s->bytes);
 }
 
 static void add_times(rn_saver *s) {
@@ -299,13 +307,9 @@ static void add_times(rn_saver *s) {
 
 rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   if (rn_saver_step(s) < 0) return RN_OK;
-  rn_status status = finish_writing(err, s);
+  rn_status status = clean_up(err, s, wait_for_writers(err, s), remove_stage);
   const double written_s = rn_clock_s();
-  if (status == RN_OK) {
-    s->bytes = (rn_save_bytes){.raw = (double)elements_of(s) * sizeof(float),
-                               .stored = (double)s->report.stored_bytes};
-    status = rn_save_publish(err, s->run, s->lock, &s->state, &s->report, &s->bytes);
-  }
+  if (status == RN_OK) status = publish(err, s);
   if (status == RN_OK) status = prune_or_warn(err, s, keep_last);
   s->times.stop_s += rn_clock_s() - written_s;
   if (status == RN_OK) {
@@ -322,19 +326,15 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   return status;
 }
 
-static rn_status remove_stage(rn_err *err, void *context) {
-  const rn_path *stage_path = context;
-  return rn_file_remove_tree(err, stage_path->text);
-}
-
 rn_status rn_saver_drop(rn_err *err, rn_saver *s) {
   if (rn_saver_step(s) < 0) return RN_OK;
-  rn_path stage_path = rn_ckpt_stage_path(run_dir(s), rn_saver_step(s));
   rn_err failure = {0};
   if (wait_for_writers(&failure, s) == RN_ERR_MPI) {
     *err = failure;
     return RN_ERR_MPI;
   }
+  const rn_status status =
+      rn_collective_wait_for_root(err, s->run->parallel.world, remove_stage, s);
   forget_save(s);
-  return rn_collective_wait_for_root(err, s->run->parallel.world, remove_stage, &stage_path);
+  return status;
 }

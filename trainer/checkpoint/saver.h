@@ -90,7 +90,8 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *saver, int keep_last);
  * Cancels the save in progress: waits for all writers and removes their files.
  *
  * Collective: over the world.
- * Errors:     RN_ERR_IO on rank 0 only; RN_ERR_MPI.
+ * Errors:     RN_ERR_IO on rank 0 only; RN_ERR_BUSY on rank 0 only, if another job owns the run
+ * now: then nothing is removed; RN_ERR_MPI.
  */
 rn_status rn_saver_drop(rn_err *err, rn_saver *saver);
 
