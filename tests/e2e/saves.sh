@@ -144,6 +144,13 @@ case $case in
     ends 0 ckpt.prune:1-11 prune checkpoint.every=1 train.steps=14
     [ "$(grep -c 'could not be pruned: ' prune.log)" = 2 ] || fail "prune: $(cat prune.log)"
     has prune '12 13 14'
+    # A save that fails at its end leaves no files: they would fill the disk, one save after another.
+    for site in manifest rename; do
+      ends 1 "ckpt.$site:2-" "$site" checkpoint.every=1 train.steps=10
+      has "$site" 1
+      [ "$(ls "$site/checkpoints")" = "$(printf '%s\n' latest step-00000001)" ] ||
+        fail "$site: files of failed saves are left: $(ls "$site/checkpoints")"
+    done
     # A checkpoint that cannot be read back is not saved, and the one before it stays.
     ends 0 ckpt.open:2:ENOENT unread checkpoint.every=2 checkpoint.keep_last=1 train.steps=5
     says unread 'step 4 is not saved: its checkpoint was written, but cannot be read back (' \

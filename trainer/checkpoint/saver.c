@@ -275,6 +275,15 @@ static rn_status remove_stage(rn_err *err, void *context) {
   return rn_file_remove_left(err, rn_ckpt_stage_path(run_dir(s), rn_saver_step(s)).text);
 }
 
+/* Does the same after a failed publication. Removes nothing if the step has a checkpoint: the
+ * folder may then hold the replaced one, and it is not certain which of the two survives a crash.
+ */
+static rn_status remove_unpublished(rn_err *err, void *context) {
+  const rn_saver *s = context;
+  const rn_path final = rn_ckpt_step_path(run_dir(s), rn_saver_step(s), RN_CKPT_WHOLE);
+  return rn_file_is_missing(final.text) ? remove_stage(err, context) : RN_OK;
+}
+
 /*
  * Calls `remove` on rank 0 if the save failed with `status`, because on a full disk its files would
  * take the space that the user frees for the next save. If the removal fails, the files stay until
@@ -309,7 +318,7 @@ rn_status rn_saver_finish(rn_err *err, rn_saver *s, int keep_last) {
   if (rn_saver_step(s) < 0) return RN_OK;
   rn_status status = clean_up(err, s, wait_for_writers(err, s), remove_stage);
   const double written_s = rn_clock_s();
-  if (status == RN_OK) status = publish(err, s);
+  if (status == RN_OK) status = clean_up(err, s, publish(err, s), remove_unpublished);
   if (status == RN_OK) status = prune_or_warn(err, s, keep_last);
   s->times.stop_s += rn_clock_s() - written_s;
   if (status == RN_OK) {

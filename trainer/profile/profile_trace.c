@@ -44,13 +44,15 @@ static rn_status write_file(rn_err *err, const char *run_dir, const char *all, s
   static const char tail[] = "{\"name\": \"end\", \"ph\": \"M\", \"pid\": 0, \"args\": {}}]}\n";
   const rn_path path = rn_path_join(run_dir, "trace.json");
   const int64_t begin = (int64_t)strlen(head), end = begin + (int64_t)bytes;
+  const rn_path temporary = rn_path_join(run_dir, "trace.json.tmp");
   rn_file file = {0};
-  RN_TRY(err, rn_file_create(err, rn_path_join(run_dir, "trace.json.tmp").text, &file));
+  RN_TRY(err, rn_file_create(err, temporary.text, &file));
   rn_status status = rn_file_write(err, &file, 0, head, strlen(head));
   if (status == RN_OK) status = rn_file_write(err, &file, begin, all, bytes);
   if (status == RN_OK) status = rn_file_write(err, &file, end, tail, strlen(tail));
   if (status == RN_OK) return rn_file_publish(err, &file, path.text);
   rn_file_destroy(&file);
+  (void)rn_file_remove_tree(NULL, temporary.text);
   return status;
 }
 

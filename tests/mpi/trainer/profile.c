@@ -60,6 +60,16 @@ static void idle_time_matches_the_schedule(rn_run *run) {
   CHECK(idle.simulated >= want - 1e-9 && idle.simulated < 1);
 }
 
+/* A trace that cannot be written leaves no temporary file. */
+static void failed_trace_leaves_no_file(const char *run_dir, const rn_profile *profile) {
+  setenv("RETNET_FAULT", "file.write:1", 1);
+  CHECK(rn_profile_trace(&err, run_dir, profile) == RN_ERR_IO);
+  unsetenv("RETNET_FAULT");
+  rn_err_clear(&err);
+  if (rn_world_rank(profile->parallel->world) != 0) return;
+  CHECK(!rn_file_exists(rn_path_join(run_dir, "trace.json.tmp").text));
+}
+
 /* Trains a new run for STEPS steps; losses_and_norms is [STEPS, 2]. */
 static void train(rn_world *world, Retnet__Config *config, bool profiled,
                   double *losses_and_norms) {
@@ -75,7 +85,10 @@ static void train(rn_world *world, Retnet__Config *config, bool profiled,
     losses_and_norms[2 * i] = result.loss;
     losses_and_norms[2 * i + 1] = result.grad_norm;
   }
-  if (profiled) CHECK_OK(&err, rn_profile_finish(&err, config->run->dir, &profile));
+  if (profiled) {
+    failed_trace_leaves_no_file(config->run->dir, &profile);
+    CHECK_OK(&err, rn_profile_finish(&err, config->run->dir, &profile));
+  }
   rn_spans_stop();
   idle_time_matches_the_schedule(&run);
   rn_run_destroy(&run);
