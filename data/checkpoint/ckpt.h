@@ -49,17 +49,26 @@ typedef struct rn_ckpt_report {
 
 /* ---- saving ---- */
 
+/** How many checkpoints a run keeps: the newest `last` (0: all) and those whose step is a multiple
+ * of `every` (0: none). */
+typedef struct rn_ckpt_keep {
+  int last;
+  int64_t every;
+} rn_ckpt_keep;
+
 /**
- * Checks that a run can save its checkpoints: that there is free space for two checkpoints of
- * `bytes` bytes each, and that a small file can be written and read back. Called before the run
- * starts.
+ * Checks that a run can save its checkpoints: that there is space for two checkpoints of `bytes`
+ * bytes each, and that a small file can be written and read back. Called before the run starts, by
+ * the owner of the run. Folders that the next save removes before it writes count as free; those
+ * that are removed after it count as free for the second checkpoint.
  *
  * Errors: RN_ERR_IO naming the directory, what is missing and what to do.
  */
-rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes);
+rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes, rn_ckpt_keep keep);
 
-/** Creates an empty staging folder for a step; first removes a staging folder that a failed save
- * left. */
+/** Creates an empty staging folder for a step. First removes the staging folders that failed or
+ * killed saves left; one of another step that also has a checkpoint stays until rn_ckpt_prune,
+ * because it may hold the checkpoint that was replaced. */
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step);
 
 /** Returns the path of the staging folder of a step. */

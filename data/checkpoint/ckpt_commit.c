@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/checkpoint/ckpt.h"
@@ -11,9 +12,23 @@
 #include "data/checkpoint/ckpt_name.h"
 #include "proto/base/fault.h"
 
+/* Removes the staging folders of other saves, as far as that is possible: those that stay only take
+ * space. */
+static void remove_abandoned(const char *run_dir) {
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  if (rn_ckpt_list(NULL, run_dir, &entries, &count) != RN_OK) return;
+  for (int i = 0; i < count; i++) {
+    if (!rn_ckpt_is_abandoned(entries, i)) continue;
+    (void)rn_file_remove_tree(NULL, entries[i].path.text);
+  }
+  free(entries);
+}
+
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
   RN_TRY(err, rn_file_remove_left(err, staged.text));
+  remove_abandoned(run_dir);
   return rn_file_make_folder(err, staged.text);
 }
 

@@ -39,6 +39,14 @@ static void adopt_replaced(rn_ckpt_entry *entries, int count) {
   }
 }
 
+bool rn_ckpt_is_abandoned(const rn_ckpt_entry *entries, int i) {
+  if (entries[i].state != RN_CKPT_STAGED) return false;
+  for (int j = i; j >= 0 && entries[j].step == entries[i].step; j--) {
+    if (entries[j].state == RN_CKPT_WHOLE) return false;
+  }
+  return true;
+}
+
 rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, int *count) {
   rn_path path = rn_ckpt_folder(run_dir);
   rn_status status = RN_OK;

@@ -23,6 +23,10 @@ bool rn_ckpt_name_parse(const char *name, int64_t *step, rn_ckpt_state *state);
 void rn_ckpt_file_name(char name[RN_CKPT_NAME_BYTES], int index);
 int rn_ckpt_file_index(const char *name);
 
+/** True if entries[i] of a list is a staging folder of a step that has no checkpoint, so that only
+ * a failed or killed save can have left it. Only the owner of the run may conclude this. */
+bool rn_ckpt_is_abandoned(const rn_ckpt_entry *entries, int i);
+
 /** Returns the path of RUN/checkpoints. */
 rn_path rn_ckpt_folder(const char *run_dir);
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "data/checkpoint/ckpt.h"
 #include "data/file/file.h"
@@ -151,8 +153,8 @@ static void pruning_keeps_what_it_should(void) {
   const char *run = temp_path("d");
   int notes;
   for (int step = 10; step <= 80; step += 10) save(run, step);
-  CHECK_OK(err, rn_ckpt_stage_dir(err, run, 75));
   CHECK_OK(err, rn_ckpt_stage_dir(err, run, 85));
+  CHECK_OK(err, rn_file_make_folder(err, inside(run, "step-00000075.tmp").text));
   CHECK_OK(err, rn_ckpt_prune(err, run, 0, 0));
   CHECK(listed(run, "10 20 30 40 50 60 70 80 85t "));
   CHECK_OK(err, rn_ckpt_prune(err, run, 2, 40));
@@ -162,21 +164,76 @@ static void pruning_keeps_what_it_should(void) {
   save(run, 90);
   CHECK_OK(err, rn_file_remove_tree(err, inside(run, "step-00000090/part-00001.zst").text));
   CHECK_OK(err, rn_ckpt_prune(err, run, 1, 0));
-  CHECK(listed(run, "80 85t 90 "));
+  CHECK(listed(run, "80 90 "));
   CHECK_EQUAL(found(run, true, &notes), 80);
   CHECK_OK(err, rn_ckpt_prune(err, temp_path("nowhere"), 1, 0));
 }
 
+static int64_t free_bytes = INT64_C(1) << 40;
+
+int statvfs(const char *path, struct statvfs *info) {
+  (void)path;
+  *info = (struct statvfs){.f_blocks = 1, .f_frsize = 1, .f_bavail = (fsblkcnt_t)free_bytes};
+  return 0;
+}
+
+/* Bytes on disk of a folder with two files. */
+static int64_t used_bytes(const char *run, const char *name) {
+  static const char *const files[] = {"part-00000.zst", "part-00001.zst", "manifest.pb"};
+  int64_t bytes = 0;
+  struct stat info;
+  for (int i = 0; i < 3; i++) {
+    if (stat(rn_path_join(inside(run, name).text, files[i]).text, &info) == 0) {
+      bytes += info.st_blocks * 512;
+    }
+  }
+  return bytes;
+}
+
+/* Checks that a run can start with `need` free bytes, but not with one byte less. */
+static void needs(const char *run, int64_t bytes, rn_ckpt_keep keep, int64_t need) {
+  free_bytes = need;
+  CHECK_OK(err, rn_ckpt_preflight(err, run, bytes, keep));
+  free_bytes = need - 1;
+  CHECK_FAILS(err, RN_ERR_IO, "GB free", rn_ckpt_preflight(err, run, bytes, keep));
+  free_bytes = INT64_C(1) << 40;
+}
+
+/* Only what the next save removes counts as free: before it writes, staging folders that have no
+ * checkpoint; after it, for the second checkpoint, all that pruning removes. */
+static void preflight_counts_what_a_save_frees(void) {
+  const char *run = temp_path("space");
+  const int64_t bytes = INT64_C(1) << 30;
+  for (int step = 10; step <= 40; step += 10) save(run, step);
+  const int64_t one = used_bytes(run, "step-00000010");
+  CHECK(one > 0);
+  needs(run, bytes, (rn_ckpt_keep){0, 0}, 2 * bytes);
+  needs(run, bytes, (rn_ckpt_keep){5, 0}, 2 * bytes);
+  needs(run, bytes, (rn_ckpt_keep){4, 0}, 2 * bytes - one);
+  needs(run, bytes, (rn_ckpt_keep){4, 10}, 2 * bytes);
+  needs(run, bytes, (rn_ckpt_keep){3, 20}, 2 * bytes - one);
+  needs(run, one, (rn_ckpt_keep){1, 0}, one);
+  CHECK_OK(err, rn_ckpt_mark_bad(err, inside(run, "step-00000040").text));
+  needs(run, bytes, (rn_ckpt_keep){0, 0}, 2 * bytes - one);
+  save(run, 50);
+  CHECK_OK(err, rn_file_rename(err, inside(run, "step-00000050").text,
+                               inside(run, "step-00000050.tmp").text));
+  needs(run, bytes, (rn_ckpt_keep){0, 0}, 2 * bytes - 2 * one);
+  CHECK_OK(err, rn_file_make_folder(err, inside(run, "step-00000030.tmp").text));
+  CHECK_OK(err, rn_ckpt_stage_dir(err, run, 45));
+  CHECK(listed(run, "10 20 30 30t 40b 45t "));
+}
+
 static void preflight_names_what_is_wrong(void) {
   const char *run = temp_path("e/f");
-  CHECK_OK(err, rn_ckpt_preflight(err, run, 1000));
+  CHECK_OK(err, rn_ckpt_preflight(err, run, 1000, (rn_ckpt_keep){0}));
   CHECK(listed(run, ""));
   CHECK(!rn_file_exists(inside(run, ".trial").text));
   CHECK_FAILS(err, RN_ERR_IO, "e/f/checkpoints|GB free|run.dir",
-              rn_ckpt_preflight(err, run, INT64_C(1) << 60));
+              rn_ckpt_preflight(err, run, INT64_C(1) << 60, (rn_ckpt_keep){0}));
   CHECK_OK(err, rn_file_replace(err, temp_path("file"), "x", 1));
   CHECK_FAILS(err, RN_ERR_NOT_FOUND, "file/run/checkpoints|Not a directory",
-              rn_ckpt_preflight(err, temp_path("file/run"), 1000));
+              rn_ckpt_preflight(err, temp_path("file/run"), 1000, (rn_ckpt_keep){0}));
 }
 
 /* Opens a checkpoint while the owner of the run works: when step 50 is opened, the owner has
@@ -215,5 +272,6 @@ int main(void) {
   pruning_keeps_what_it_should();
   pruned_ones_are_not_damaged();
   preflight_names_what_is_wrong();
+  preflight_counts_what_a_save_frees();
   return check_result();
 }

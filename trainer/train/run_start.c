@@ -25,8 +25,10 @@ static rn_status prepare_folder(rn_err *err, const rn_run_settings *settings,
                                 const rn_options_locations *locations) {
   const char *dir = settings->config->run->dir;
   rn_decisions decisions;
-  RN_TRY(err, rn_ckpt_preflight(err, dir,
-                                3 * rn_spec_parameters(&settings->spec) * (int64_t)sizeof(float)));
+  const Retnet__Checkpoint *checkpoint = settings->config->checkpoint;
+  RN_TRY(err, rn_ckpt_preflight(
+                  err, dir, 3 * rn_spec_parameters(&settings->spec) * (int64_t)sizeof(float),
+                  (rn_ckpt_keep){(int)checkpoint->keep_last, checkpoint->keep_every}));
   rn_decisions_make(settings->config, &settings->plan, &settings->spec, &decisions);
   if (settings->config->parallel->scan == RETNET__SCAN__SCAN_AUTO &&
       settings->plan.layout.sequence > 1) {
