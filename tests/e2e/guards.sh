@@ -107,9 +107,13 @@ case $case in
     "$bin/retnet-report" --out counted.html counted
     grep -q 'rollbacks to an earlier step</th><td data-run="0">3<' counted.html ||
       fail "the report: $(grep -o 'rolled back[^<]*' counted.html)"
-    # After a rollback `latest` does not name a checkpoint that was renamed.
+    # After a rollback `latest` does not name a checkpoint that was renamed, and none of the steps that
+    # were undone has a checkpoint, even if a save left the replaced one.
+    cp -r again/checkpoints/step-00000009 again/checkpoints/step-00000009.old
     ends 4 step.spike:2- again "${keys[@]}" train.max_rollbacks=1
     [ "$(cat again/checkpoints/latest)" = step-00000004 ] || fail "latest: $(cat again/checkpoints/latest)"
+    "$bin/retnet-ckpt" list again >list.log
+    if grep -v '\.bad' list.log | grep 'step-0000000[5-9]'; then fail "$(cat list.log)"; fi
     # A rollback comes before the limit of bad steps, which ends the run if there is no checkpoint.
     ends 0 step.spike:8 limited "${keys[@]}" train.max_bad_steps=1
     same_content rolled1 limited
