@@ -197,7 +197,8 @@ rn_status(rn_agree)(rn_err *err, const rn_world *world, rn_status status) {
   RN_MPI_WAIT(err, MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, world->comm));
   if (worst.status == RN_OK) return RN_OK;
   rn_err agreed = *err;
-  if (world->rank == worst.rank && world->size > 1) {
+  if (world->rank == worst.rank && world->size > 1 && !err->names_rank) {
+    agreed.names_rank = true;
     snprintf(agreed.text, sizeof agreed.text, "rank %d on %s: %.1700s", world->rank, world->host,
              err->text);
   }

@@ -90,10 +90,11 @@ MPI_Comm rn_world_node_comm(const rn_world *world);
 
 /**
  * Agrees on a status: all ranks return the largest status of any rank, with the text of the first
- * rank that has it. Call it after local work that may fail on some ranks only, before the next
- * communication. A rank that passes RN_ERR_MPI gets it back without communication, and must then
- * end the job with rn_world_finish(); the other ranks may be waiting in other MPI calls.
- * Collective: over the world. Errors: the agreed status; RN_ERR_MPI.
+ * rank that has it. The text begins with this rank and its host, unless an earlier agreement has
+ * already put a rank there: "rank 1 on host: ...". Call it after local work that may fail on some
+ * ranks only, before the next communication. A rank that passes RN_ERR_MPI gets it back without
+ * communication, and must then end the job with rn_world_finish(); the other ranks may be waiting
+ * in other MPI calls. Collective: over the world. Errors: the agreed status; RN_ERR_MPI.
  */
 rn_status rn_agree(rn_err *err, const rn_world *world, rn_status status);
 

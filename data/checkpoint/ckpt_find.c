@@ -171,7 +171,8 @@ static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
       s->wrong[i] = status == RN_ERR_FORMAT;
       report_skipped(s, entry, &why);
     } else {
-      return rn_fail(err, status, "%s", why.text);
+      *err = why; /* with names_rank, since the ranks may have agreed on it already */
+      return status;
     }
   }
   return RN_OK;

@@ -3,13 +3,22 @@
 #ifndef RN_PROTO_BASE_STATUS_H
 #define RN_PROTO_BASE_STATUS_H
 
-/* X(name, exit code of a program that ends with this status, text for messages) */
+#include <stdbool.h>
+
+/*
+ * X(name, exit code of a program that ends with this status, text for messages)
+ *
+ * If ranks fail with different statuses, they agree on the last one in this list (rn_agree).
+ * Callers react to RN_ERR_FORMAT and RN_ERR_NOT_FOUND by using older data. They must not do so
+ * while another rank failed for another reason, for example because a disk cannot be read at the
+ * moment. Therefore, these two come first.
+ */
 #define RN_STATUS_LIST(X)                            \
   X(RN_OK, 0, "ok")                                  \
-  X(RN_ERR_USAGE, 2, "wrong usage or configuration") \
-  X(RN_ERR_IO, 1, "input or output failed")          \
   X(RN_ERR_FORMAT, 1, "damaged or unknown data")     \
   X(RN_ERR_NOT_FOUND, 1, "not found")                \
+  X(RN_ERR_USAGE, 2, "wrong usage or configuration") \
+  X(RN_ERR_IO, 1, "input or output failed")          \
   X(RN_ERR_MEMORY, 1, "out of memory")               \
   X(RN_ERR_MPI, 1, "MPI failed")                     \
   X(RN_ERR_LIBRARY, 1, "a library failed")           \
@@ -30,6 +39,7 @@ enum { RN_ERR_TEXT_BYTES = 2048, RN_ERR_TRACE_BYTES = 2048 };
 /** The first cause of an error (what, where, what to do) and the call trace; zero-initialize it. */
 typedef struct rn_err {
   rn_status status;
+  bool names_rank; /* the text begins with the rank that failed and its host (rn_agree) */
   char text[RN_ERR_TEXT_BYTES];
   char trace[RN_ERR_TRACE_BYTES];
 } rn_err;

@@ -12,7 +12,7 @@
 enum { TEXT_BYTES = 1024 };
 
 static void say_everything(void) {
-  const rn_err err = {RN_ERR_IO, "disk full", ""};
+  const rn_err err = {.status = RN_ERR_IO, .text = "disk full"};
   rn_log_progress("half done");
   rn_log_info("step %d", 7);
   rn_log_warn("no val");

@@ -52,10 +52,9 @@ static rn_status fail_unseen(rn_err *err, const search *s, bool sees, const char
   rn_status status = RN_OK;
   if (!sees) {
     status = rn_fail(err, RN_ERR_MISMATCH,
-                     "rank %d on %s does not see %s as other ranks do (waited %.0f s): check that "
-                     "all nodes mount the same file system at this path%s%s",
-                     rn_world_rank(s->world), rn_world_host(s->world), what, s->timeout_s,
-                     why == NULL ? "" : ": ", why == NULL ? "" : why->text);
+                     "this rank does not see %s as other ranks do (waited %.0f s): check that all "
+                     "nodes mount the same file system at this path%s%s",
+                     what, s->timeout_s, why == NULL ? "" : ": ", why == NULL ? "" : why->text);
   }
   return rn_agree(err, s->world, status);
 }

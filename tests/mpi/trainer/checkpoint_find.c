@@ -2,7 +2,8 @@
  * Checks the search for a checkpoint that some ranks do not see. All ranks then wait, and none
  * renames it. It is found if all ranks see it in time; otherwise an error names a rank that does
  * not. A checkpoint is renamed to step-N.bad only if all ranks have read it and found it invalid. A
- * checkpoint that lacks a file on all ranks is skipped.
+ * checkpoint that lacks a file on all ranks is skipped. If a rank cannot read a checkpoint for
+ * another reason, the search fails, whatever the other ranks find.
  */
 #include "trainer/checkpoint/checkpoint_find.h"
 
@@ -20,10 +21,14 @@ static rn_err err;
 static rn_world *world;
 static rn_path run;
 
+/* Sets RETNET_FAULT to `order` on one rank and to `others` on the others; "": no fault. */
+static void set_faults(int rank, const char *order, const char *others) {
+  setenv("RETNET_FAULT", rn_world_rank(world) == rank ? order : others, 1);
+}
+
 /* Sets RETNET_FAULT on one rank and clears it on the others. */
 static void hide_on_rank(int rank, const char *order) {
-  unsetenv("RETNET_FAULT");
-  if (rn_world_rank(world) == rank) setenv("RETNET_FAULT", order, 1);
+  set_faults(rank, order, "");
 }
 
 static void make_run(void) {
@@ -64,16 +69,25 @@ static void a_late_checkpoint_is_found(int rank) {
   CHECK(rn_file_exists(step_path("step-00000030").text));
 }
 
+/* Checks that the search fails with an error of rank `rank`, whose text names this rank once, and
+ * that no checkpoint is renamed. */
+static void fails_on(int rank, rn_status status, const char *word) {
+  char start[64];
+  rn_path out;
+  snprintf(start, sizeof start, "rank %d on ", rank);
+  CHECK_EQUAL(find(0.5, &out), status);
+  CHECK(strstr(err.text, start) == err.text && strstr(err.text + 1, start) == NULL);
+  CHECK(strstr(err.text, word) != NULL);
+  rn_err_clear(&err);
+  CHECK(rn_file_exists(step_path("step-00000030").text));
+  CHECK(!rn_file_exists(step_path("step-00000030.bad").text));
+}
+
 static void a_missing_checkpoint_is_an_error(int rank) {
   static const char *const orders[] = {"ckpt.open:1-:ENOENT", "ckpt.list:1-"};
-  char words[64];
-  rn_path out;
-  snprintf(words, sizeof words, "rank %d on |does not see", rank);
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
     hide_on_rank(rank, orders[i]);
-    CHECK_FAILS(&err, RN_ERR_MISMATCH, words, find(0.5, &out));
-    CHECK(rn_file_exists(step_path("step-00000030").text));
-    CHECK(!rn_file_exists(step_path("step-00000030.bad").text));
+    fails_on(rank, RN_ERR_MISMATCH, "does not see");
   }
   hide_on_rank(-1, "");
   is_found("step-00000030");
@@ -93,9 +107,16 @@ static void damage(const char *name) {
   CHECK_OK(&err, rn_world_barrier(&err, world));
 }
 
-static void an_invalid_checkpoint_is_renamed(void) {
+/* One rank cannot read the newest checkpoint; to the others it seems to be missing or damaged. */
+static void an_unreadable_checkpoint_is_an_error(const char *others) {
+  for (int rank = 0; rank < rn_world_size(world); rank++) {
+    set_faults(rank, "ckpt.open:1-:EIO", others);
+    fails_on(rank, RN_ERR_IO, "Input/output error");
+  }
   hide_on_rank(-1, "");
-  damage("step-00000030");
+}
+
+static void an_invalid_checkpoint_is_renamed(void) {
   is_found("step-00000020");
   CHECK(rn_file_exists(step_path("step-00000030.bad").text));
   rn_status status = RN_OK;
@@ -116,6 +137,9 @@ int main(int argc, char **argv) {
     a_late_checkpoint_is_found(rank);
     a_missing_checkpoint_is_an_error(rank);
   }
+  if (rn_world_size(world) > 1) an_unreadable_checkpoint_is_an_error("ckpt.open:1-:ENOENT");
+  damage("step-00000030");
+  if (rn_world_size(world) > 1) an_unreadable_checkpoint_is_an_error("");
   an_invalid_checkpoint_is_renamed();
   return test_finish_world(&err, &world);
 }

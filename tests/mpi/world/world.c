@@ -14,20 +14,43 @@
 
 static rn_err err;
 
-static void the_worst_status_wins_and_names_its_rank(rn_world *world, int rank, int size) {
+/* Agrees on a failure of the last rank, while rank 0 fails with `other`. */
+static void fail_on_last(rn_world *world, rn_status other, int rank, int size) {
   char words[512];
-  rn_status status = rank == 0 ? rn_fail(&err, RN_ERR_USAGE, "key a") : RN_OK;
+  rn_status status = rank == 0 ? rn_fail(&err, other, "file a") : RN_OK;
   if (rank == size - 1) {
     rn_err_clear(&err);
-    status = rn_fail(&err, RN_ERR_FORMAT, "file b");
+    status = rn_fail(&err, RN_ERR_IO, "disk b");
   }
   if (size == 1) {
-    snprintf(words, sizeof words, "file b");
+    snprintf(words, sizeof words, "disk b");
   } else {
-    snprintf(words, sizeof words, "rank %d on |%s|file b", size - 1, rn_world_host(world));
+    snprintf(words, sizeof words, "rank %d on |%s|disk b", size - 1, rn_world_host(world));
   }
-  CHECK_FAILS(&err, RN_ERR_FORMAT, words, rn_agree(&err, world, status));
+  CHECK_FAILS(&err, RN_ERR_IO, words, rn_agree(&err, world, status));
   CHECK_EQUAL(err.status, RN_OK);
+}
+
+/* A caller that uses older data if the newest are damaged or missing must not do so if a rank could
+ * not read them. */
+static void the_worst_status_wins_and_names_its_rank(rn_world *world, int rank, int size) {
+  fail_on_last(world, RN_ERR_FORMAT, rank, size);
+  fail_on_last(world, RN_ERR_NOT_FOUND, rank, size);
+  fail_on_last(world, RN_ERR_USAGE, rank, size);
+}
+
+/* Rank 0 passes on the failure on which all ranks have agreed. */
+static void a_second_agreement_keeps_the_text(rn_world *world, int rank, int size) {
+  rn_status status = rank == size - 1 ? rn_fail(&err, RN_ERR_IO, "disk b") : RN_OK;
+  status = rn_agree(&err, world, status);
+  const rn_err first = err;
+  if (rank > 0) {
+    rn_err_clear(&err);
+    status = RN_OK;
+  }
+  CHECK_EQUAL(rn_agree(&err, world, status), RN_ERR_IO);
+  CHECK(strcmp(err.text, first.text) == 0);
+  rn_err_clear(&err);
 }
 
 static void the_first_rank_with_the_worst_status_is_named(rn_world *world, int rank, int size) {
@@ -158,6 +181,7 @@ int main(int argc, char **argv) {
   const int size = rn_world_size(world), rank = rn_world_rank(world);
   CHECK_EQUAL(rn_world_node_ranks(world), size);
   the_worst_status_wins_and_names_its_rank(world, rank, size);
+  a_second_agreement_keeps_the_text(world, rank, size);
   the_first_rank_with_the_worst_status_is_named(world, rank, size);
   gathered_bytes_are_whole(world, rank, size);
   too_much_to_gather_is_refused(world, rank, size);
