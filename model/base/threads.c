@@ -151,3 +151,9 @@ void rn_threads_start(int threads) {
 int rn_threads(void) {
   return omp_get_max_threads();
 }
+
+int rn_threads_assume(int threads) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(threads);
+  return before;
+}

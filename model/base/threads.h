@@ -37,4 +37,11 @@ bool rn_threads_bound(rn_mask *cores);
 /** Returns the number of threads of an OpenMP parallel region started by the calling thread. */
 int rn_threads(void);
 
+/**
+ * Sets the result of rn_threads without starting threads, and returns the old one. Lets a caller
+ * compute the memory sizes of a process with another number of threads; it must restore the number
+ * afterwards.
+ */
+int rn_threads_assume(int threads);
+
 #endif

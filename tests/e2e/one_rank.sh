@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks that a failure on one of two ranks ends the job with exit code 1 and one message that names
-# the rank, and that no rank waits forever.
+# the rank, that ranks with different numbers of threads agree on a layout, and that no rank waits
+# forever.
 # usage: one_rank.sh BIN CASE
 set -euo pipefail
 bin=$1 case=$2
@@ -84,6 +85,27 @@ case $case in
     "$bin/retnet-train" run.yaml -s train.eval_every=0 >whole.log 2>&1 || fail "$(tail -n 3 whole.log)"
     on_two "$bin/retnet-eval" --checkpoint RUN --data data
     must_name 'retnet-eval with another val split on rank 1' 'rank 1 on' 'the validation data'
+    ;;
+  threads)
+    # The workspace of a rank grows with its threads. The memory suffices for one stage if each rank
+    # has one thread, but not if each has eight. Ranks that decided alone would choose different
+    # numbers of stages.
+    keys=(-s model.dim=128 -s model.value_dim=4096 -s model.heads=1 -s train.steps=1 -s run.watchdog_s=10)
+    node_mib() { # node_mib THREADS: prints the memory of a node for one stage
+      echo "export OMP_NUM_THREADS=$1" >rank1.sh
+      OMP_NUM_THREADS=$1 on_two "$bin/retnet-train" run.yaml "${keys[@]}" --plan -s parallel.pipeline=1
+      sed -nE 's/^memory .* ([0-9]+)\.[0-9] MiB per node.*/\1/p' two.log
+    }
+    least=$(node_mib 1) most=$(node_mib 8)
+    [ "$most" -gt $((least + 10)) ] || fail "the memory does not depend on threads: $least and $most MiB"
+    export SLURM_MEM_PER_NODE=$(((least + most) / 2)) OMP_NUM_THREADS=1
+    echo 'export OMP_NUM_THREADS=8' >rank1.sh
+    for plan in '' --plan; do
+      # shellcheck disable=SC2086 # no word if empty
+      on_two "$bin/retnet-train" run.yaml "${keys[@]}" $plan
+      [ "$code" = 0 ] || fail "different threads $plan ended with $code: $(tail -n 4 two.log)"
+      grep -q 'pipeline 2' two.log || fail "different threads $plan: $(grep grid two.log)"
+    done
     ;;
   memory)
     # Every n-th allocation of rank 1 fails, from the start to the end of a run with evaluations,

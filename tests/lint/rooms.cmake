@@ -62,7 +62,7 @@ room(trainer/machine MAY proto/base proto/schema proto/cli model/base model/kern
      comm/optimizer)
 room(trainer/launch MAY proto/base proto/schema proto/options proto/cli model/base model/kernel
      comm/world trainer/config)
-room(trainer/plan MAY proto/base proto/schema model/spec model/kernel comm/world comm/scan
+room(trainer/plan MAY proto/base proto/schema model/base model/spec model/kernel comm/world comm/scan
      comm/optimizer data/shard data/batch data/checkpoint trainer/layout trainer/optimizer
      trainer/parallel trainer/config trainer/machine)
 room(trainer/run MAY proto/base proto/schema proto/options model/base model/spec model/kernel model/pass model/stage

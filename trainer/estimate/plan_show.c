@@ -147,26 +147,38 @@ static void show_time(const Retnet__Config *config, const rn_plan *plan, const r
 typedef struct planned_run {
   rn_effective effective;
   rn_spec spec; /* model spec with the chunk length in use */
+  rn_machine machine;
   rn_plan plan;
   const char *lack; /* reason why matrix products are not in bf16 although the config requests it,
                        or NULL */
 } planned_run;
 
-/* Plans a run for `ranks` ranks (0: the number of ranks in `world`), without communication. */
-static rn_status plan_run(rn_err *err, const Retnet__Config *given, const rn_world *world,
-                          int ranks, rn_machine machine, planned_run *p) {
+/* Decides what the plan depends on, for `ranks` ranks, without communication. */
+static rn_status settle(rn_err *err, const Retnet__Config *given, int ranks, planned_run *p) {
   RN_TRY(err, rn_gemm_backend_use(err, given->model->products, given->train->precision, &p->lack));
   RN_TRY(err, resolve(err, given, &p->effective));
-  const Retnet__Config *config = p->effective.config;
   p->spec = p->effective.spec;
-  RN_TRY(err, rn_message_core_apply(err, config, &p->spec, ranks > 0 ? ranks : rn_world_size(world),
-                                    &machine));
-  if (ranks > 0) {
-    RN_TRY(err, rn_plan_create_any(err, config, &p->spec, ranks, machine, &p->plan));
-  } else {
-    RN_TRY(err, rn_plan_create(err, config, &p->spec, rn_world_size(world), machine, &p->plan));
-  }
+  return rn_message_core_apply(err, p->effective.config, &p->spec, ranks, &p->machine);
+}
+
+/* Makes the plan, without communication. It need not fit into memory if `hypothetical`. */
+static rn_status make_plan(rn_err *err, int ranks, bool hypothetical, planned_run *p) {
+  const Retnet__Config *config = p->effective.config;
+  RN_TRY(err, (hypothetical ? rn_plan_create_any : rn_plan_create)(err, config, &p->spec, ranks,
+                                                                   p->machine, &p->plan));
   return rn_layout_fit_chunk(err, config, &p->plan.layout, &p->spec);
+}
+
+/* Plans a run for `ranks` ranks (0: the number of ranks in `world`) in the same way as
+ * rn_run_settings_plan, so that all ranks have the same plan. */
+static rn_status plan_run(rn_err *err, const Retnet__Config *given, rn_world *world, int ranks,
+                          planned_run *p) {
+  const int planned = ranks > 0 ? ranks : rn_world_size(world);
+  RN_TRY(err, rn_agree(err, world, settle(err, given, planned, p)));
+  RN_TRY(err, rn_gemm_agree(err, world));
+  RN_TRY(err, rn_machine_agree_threads(err, world, &p->machine));
+  RN_TRY(err, rn_agree(err, world, make_plan(err, planned, ranks > 0, p)));
+  return rn_plan_check_same(err, world, &p->plan);
 }
 
 static void show_plan(const planned_run *p, const rn_options_locations *locations) {
@@ -211,12 +223,10 @@ static rn_status show_estimate(rn_err *err, rn_world *world, const planned_run *
 
 rn_status rn_plan_show(rn_err *err, const Retnet__Config *given,
                        const rn_options_locations *locations, rn_world *world, int ranks) {
-  rn_machine machine;
   planned_run p = {0};
-  RN_TRY(err, rn_machine_query(err, world, given, ranks, &machine));
+  RN_TRY(err, rn_machine_query(err, world, given, ranks, &p.machine));
   RN_TRY(err, rn_gemm_bf16_agree(err, world, given->train->precision));
-  rn_status status = rn_agree(err, world, plan_run(err, given, world, ranks, machine, &p));
-  if (status == RN_OK) status = rn_gemm_agree(err, world);
+  rn_status status = plan_run(err, given, world, ranks, &p);
   if (status == RN_OK) {
     show_plan(&p, locations);
     status = rn_agree(err, world, rn_plan_buffers_show(err, p.effective.config, &p.plan, &p.spec));

@@ -75,6 +75,13 @@ rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *c
   return rn_agree(err, world, rn_thread_limit_check(err, out->threads));
 }
 
+rn_status rn_machine_agree_threads(rn_err *err, rn_world *world, rn_machine *machine) {
+  int64_t max = machine->threads;
+  RN_TRY(err, rn_world_max(err, world, &max, 1));
+  machine->max_threads = (int)max;
+  return RN_OK;
+}
+
 int64_t rn_machine_resident_bytes(void) {
   long long pages = 0;
   FILE *file = fopen("/proc/self/statm", "r");

@@ -13,7 +13,9 @@ enum { RN_MACHINE_REASON_BYTES = 160 };
 typedef struct rn_machine {
   int cores;          /* cores per node that all ranks of the node together can use */
   int ranks;          /* ranks per node */
-  int threads;        /* threads per rank */
+  int threads;        /* threads of this rank */
+  int max_threads;    /* largest number of threads of any rank, for which memory is planned; 0: that
+                         of this process */
   bool threads_given; /* true if parallel.threads or OMP_NUM_THREADS sets `threads` */
   char threads_reason[RN_MACHINE_REASON_BYTES]; /* why a rule chose `threads`; "" if it is given */
   int64_t memory_bytes;                         /* memory per node; 0: unknown */
@@ -34,6 +36,15 @@ typedef struct rn_machine {
  */
 rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *config, int ranks,
                            rn_machine *out);
+
+/**
+ * Sets machine->max_threads to the maximum of machine->threads over the ranks. Ranks may have
+ * different numbers of threads, but must plan for the same one, since the layout depends on it.
+ * Call it when machine->threads is final.
+ *
+ * Collective: over the world. Errors: RN_ERR_MPI.
+ */
+rn_status rn_machine_agree_threads(rn_err *err, rn_world *world, rn_machine *machine);
 
 /** Returns the current resident memory of this process, in bytes. */
 int64_t rn_machine_resident_bytes(void);

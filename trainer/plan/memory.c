@@ -6,6 +6,7 @@
 #include "data/batch/batch.h"
 #include "data/checkpoint/ckpt.h"
 #include "data/shard/shard.h"
+#include "model/base/threads.h"
 #include "proto/base/arena.h"
 #include "proto/base/range.h"
 #include "trainer/layout/layer_split.h"
@@ -182,6 +183,10 @@ static rn_status take(rn_err *err, rn_memory_plan *plan) {
   return rn_alloc(err, "plan", stages * POSITIONS, sizeof *plan->memory, &plan->memory);
 }
 
+static int planned_threads(rn_machine machine) {
+  return machine.max_threads > 0 ? machine.max_threads : rn_threads();
+}
+
 rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                 const rn_layout *layout, rn_machine machine, rn_memory_plan *out) {
   const planned_run run = {config, spec, layout, machine};
@@ -190,9 +195,11 @@ rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const
   if (status == RN_OK) {
     status = rn_layer_split(err, spec, config->parallel, layout->pipeline, out->first);
   }
+  const int threads = rn_threads_assume(planned_threads(machine));
   for (int s = 0; status == RN_OK && s < layout->pipeline; s++) {
     status = measure_stage(err, &run, s, out);
   }
+  (void)rn_threads_assume(threads);
   if (status != RN_OK) {
     rn_memory_plan_destroy(out);
     return status;

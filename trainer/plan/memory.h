@@ -37,8 +37,8 @@ typedef struct rn_memory_plan {
 } rn_memory_plan;
 
 /**
- * Creates the plan for ranks that use the same number of threads as this process. Each node has
- * machine.ranks consecutive ranks. Errors: those of rn_layer_split; RN_ERR_MEMORY.
+ * Creates the plan for ranks with machine.max_threads threads each. Each node has machine.ranks
+ * consecutive ranks. Errors: those of rn_layer_split; RN_ERR_MEMORY.
  */
 rn_status rn_memory_plan_create(rn_err *err, const Retnet__Config *config, const rn_spec *spec,
                                 const rn_layout *layout, rn_machine machine, rn_memory_plan *out);

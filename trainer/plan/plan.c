@@ -1,6 +1,7 @@
 #include "trainer/plan/plan.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "trainer/plan/size_check.h"
 
@@ -141,4 +142,30 @@ rn_status rn_plan_create(rn_err *err, const Retnet__Config *config, const rn_spe
 
 void rn_plan_destroy(rn_plan *plan) {
   rn_memory_plan_destroy(&plan->memory);
+}
+
+/* ---- agreement ---- */
+
+enum { LAYOUT_BYTES = 160 };
+
+static void describe(const rn_layout *l, char text[LAYOUT_BYTES]) {
+  snprintf(text, LAYOUT_BYTES,
+           "data %d x pipeline %d x sequence %d with segments %d, microbatch %d, leaf %d", l->data,
+           l->pipeline, l->sequence, l->segments, l->microbatch, l->reduction_block);
+}
+
+rn_status rn_plan_check_same(rn_err *err, rn_world *world, const rn_plan *plan) {
+  rn_layout root = plan->layout;
+  rn_status status = RN_OK;
+  RN_TRY(err, rn_world_broadcast(err, world, &root, sizeof root));
+  if (memcmp(&root, &plan->layout, sizeof root) != 0) {
+    char own[LAYOUT_BYTES], other[LAYOUT_BYTES];
+    describe(&plan->layout, own);
+    describe(&root, other);
+    status = rn_fail(err, RN_ERR_MISMATCH,
+                     "this rank plans the layout %s, but rank 0 plans %s, because their hosts "
+                     "differ: set parallel.data, pipeline, sequence, segments and microbatch",
+                     own, other);
+  }
+  return rn_agree(err, world, status);
 }

@@ -37,6 +37,16 @@ rn_status rn_plan_create_any(rn_err *err, const Retnet__Config *config, const rn
                              int ranks, rn_machine machine, rn_plan *out);
 void rn_plan_destroy(rn_plan *plan);
 
+/**
+ * Checks that all ranks have planned the same layout. Without this check, ranks with different
+ * layouts would wait for each other forever.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_MISMATCH, agreed, naming the first rank whose layout differs from that of rank
+ *             0, and both layouts; RN_ERR_MPI.
+ */
+rn_status rn_plan_check_same(rn_err *err, rn_world *world, const rn_plan *plan);
+
 /** Returns the memory use, in bytes, of the node that uses the most memory. */
 size_t rn_plan_node_bytes(const rn_plan *plan);
 

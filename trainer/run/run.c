@@ -23,7 +23,7 @@ static rn_status settle(rn_err *err, const Retnet__Config *given, const rn_choic
   RN_TRY(err, rn_gemm_bf16_agree(err, world, given->train->precision));
   RN_TRY(err, rn_agree(err, world, open_data(err, given, machine, rn_world_size(world), run)));
   RN_TRY(err, rn_datasets_check_same(err, &run->datasets, world));
-  RN_TRY(err, rn_gemm_agree(err, world));
+  RN_TRY(err, rn_run_settings_plan(err, world, &run->settings));
   return rn_run_settings_keep_choices(err, choices, world, &run->settings);
 }
 

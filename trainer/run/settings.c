@@ -3,6 +3,7 @@
 #include "model/base/threads.h"
 #include "model/kernel/gemm.h"
 #include "proto/base/log.h"
+#include "trainer/launch/gemm_agree.h"
 #include "trainer/plan/message_core.h"
 
 /*
@@ -35,8 +36,21 @@ rn_status rn_run_settings_create(rn_err *err, const Retnet__Config *given, int v
   const char *lack = NULL;
   RN_TRY(err, rn_gemm_backend_use(err, c->model->products, c->train->precision, &lack));
   if (lack != NULL) rn_log_warn("train.precision bf16: %s; matrix products use fp32", lack);
-  RN_TRY(err, rn_plan_create(err, c, &out->spec, ranks, out->machine, &out->plan));
-  return rn_layout_fit_chunk(err, c, &out->plan.layout, &out->spec);
+  return RN_OK;
+}
+
+static rn_status make_plan(rn_err *err, rn_world *world, rn_run_settings *s) {
+  const int ranks = rn_world_size(world);
+  rn_status status = rn_plan_create(err, s->config, &s->spec, ranks, s->machine, &s->plan);
+  RN_TRY(err, rn_agree(err, world, status));
+  return rn_plan_check_same(err, world, &s->plan);
+}
+
+rn_status rn_run_settings_plan(rn_err *err, rn_world *world, rn_run_settings *s) {
+  RN_TRY(err, rn_gemm_agree(err, world));
+  RN_TRY(err, rn_machine_agree_threads(err, world, &s->machine));
+  RN_TRY(err, make_plan(err, world, s));
+  return rn_agree(err, world, rn_layout_fit_chunk(err, s->config, &s->plan.layout, &s->spec));
 }
 
 rn_status rn_run_settings_keep_choices(rn_err *err, const rn_choices *choices, rn_world *world,
@@ -48,9 +62,7 @@ rn_status rn_run_settings_keep_choices(rn_err *err, const rn_choices *choices, r
   if (chunk == s->spec.chunk) return RN_OK;
   s->spec.chunk = chunk;
   rn_plan_destroy(&s->plan);
-  const int ranks = rn_world_size(world);
-  return rn_agree(err, world,
-                  rn_plan_create(err, s->config, &s->spec, ranks, s->machine, &s->plan));
+  return make_plan(err, world, s);
 }
 
 void rn_run_settings_destroy(rn_run_settings *settings) {

@@ -21,7 +21,7 @@ typedef struct rn_run_settings {
 /**
  * Resolves the configuration for a vocabulary of `vocabulary` tokens (0: no data), decides whether
  * a core is left to the communication thread, starts the threads and selects the GEMM backend of
- * this process, and makes the plan for `ranks` ranks on `machine`.
+ * this process. rn_run_settings_plan completes the settings.
  *
  * Ownership: the caller owns `given`, which must outlive the settings. rn_run_settings_destroy must
  *            be called even after a failure.
@@ -32,10 +32,19 @@ rn_status rn_run_settings_create(rn_err *err, const Retnet__Config *given, int v
 void rn_run_settings_destroy(rn_run_settings *settings);
 
 /**
+ * Makes all ranks use the same GEMM backend, and makes the plan. The plan depends only on values
+ * that are the same on all ranks, so all ranks choose the same layout; this is also checked.
+ *
+ * Collective: over the world.
+ * Errors:     RN_ERR_MPI; those of rn_plan_create and rn_plan_check_same, agreed.
+ */
+rn_status rn_run_settings_plan(rn_err *err, rn_world *world, rn_run_settings *settings);
+
+/**
  * Keeps the choices of a checkpoint that are still valid (choices.h); NULL: keeps none. If this
  * changes the chunk length, the plan is made again, since the workspace depends on it.
  *
- * Collective: over the world. Errors: RN_ERR_MPI; those of rn_plan_create, agreed.
+ * Collective: over the world. Errors: those of rn_run_settings_plan.
  */
 rn_status rn_run_settings_keep_choices(rn_err *err, const rn_choices *choices, rn_world *world,
                                        rn_run_settings *settings);
