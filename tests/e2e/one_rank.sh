@@ -90,7 +90,7 @@ case $case in
     # The workspace of a rank grows with its threads. The memory suffices for one stage if each rank
     # has one thread, but not if each has eight. Ranks that decided alone would choose different
     # numbers of stages.
-    keys=(-s model.dim=128 -s model.value_dim=4096 -s model.heads=1 -s train.steps=1 -s run.watchdog_s=10)
+    keys=(-s model.dim=128 -s model.value_dim=4096 -s model.heads=1 -s train.steps=1 -s run.watchdog_s=30)
     node_mib() { # node_mib THREADS: prints the memory of a node for one stage
       echo "export OMP_NUM_THREADS=$1" >rank1.sh
       OMP_NUM_THREADS=$1 on_two "$bin/retnet-train" run.yaml "${keys[@]}" --plan -s parallel.pipeline=1
@@ -100,12 +100,15 @@ case $case in
     [ "$most" -gt $((least + 10)) ] || fail "the memory does not depend on threads: $least and $most MiB"
     export SLURM_MEM_PER_NODE=$(((least + most) / 2)) OMP_NUM_THREADS=1
     echo 'export OMP_NUM_THREADS=8' >rank1.sh
-    for plan in '' --plan; do
+    for plan in '' --plan '--plan --ranks 2'; do
       # shellcheck disable=SC2086 # no word if empty
       on_two "$bin/retnet-train" run.yaml "${keys[@]}" $plan
       [ "$code" = 0 ] || fail "different threads $plan ended with $code: $(tail -n 4 two.log)"
       grep -q 'pipeline 2' two.log || fail "different threads $plan: $(grep grid two.log)"
     done
+    # Both ranks measure the same list of products.
+    on_two "$bin/retnet-bench" gemm --rounds 1
+    [ "$code" = 0 ] || fail "retnet-bench gemm with different threads ended with $code: $(tail -n 4 two.log)"
     ;;
   memory)
     # Every n-th allocation of rank 1 fails, from the start to the end of a run with evaluations,

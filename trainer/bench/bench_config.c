@@ -91,8 +91,10 @@ rn_status rn_bench_start(rn_err *err, rn_world *world, const rn_bench_options *o
   RN_TRY(err, rn_agree(err, world, load(err, options, config)));
   RN_TRY(err, rn_gemm_agree(err, world));
   RN_TRY(err, rn_machine_query(err, world, *config, 0, &machine));
-  *threads = machine.threads;
-  rn_threads_start(machine.threads);
+  int64_t negated = -machine.threads;
+  RN_TRY(err, rn_world_max(err, world, &negated, 1));
+  *threads = (int)-negated;
+  rn_threads_start(*threads);
   return RN_OK;
 }
 

@@ -14,7 +14,8 @@ rn_status rn_bench_config(rn_err *err, const rn_bench_options *options, Retnet__
 
 /**
  * Builds the same configuration on all ranks, selects the GEMM backend and starts the threads that
- * the configuration asks for. *threads is the number of threads.
+ * the configuration asks for. *threads is the number of threads. If ranks would have different
+ * numbers, all start the smallest, so that all measure the same list of products.
  *
  * Collective: over the world. Errors: as above, and RN_ERR_USAGE if bf16 is unsupported; agreed.
  */
