@@ -71,7 +71,9 @@ rn_status rn_machine_query(rn_err *err, rn_world *world, const Retnet__Config *c
   cores.sharing = ranks < cores.cores ? ranks : cores.cores;
   out->cores = cores.cores;
   out->threads = rn_cores_threads(cores, config->parallel->threads);
-  out->ranks = ranks_of_node(out->cores, out->threads, ranks);
+  int64_t node_ranks = ranks_of_node(out->cores, out->threads, ranks);
+  RN_TRY(err, rn_world_max(err, world, &node_ranks, 1));
+  out->ranks = (int)node_ranks;
   return rn_agree(err, world, rn_thread_limit_check(err, out->threads));
 }
 

@@ -27,8 +27,8 @@ typedef struct rn_machine {
  * Describes the nodes of this launch or, for `ranks` > 0, hypothetical nodes like this one. A
  * hypothetical node has SLURM_NTASKS_PER_NODE ranks or, if that variable is not set, as many ranks
  * as it has cores for all their threads. Memory sizes are those of the smallest node, reduced to
- * cgroup and SLURM limits, and are the same on every rank. Also decides the binding of threads
- * (binding.h) and, for `ranks` = 0, warns about too few cores.
+ * cgroup and SLURM limits. They and the number of ranks per node are the same on every rank. Also
+ * decides the binding of threads (binding.h) and, for `ranks` = 0, warns about too few cores.
  *
  * Collective: over the world.
  * Errors:     RN_ERR_LIBRARY if the affinity mask is unavailable; RN_ERR_USAGE for too many
