@@ -193,9 +193,9 @@ typedef struct rn_ckpt_notes {
  * skipped. If `mark_bad` is set and a valid checkpoint is found, newer checkpoints whose content is
  * wrong are renamed to step-N.bad; a checkpoint with a missing file keeps its name. If a running
  * job removes an old checkpoint while it is being read, the checkpoints of the run are listed again
- * and nothing is reported.
- * Errors: RN_ERR_NOT_FOUND if there is no checkpoint; RN_ERR_FORMAT if all are damaged; for a step
- *         folder, the error of opening it.
+ * and nothing is reported. Set `mark_bad` only as the owner of the run.
+ * Errors: RN_ERR_NOT_FOUND if there is no checkpoint; RN_ERR_FORMAT if all are damaged; RN_ERR_IO
+ *         if one cannot be read; for a step folder, the error of opening it.
  */
 rn_status rn_ckpt_find(rn_err *err, const char *path, bool mark_bad, const rn_ckpt_notes *notes,
                        rn_ckpt **out);

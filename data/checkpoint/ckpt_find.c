@@ -155,8 +155,20 @@ static void mark_wrong(const search *s) {
   }
 }
 
-/* Opens the newest valid checkpoint, if there is one; stops if the list becomes stale. */
-static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
+/*
+ * True if a checkpoint that could not be opened has been removed since it was listed. For the owner
+ * of the run, an I/O error does not count: no other process removes its checkpoints, and on a file
+ * server that is failing over, a checkpoint can seem to be missing on one host and unreadable on
+ * another. For a reader it counts, since files that are removed on another host end with ESTALE.
+ */
+static bool was_removed(rn_status status, bool owner, const char *path) {
+  if (status == RN_ERR_MPI || (owner && status == RN_ERR_IO)) return false;
+  return rn_file_is_missing(path);
+}
+
+/* Opens the newest valid checkpoint, if there is one; stops if the list becomes stale. `owner` is
+ * true if the caller owns the run. */
+static rn_status open_newest(rn_err *err, search *s, bool owner, rn_ckpt **out) {
   for (int i = s->count - 1; i >= 0 && s->found < 0 && !s->stale; i--) {
     const rn_ckpt_entry *entry = &s->entries[i];
     rn_err why = {0};
@@ -164,7 +176,7 @@ static rn_status open_newest(rn_err *err, search *s, rn_ckpt **out) {
     rn_status status = open_and_check(&why, entry->path.text, s->notes, out);
     if (status == RN_OK) {
       s->found = i;
-    } else if (status != RN_ERR_MPI && rn_file_is_missing(entry->path.text)) {
+    } else if (was_removed(status, owner, entry->path.text)) {
       s->stale = true;
     } else if (status == RN_ERR_FORMAT || status == RN_ERR_NOT_FOUND) {
       s->damaged++;
@@ -241,7 +253,7 @@ static rn_status find_in_list(rn_err *err, const char *run_dir, bool mark_bad,
   s.wrong = calloc((size_t)s.count + 1, sizeof *s.wrong);
   rn_status status = s.wrong == NULL
                          ? rn_fail(err, RN_ERR_MEMORY, "out of memory while listing %s", run_dir)
-                         : open_newest(err, &s, out);
+                         : open_newest(err, &s, mark_bad, out);
   if (status == RN_OK && s.found >= 0 && mark_bad) mark_wrong(&s);
   free(s.wrong);
   free(s.entries);

@@ -265,12 +265,40 @@ static void pruned_ones_are_not_damaged(void) {
   CHECK(listed(run, "60 "));
 }
 
+/* Opens a checkpoint on a failing file server: step 50 cannot be read, and then is not there. */
+static rn_status open_on_failing_server(void *context, rn_err *told, const char *path,
+                                        rn_ckpt **out) {
+  (void)context;
+  if (strstr(path, "step-00000050") == NULL) return rn_ckpt_open(told, path, out);
+  CHECK_OK(err, rn_file_remove_tree(err, path));
+  return rn_fail(told, RN_ERR_IO, "%s: server is down", path);
+}
+
+/* The owner of a run would continue from step 40 and save step 50 again. A reader uses step 40,
+ * because the owner may have removed step 50. */
+static void an_owner_does_not_pass_by_unreadable_ones(void) {
+  static char run[RN_PATH_BYTES];
+  rn_ckpt *ckpt = NULL;
+  const rn_ckpt_notes notes = {.report = report_nothing, .open = open_on_failing_server};
+  snprintf(run, sizeof run, "%s", temp_path("failing"));
+  save(run, 40);
+  save(run, 50);
+  CHECK_FAILS(err, RN_ERR_IO, "step-00000050|server is down",
+              rn_ckpt_find(err, run, true, &notes, &ckpt));
+  CHECK(ckpt == NULL);
+  save(run, 50);
+  CHECK_OK(err, rn_ckpt_find(err, run, false, &notes, &ckpt));
+  if (ckpt != NULL) CHECK_EQUAL(rn_ckpt_manifest(ckpt)->step, 40);
+  rn_ckpt_close(&ckpt);
+}
+
 int main(void) {
   damaged_ones_are_passed_by();
   latest_is_only_a_hint();
   a_step_can_be_saved_again();
   pruning_keeps_what_it_should();
   pruned_ones_are_not_damaged();
+  an_owner_does_not_pass_by_unreadable_ones();
   preflight_names_what_is_wrong();
   preflight_counts_what_a_save_frees();
   return check_result();
