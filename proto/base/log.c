@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,7 +17,9 @@ static struct {
   bool launched;
   bool line_pending; /* true while a progress line is on the terminal */
   volatile sig_atomic_t may_drop;
-  sigset_t let_in; /* signals that are unblocked while a text is written */
+  sigset_t let_in;       /* signals that are unblocked while a text is written */
+  pthread_t writer;      /* valid while `may_block` is true */
+  atomic_bool may_block; /* true while a thread writes a text and has not run a signal handler */
 } settings;
 
 void rn_log_setup(bool quiet, bool json) {
@@ -46,12 +50,15 @@ static bool say(FILE *stream, const char *before, const char *format, va_list ar
                 const char *after) {
   sigset_t held;
   if (stream == NULL) return false;
+  settings.writer = pthread_self();
+  atomic_store(&settings.may_block, true);
   pthread_sigmask(SIG_UNBLOCK, &settings.let_in, &held);
   clear_pending();
   fputs(before, stream);
   const bool said = vfprintf(stream, format, args) > 0;
   fputs(after, stream);
   fflush(stream);
+  atomic_store(&settings.may_block, false);
   pthread_sigmask(SIG_SETMASK, &held, NULL);
   return said;
 }
@@ -129,6 +136,15 @@ void rn_log_do_not_wait(void) {
     const int flags = fcntl(fd, F_GETFL);
     if (flags >= 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     settings.may_drop = 1;
+  }
+  if (atomic_load(&settings.may_block) && pthread_equal(pthread_self(), settings.writer)) {
+    atomic_store(&settings.may_block, false);
+  }
+}
+
+void rn_log_wake_writer(int signal) {
+  if (atomic_load(&settings.may_block) && !pthread_equal(pthread_self(), settings.writer)) {
+    pthread_kill(settings.writer, signal);
   }
 }
 

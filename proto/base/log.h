@@ -50,6 +50,14 @@ void rn_log_let_in(const sigset_t *signals);
  */
 void rn_log_do_not_wait(void);
 
+/**
+ * Sends a signal to the thread that is writing a line, unless this is the calling thread or that
+ * thread has already called rn_log_do_not_wait() for this line. A write that is already blocked
+ * notices rn_log_do_not_wait() only when a signal interrupts it. Must be called from the main
+ * thread, so that the main thread cannot join the other thread meanwhile. Async-signal-safe.
+ */
+void rn_log_wake_writer(int signal);
+
 /** True if rn_log_do_not_wait() has been called under a launcher, so that lines may have been
  * dropped intentionally. */
 bool rn_log_may_drop(void);

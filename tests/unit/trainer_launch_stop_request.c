@@ -47,27 +47,55 @@ static void is_heard(int number, bool earlier) {
 static pthread_barrier_t listening;
 static int line_pipe[2];
 
-static void *library_thread(void *unused) {
+static void wait_until_full(int reader) {
   int waiting = 0;
+  while (waiting < PIPE_BYTES) {
+    ioctl(reader, FIONREAD, &waiting);
+    usleep(1000);
+  }
+}
+
+static void *library_thread(void *unused) {
   pthread_barrier_wait(&listening);
   pthread_kill(pthread_self(), SIGTERM);
   pthread_barrier_wait(&listening);
-  while (waiting < PIPE_BYTES) {
-    ioctl(line_pipe[0], FIONREAD, &waiting);
-    usleep(1000);
-  }
+  wait_until_full(line_pipe[0]);
   pthread_kill(pthread_self(), SIGTERM);
   return unused;
 }
 
 /* Prints more lines than the pipe can hold. Without the signal handler this would wait forever. */
+static void *fill_the_pipe(void *unused) {
+  for (int i = 0; i < 2 * PIPE_BYTES / LINE_BYTES; i++) rn_log_info("%*d", LINE_BYTES - 1, i);
+  return unused;
+}
+
 static void lines_that_nobody_reads_are_dropped(void) {
   const int kept = dup(STDOUT_FILENO);
   if (!CHECK(kept >= 0 && dup2(line_pipe[1], STDOUT_FILENO) >= 0)) return;
   pthread_barrier_wait(&listening);
-  for (int i = 0; i < 2 * PIPE_BYTES / LINE_BYTES; i++) rn_log_info("%*d", LINE_BYTES - 1, i);
+  fill_the_pipe(NULL);
   dup2(kept, STDOUT_FILENO);
   close(kept);
+}
+
+/* The signal must free a thread that the main thread waits for, whether this thread receives it or
+ * the main thread does, which is where a library thread forwards it. */
+static void a_blocked_job_thread_continues(bool job_receives) {
+  pthread_t job;
+  int unread[2];
+  const int kept = dup(STDOUT_FILENO);
+  CHECK(kept >= 0 && pipe(unread) == 0 && dup2(unread[1], STDOUT_FILENO) >= 0);
+  if (!CHECK(pthread_create(&job, NULL, fill_the_pipe, NULL) == 0)) return;
+  wait_until_full(unread[0]);
+  pthread_kill(job_receives ? job : pthread_self(), SIGTERM);
+  if (!job_receives) CHECK(rn_stop_request_pending());
+  pthread_join(job, NULL);
+  CHECK(rn_stop_request_pending());
+  dup2(kept, STDOUT_FILENO);
+  close(kept);
+  close(unread[0]);
+  close(unread[1]);
 }
 
 int main(void) {
@@ -89,5 +117,7 @@ int main(void) {
   CHECK(rn_stop_request_pending());
   lines_that_nobody_reads_are_dropped();
   pthread_join(thread, NULL);
+  a_blocked_job_thread_continues(true);
+  a_blocked_job_thread_continues(false);
   return check_result();
 }

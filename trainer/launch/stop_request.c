@@ -1,5 +1,6 @@
 #include "trainer/launch/stop_request.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -10,17 +11,22 @@ static volatile sig_atomic_t pending;
 static pthread_t listener;
 
 /*
- * The threads of MPI do not block the signals. If such a thread runs the handler, it forwards the
- * signal to the listener thread. This interrupts the listener, which may be blocked in a log write
- * because nobody reads the log.
+ * The threads of MPI do not block the signals, and a thread that writes a log line unblocks them.
+ * If such a thread runs the handler, it forwards the signal to the listener thread. A thread that
+ * is blocked in a log write because nobody reads the log continues only if it runs the handler
+ * itself. This is why every thread calls rn_log_do_not_wait(), and why the listener passes the
+ * signal on to a job thread that is writing.
  */
 static void handle(int signal) {
-  if (!pthread_equal(pthread_self(), listener)) {
-    pthread_kill(listener, signal);
-    return;
-  }
-  pending = 1;
+  const int error = errno;
   rn_log_do_not_wait();
+  if (pthread_equal(pthread_self(), listener)) {
+    pending = 1;
+    rn_log_wake_writer(signal);
+  } else {
+    pthread_kill(listener, signal);
+  }
+  errno = error;
 }
 
 /* mpirun and srun forward USR1 and USR2; batch systems may send any of the three before the time
