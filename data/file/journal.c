@@ -74,8 +74,12 @@ rn_status rn_journal_flush(rn_err *err, rn_journal *j) {
 }
 
 rn_status rn_journal_reopen(rn_err *err, rn_journal *j) {
-  j->waiting_bytes = 0;
+  rn_journal_discard(j);
   return attach(err, j);
+}
+
+void rn_journal_discard(rn_journal *j) {
+  j->waiting_bytes = 0;
 }
 
 rn_status rn_journal_close(rn_err *err, rn_journal *j) {

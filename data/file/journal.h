@@ -35,6 +35,9 @@ rn_status rn_journal_flush(rn_err *err, rn_journal *journal);
  * the file. Errors: RN_ERR_IO naming the file; the next write then tries again to open it. */
 rn_status rn_journal_reopen(rn_err *err, rn_journal *journal);
 
+/** Discards the waiting lines. Accepts a zeroed journal. */
+void rn_journal_discard(rn_journal *journal);
+
 /** Tries to write the waiting lines, and closes the file. Accepts a zeroed journal. */
 rn_status rn_journal_close(rn_err *err, rn_journal *journal);
 

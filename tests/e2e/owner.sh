@@ -20,13 +20,13 @@ checkpoint: {every: 5}
 YAML
 one=("$bin/retnet-train" run.yaml)
 
-# Starts a run that lasts until it is stopped; its process is $owner. From step 6 on each step takes
-# half a second longer.
+# start_owner [FAULT]: starts a run that lasts until it is stopped; its process is $owner. Without
+# FAULT, each step from step 6 on takes half a second longer.
 start_owner() {
-  RETNET_FAULT='read data:6-:slow=500' "${one[@]}" -s train.steps=1000000 >owner.log 2>&1 &
+  RETNET_FAULT=${1:-read data:6-:slow=500} "${one[@]}" -s train.steps=1000000 >owner.log 2>&1 &
   owner=$!
   for _ in $(seq 600); do
-    [ -d RUN/checkpoints/step-00000005 ] && return
+    compgen -G 'RUN/checkpoints/step-????????' >checkpoints.log && return
     sleep 0.1
   done
   fail "no checkpoint: $(tail -n 3 owner.log)"
@@ -87,15 +87,16 @@ same_run unkilled RUN
 
 # If the lock was removed or belongs to another job, the job must end with exit code 1 and save no
 # more.
+take_lock() {
+  sed 's/^kernel .*/kernel elsewhere/; s/^host .*/host far/' RUN/lock >RUN/lock.other
+  mv RUN/lock.other RUN/lock
+}
 for how in removed taken; do
   rm -r RUN
   start_owner
   case $how in
     removed) rm RUN/lock ;;
-    taken)
-      sed 's/^kernel .*/kernel elsewhere/; s/^host .*/host far/' RUN/lock >RUN/lock.other
-      mv RUN/lock.other RUN/lock
-      ;;
+    taken) take_lock ;;
   esac
   got=0
   wait "$owner" || got=$?
@@ -121,6 +122,38 @@ wait "$owner" || got=$?
 [ "$got" = 1 ] || [ "$got" = 4 ] || fail "a dropped save: ended with $got: $(tail -n 3 owner.log)"
 grep -q 'SKIPPED' owner.log || fail "a dropped save: no step is skipped: $(tail -n 3 owner.log)"
 [ -d RUN/checkpoints/step-00000005.tmp ] || fail "another's save was removed: $(tail -n 3 owner.log)"
+
+# If the lock is lost after the last checkpoint, the lines that could not be written before must not
+# go to the files of the new owner, and summary.json must not be replaced. The job is suspended
+# before it writes the summary; meanwhile its files become writable again and the lock changes hands.
+rm -r RUN
+start_owner summary:1:stop
+mkdir kept
+for file in RUN/metrics.jsonl RUN/events.out.tfevents.*; do
+  ln "$file" kept
+  ln -s missing/file link
+  mv -fT link "$file"
+done
+for _ in $(seq 600); do
+  if grep -q 'failed writes of metrics so far' owner.log; then break; fi
+  sleep 0.1
+done
+kill -USR1 "$owner"
+for _ in $(seq 600); do
+  if grep -q '^State:.*stopped' "/proc/$owner/status"; then break; fi
+  sleep 0.1
+done
+grep -q 'stopped after step' owner.log || fail "not suspended: $(tail -n 3 owner.log)"
+for file in kept/*; do mv "$file" "RUN/${file#kept/}"; done
+take_lock
+content() { find RUN -type f -exec cksum {} + | sort; }
+content >before
+kill -CONT "$owner"
+got=0
+wait "$owner" || got=$?
+[ "$got" = 1 ] || fail "lost at the end: ended with $got: $(tail -n 3 owner.log)"
+grep '^error: ' owner.log | grep -q 'lost its lock RUN/lock' || fail "lost at the end: $(tail -n 3 owner.log)"
+content | cmp -s - before || fail "a job without the lock wrote: $(content | diff before -)"
 
 # A job that waits for a silent owner on another host must stop as soon as any rank is asked to. It
 # trains nothing, and the owner keeps the lock.

@@ -70,6 +70,15 @@ rn_status rn_metrics_rewind(rn_err *err, rn_metrics *m, const char *run_dir, int
   return flushed == RN_OK ? status : rn_fail(err, flushed, "%s", unwritten.text);
 }
 
+bool rn_metrics_waiting(const rn_metrics *metrics) {
+  return metrics->file.waiting_bytes > 0 || metrics->events.file.waiting_bytes > 0;
+}
+
+void rn_metrics_discard(rn_metrics *metrics) {
+  rn_journal_discard(&metrics->file);
+  rn_journal_discard(&metrics->events.file);
+}
+
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics) {
   if (metrics->shown_s > 0) rn_log_progress("%s", "");
   const rn_status line = rn_journal_close(err, &metrics->file);

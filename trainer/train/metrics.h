@@ -43,6 +43,10 @@ rn_status rn_metrics_open(rn_err *err, const char *run_dir, int64_t step, rn_met
  */
 rn_status rn_metrics_rewind(rn_err *err, rn_metrics *metrics, const char *run_dir, int64_t step,
                             int64_t from, int rollbacks);
+/** True if a line or record is pending. */
+bool rn_metrics_waiting(const rn_metrics *metrics);
+/** Discards the pending lines and records of both files, for a job that has lost its lock. */
+void rn_metrics_discard(rn_metrics *metrics);
 /** Writes the pending lines and records, and closes both files. Errors: RN_ERR_IO if a line or
  * record cannot be written. */
 rn_status rn_metrics_close(rn_err *err, rn_metrics *metrics);

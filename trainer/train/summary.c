@@ -140,6 +140,7 @@ static rn_status write(rn_err *err, const rn_run *run, const rn_launch_totals *t
   if (file == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while writing summary.json");
   put_summary(file, run, totals, f);
   rn_status status = rn_json_close(err, file, "summary.json");
+  if (status == RN_OK) status = rn_run_lock_verify(err, totals->lock);
   if (status == RN_OK) status = rn_file_replace(err, path.text, text, bytes);
   free(text);
   return status;

@@ -185,10 +185,21 @@ static rn_status loop(rn_err *err, launch *l) {
     l->end = RN_TRAIN_STOPPED;
     break;
   }
-  if (profiled) RN_TRY(err, rn_profile_finish(err, run->settings.config->run->dir, &profile));
-  const rn_launch_totals totals = {&l->folder.metrics, rn_saver_costs(l->saver), l->scan_bytes,
-                                   rn_clock_s() - l->since_s};
+  if (profiled) {
+    RN_TRY(err, rn_agree(err, run->parallel.world, rn_run_lock_verify(err, l->folder.lock)));
+    RN_TRY(err, rn_profile_finish(err, run->settings.config->run->dir, &profile));
+  }
+  const rn_launch_totals totals = {l->folder.lock, &l->folder.metrics, rn_saver_costs(l->saver),
+                                   l->scan_bytes, rn_clock_s() - l->since_s};
   return rn_summary_write(err, run, &totals);
+}
+
+/* Records in run.dir which shared memory this job has created so far, so that the next job can
+ * remove it if this one is killed. */
+static rn_status record_shared_memory(rn_err *err, rn_world *world, const char *run_dir,
+                                      rn_run_lock *lock) {
+  RN_TRY(err, rn_agree(err, world, rn_run_lock_verify(err, lock)));
+  return rn_shm_record_write(err, world, run_dir);
 }
 
 /* Creates the objects that save checkpoints, runs the loop, and destroys them. */
@@ -199,7 +210,7 @@ static rn_status train_steps(rn_err *err, launch *l) {
   rn_status status =
       rn_agree(err, world, rn_saver_create(err, &l->run, l->folder.lock, write_token, &l->saver));
   if (status == RN_OK) {
-    status = rn_shm_record_write(err, world, l->run.settings.config->run->dir);
+    status = record_shared_memory(err, world, l->run.settings.config->run->dir, l->folder.lock);
   }
   if (status == RN_OK) {
     l->saving = rn_saving_create(l->run.settings.config, &l->run.counters, l->saver);
@@ -217,19 +228,23 @@ static rn_status train_steps(rn_err *err, launch *l) {
 
 /* ---- launch ---- */
 
-/* Closes metrics.jsonl. If some lines cannot be written, the run fails with this error, unless it
- * has already failed. */
-static rn_status close_metrics(rn_err *err, const rn_world *world, rn_metrics *metrics,
+/* Closes metrics.jsonl and the event file. Lines that still wait are discarded if the lock is lost,
+ * because the files then belong to another job. If some lines are discarded or cannot be written,
+ * the run fails with this error, unless it has already failed. */
+static rn_status close_metrics(rn_err *err, const rn_world *world, rn_run_folder *folder,
                                rn_status status) {
   rn_err failure = {0};
-  const rn_status closed = rn_metrics_close(&failure, metrics);
+  rn_status owned = RN_OK;
+  if (rn_metrics_waiting(&folder->metrics)) owned = rn_run_lock_verify(&failure, folder->lock);
+  if (owned != RN_OK) rn_metrics_discard(&folder->metrics);
+  const rn_status written = rn_metrics_close(&failure, &folder->metrics);
   if (status == RN_ERR_MPI) return status;
   if (status != RN_OK) {
-    if (closed != RN_OK) rn_log_warn("%s", failure.text);
+    if (owned == RN_OK && written != RN_OK) rn_log_warn("%s", failure.text);
     return status;
   }
   *err = failure;
-  return rn_agree(err, world, closed);
+  return rn_agree(err, world, owned != RN_OK ? owned : written);
 }
 
 /* Ends a launch that was asked to stop while it waited for the lock of run.dir. */
@@ -255,14 +270,14 @@ static rn_status resume_and_train(rn_err *err, const rn_checkpoint_source *sourc
   return train_steps(err, l);
 }
 
-/* If run.dir exists already, records in it which shared memory this job has created so far, so that
- * the next job can remove it if this one is killed. Loading a large model takes minutes, so this is
- * done early. */
+/* Records the shared memory if run.dir exists already. Loading a large model takes minutes, so this
+ * is done early. */
 static rn_status record_early(rn_err *err, rn_world *world, const Retnet__Config *given,
                               const launch *l) {
   int64_t exists = l->folder.lock != NULL;
   RN_TRY(err, rn_world_max(err, world, &exists, 1));
-  return exists != 0 ? rn_shm_record_write(err, world, given->run->dir) : RN_OK;
+  if (exists == 0) return RN_OK;
+  return record_shared_memory(err, world, given->run->dir, l->folder.lock);
 }
 
 static rn_status train(rn_err *err, const Retnet__Config *given,
@@ -276,7 +291,7 @@ static rn_status train(rn_err *err, const Retnet__Config *given,
   RN_TRY(err, rn_run_create_from(err, given, &source.choices, world, &l->run));
   rn_status status = record_early(err, world, given, l);
   if (status == RN_OK) status = resume_and_train(err, &source, locations, l);
-  status = close_metrics(err, world, &l->folder.metrics, status);
+  status = close_metrics(err, world, &l->folder, status);
   rn_spans_stop();
   if (status != RN_ERR_MPI) rn_run_destroy(&l->run);
   return status;
