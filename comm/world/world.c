@@ -234,7 +234,7 @@ static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gath
   for (int r = 0; r < ranks; r++) total += counts[r];
   if (total > INT_MAX) {
     return rn_fail(err, RN_ERR_MEMORY,
-                   "rank 0 cannot gather %lld bytes from %d ranks at once; the limit is %d",
+                   "cannot gather %lld bytes from %d ranks at once; the limit is %d",
                    (long long)total, ranks, INT_MAX);
   }
   const size_t count = (size_t)ranks;
@@ -251,21 +251,25 @@ static rn_status plan_gather(rn_err *err, const int64_t *counts, int ranks, gath
   return RN_OK;
 }
 
-rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
-                                char **all, size_t **sizes) {
+/* Gathers bytes on rank 0 of `comm`, which is a part of the world. Collective over the world. */
+static rn_status gather(rn_err *err, rn_world *world, MPI_Comm comm, const void *mine, size_t count,
+                        char **all, size_t **sizes) {
   gather_plan g = {0};
   int64_t *counts = NULL, own = (int64_t)count;
+  int rank = 0, size = 0;
   *all = NULL;
   *sizes = NULL;
-  rn_status status = rn_alloc(err, "gather counts", (size_t)world->size, sizeof own, &counts);
+  RN_MPI(err, MPI_Comm_rank(comm, &rank));
+  RN_MPI(err, MPI_Comm_size(comm, &size));
+  rn_status status = rn_alloc(err, "gather counts", (size_t)size, sizeof own, &counts);
+  if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
+  status =
+      RN_MPI_WAIT_STATUS(err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, comm));
+  if (status != RN_OK) goto end;
+  if (rank == 0) status = plan_gather(err, counts, size, &g);
   if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
   status = RN_MPI_WAIT_STATUS(
-      err, MPI_Gather(&own, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, world->comm));
-  if (status != RN_OK) goto end;
-  if (world->rank == 0) status = plan_gather(err, counts, world->size, &g);
-  if ((status = rn_agree(err, world, status)) != RN_OK) goto end;
-  status = RN_MPI_WAIT_STATUS(err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts,
-                                               g.offsets, MPI_BYTE, 0, world->comm));
+      err, MPI_Gatherv(mine, (int)count, MPI_BYTE, g.all, g.counts, g.offsets, MPI_BYTE, 0, comm));
   if (status != RN_OK) goto end;
   *all = g.all;
   *sizes = g.sizes;
@@ -277,6 +281,19 @@ end:
   free(g.offsets);
   free(g.sizes);
   free(g.all);
+  return status;
+}
+
+rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
+                                char **all, size_t **sizes) {
+  return gather(err, world, world->comm, mine, count, all, sizes);
+}
+
+rn_status rn_world_gather_node_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
+                                     char **all) {
+  size_t *sizes = NULL;
+  const rn_status status = gather(err, world, world->node, mine, count, all, &sizes);
+  free(sizes);
   return status;
 }
 

@@ -108,14 +108,24 @@ rn_status rn_world_check_same(rn_err *err, rn_world *world, const char *what, co
                               size_t count);
 
 /**
- * Gathers bytes on rank 0: *all holds the bytes of all ranks, concatenated, and *sizes [ranks]
- * their counts. Both are NULL on other ranks.
+ * Gathers bytes on rank 0: *all holds the bytes of all ranks, concatenated and followed by a
+ * zero byte, and *sizes [ranks] their counts. Both are NULL on other ranks.
  *
  * Collective: over the world. Ownership: the caller frees both.
  * Errors:     RN_ERR_MEMORY, agreed: out of memory, or 2^31 bytes or more in total; RN_ERR_MPI.
  */
 rn_status rn_world_gather_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
                                 char **all, size_t **sizes);
+
+/**
+ * Gathers bytes on the first rank of each node: *all holds the bytes of the node's ranks,
+ * concatenated, and then a zero byte; *all is NULL on other ranks.
+ *
+ * Collective: over the world. Ownership: the caller frees *all.
+ * Errors:     as for rn_world_gather_bytes.
+ */
+rn_status rn_world_gather_node_bytes(rn_err *err, rn_world *world, const void *mine, size_t count,
+                                     char **all);
 
 /**
  * Copies bytes [count] of rank 0 to the buffers of all other ranks. All ranks pass the same count.

@@ -1,6 +1,7 @@
 /* Checks that a new run removes exactly those recorded shared-memory files of its host whose
  * recorded processes have all ended, and keeps a file that has replaced a recorded one. Files
- * outside /dev/shm are removed only if the launcher shares them with its ranks. */
+ * outside /dev/shm are removed only if the launcher shares them with its ranks. The record has one
+ * line for each file, does not grow without bound, and is replaced if it is not a record. */
 #include "comm/world/shm_record.h"
 
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 static rn_err err;
 static char folder[PATH_MAX], record[PATH_MAX + 32];
 
-enum { DEAD, SHARED, UNRECORDED, REPLACED, FILES };
+enum { DEAD, SHARED, LIVING, UNRECORDED, REPLACED, FILES };
 static char path[FILES][64];
 
 /* Folder and files of a launcher in the folder for temporary files: one that it shares with its
@@ -48,13 +49,19 @@ static bool exists(const char *name) {
   return access(name, F_OK) == 0;
 }
 
-static bool record_has(const char *words) {
-  static char text[1 << 20];
+/* Returns the number of lines of the record that contain the words. */
+static int lines_with(const char *words) {
+  char line[PATH_MAX];
+  int count = 0;
   FILE *file = fopen(record, "r");
-  if (file == NULL) return false;
-  text[fread(text, 1, sizeof text - 1, file)] = '\0';
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL) count += strstr(line, words) != NULL;
   fclose(file);
-  return strstr(text, words) != NULL;
+  return count;
+}
+
+static bool record_has(const char *words) {
+  return lines_with(words) > 0;
 }
 
 static long long dead_process(void) {
@@ -68,6 +75,7 @@ static long long dead_process(void) {
 static void leave_files(const char *host, unsigned long long shared) {
   const long long pid = dead_process();
   const unsigned long long dead = make_file(path[DEAD]), replaced = make_file(path[REPLACED]);
+  const unsigned long long living = make_file(path[LIVING]);
   make_file(path[UNRECORDED]);
   unsigned long long inode[LAUNCHER_FILES];
   for (int i = 0; i < LAUNCHER_FILES; i++) {
@@ -79,6 +87,7 @@ static void leave_files(const char *host, unsigned long long shared) {
   fprintf(file, "%s %lld 5 %llu %s\n", host, pid, dead, path[DEAD]);
   fprintf(file, "%s %lld 6 %llu %s\n", host, pid, dead, path[DEAD]);
   fprintf(file, "%s %lld 5 %llu %s\n", host, pid, shared, path[SHARED]);
+  fprintf(file, "%s %d 0 %llu %s\n", host, (int)getpid(), living, path[LIVING]);
   fprintf(file, "%s %lld 5 %llu %s\n", host, pid, replaced + 1, path[REPLACED]);
   fprintf(file, "elsewhere %lld 5 %llu %s\n", pid, dead, path[UNRECORDED]);
   fprintf(file, "%s %lld 5 1 /dev/shm/../../%s\n", host, pid, record);
@@ -92,8 +101,6 @@ static void leave_files(const char *host, unsigned long long shared) {
 static void only_files_of_dead_processes_are_removed(rn_world *world) {
   const bool first = rn_world_rank(world) == 0;
   unsigned long long shared = 0;
-  char owner[64];
-  snprintf(owner, sizeof owner, " %d ", (int)getpid());
   CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
   if (first) shared = make_file(path[SHARED]);
   CHECK_OK(&err, rn_world_barrier(&err, world));
@@ -102,14 +109,18 @@ static void only_files_of_dead_processes_are_removed(rn_world *world) {
   CHECK(fd >= 0 && map != MAP_FAILED);
   close(fd);
   CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
-  CHECK(record_has(owner) && record_has(path[SHARED]));
+  const int lines = lines_with("");
+  CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
+  CHECK_EQUAL(lines_with(path[SHARED]), 1);
+  CHECK_EQUAL(lines_with(""), lines);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if (first) leave_files(rn_world_host(world), shared);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
   CHECK(!exists(path[DEAD]));
   CHECK(exists(path[SHARED]) && exists(path[UNRECORDED]) && exists(path[REPLACED]));
-  CHECK(exists(record) && record_has(owner) && record_has("elsewhere"));
+  CHECK(exists(path[LIVING]) && record_has(path[LIVING]));
+  CHECK(record_has(path[SHARED]) && record_has("elsewhere"));
   CHECK(!record_has(path[DEAD]) && !record_has(path[REPLACED]));
   CHECK(!record_has("no such line") && !record_has("torn"));
   CHECK(!exists(launcher_file[STORE]) && exists(launcher_file[OTHER]));
@@ -127,6 +138,39 @@ static void the_file_of_the_openmp_library_is_recorded(rn_world *world) {
   if (is_new) unlink(name);
 }
 
+/* Lines of hosts that do not come back. The record of an earlier version repeats them. */
+static void old_lines_of_other_hosts_are_dropped(rn_world *world) {
+  enum { EXTRA = 10 };
+  const int files = RN_SHM_RECORD_MAX_FOREIGN + EXTRA;
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+  FILE *file = rn_world_rank(world) == 0 ? fopen(record, "w") : NULL;
+  for (int i = 0; file != NULL && i < files; i++) {
+    for (int pid = 7; pid < 9; pid++) fprintf(file, "far%d %d 5 1 /dev/shm/x\n", i, pid);
+  }
+  if (file != NULL) CHECK(fclose(file) == 0);
+  CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
+  CHECK_EQUAL(lines_with(""), RN_SHM_RECORD_MAX_FOREIGN);
+  CHECK(!record_has("far9 ") && record_has("far10 8 "));
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+}
+
+static void a_file_that_is_no_record_is_replaced(rn_world *world, const char *text, off_t bytes) {
+  if (rn_world_rank(world) == 0) {
+    FILE *file = fopen(record, "w");
+    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+    CHECK(bytes == 0 || truncate(record, bytes) == 0);
+  }
+  CHECK_OK(&err, rn_shm_record_clean(&err, world, folder));
+  CHECK_EQUAL(lines_with(""), 0);
+  CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
+  CHECK_OK(&err, rn_world_barrier(&err, world));
+}
+
+static void a_record_that_cannot_be_read_is_an_error(rn_world *world) {
+  if (rn_world_rank(world) == 0) CHECK(unlink(record) == 0 && mkdir(record, 0700) == 0);
+  CHECK_FAILS(&err, RN_ERR_IO, "shared-memory.txt", rn_shm_record_clean(&err, world, folder));
+}
+
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
@@ -142,6 +186,10 @@ int main(int argc, char **argv) {
   name_launcher_files();
   only_files_of_dead_processes_are_removed(world);
   the_file_of_the_openmp_library_is_recorded(world);
+  old_lines_of_other_hosts_are_dropped(world);
+  a_file_that_is_no_record_is_replaced(world, "\xff\x01\n\n", 0);
+  a_file_that_is_no_record_is_replaced(world, "far 7 5 1 /dev/shm/x\n", (1 << 28) + 1);
+  a_record_that_cannot_be_read_is_an_error(world);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if (first) {
     for (int i = 0; i < FILES; i++) unlink(path[i]);
