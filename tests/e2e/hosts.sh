@@ -110,10 +110,11 @@ SH
     # Time in which all ranks are stopped does not count, even if rank 0 continues first.
     begin stopped
     mapfile -t all < <(for rank in {0..7}; do rank_pid "$rank"; done)
+    exec {idle}<> <(:) # nothing is ever read from it: `read` waits without starting a process
     kill -STOP "${all[@]}"
     sleep 4
     kill -CONT "${all[0]}"
-    sleep 0.02
+    read -rt 0.02 -u "$idle" || true
     kill -CONT "${all[@]}"
     sleep 2
     if grep 'no report for' stopped.log; then fail 'a stop of all ranks is reported'; fi
@@ -152,11 +153,12 @@ SH
     done
     ! pgrep -ax retnet-train || fail 'ranks still run'
     ip link set port3 up
-    is_reachable() { (: </dev/tcp/h3/9) 2>&1 | grep -q refused; }
+    is_reachable() { [[ $( (: </dev/tcp/h3/9) 2>&1) == *refused* ]]; }
     for _ in $(seq 300); do
       if is_reachable; then break; fi
       sleep 0.1
     done
+    is_reachable || fail 'h3 is not reachable again'
     last=$(find cut/checkpoints -name 'step-*[0-9]' | sort | tail -n 1)
     steps=$((10#${last##*-} + 4))
     run_on 1 cut parallel.sequence=4 "train.steps=$steps"

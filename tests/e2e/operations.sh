@@ -42,7 +42,7 @@ case $case in
     ended 0 stopped 'after USR1'
     saved 'USR1'
     # Signals that arrive while the checkpoint is written, at any rank or at mpirun, change nothing.
-    RETNET_FAULT='ckpt.write:1-2:slow=300' start stopped $lasting run.requeue_exit=true
+    RETNET_FAULT='ckpt.write:1-2:slow=1000' start stopped $lasting run.requeue_exit=true
     reach stopped steps $(($(steps_of stopped) + 10))
     kill -USR1 "$pid"
     reach stopped folder 'checkpoints/step-*.tmp'
@@ -93,7 +93,7 @@ case $case in
       reach killed steps $((round * 50 + 5))
       ranks=$(pgrep -P "$pid" retnet-train)
       # shellcheck disable=SC2086
-      kill -KILL "$pid" $ranks
+      kill -KILL "$pid" $ranks || true # a rank may end with mpirun
       wait "$pid" 2>/dev/null || true
     done
     left=$(grep -hoE '/dev/shm/.*' killed/shared-memory.txt | sort -u)
@@ -266,7 +266,8 @@ case $case in
       env "${@:2}" "$bin/retnet-train" run.yaml -s run.dir="$1" -s parallel.threads=2 >"$1.log" 2>&1 &
       pid=$!
       reach "$1" steps 3
-      cores=$(cat /proc/"$pid"/task/*/status | sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\)$/\1/p' |
+      # A thread that saves may end meanwhile.
+      cores=$({ cat /proc/"$pid"/task/*/status 2>/dev/null || true; } | sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\)$/\1/p' |
         sort -u | wc -l)
       kill -TERM "$pid"
       ended 0 "$1"

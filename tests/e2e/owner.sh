@@ -115,8 +115,10 @@ RETNET_FAULT='read data:2-:slow=500' "${one[@]}" -s optimizer.lr=1e30 -s train.m
   >owner.log 2>&1 &
 owner=$!
 until [ -d RUN/checkpoints/step-00000005.tmp ] || ! kill -0 "$owner"; do sleep 0.05; done
+kill -STOP "$owner"
 cp silent RUN/lock.other
 mv RUN/lock.other RUN/lock
+kill -CONT "$owner"
 got=0
 wait "$owner" || got=$?
 [ "$got" = 1 ] || [ "$got" = 4 ] || fail "a dropped save: ended with $got: $(tail -n 3 owner.log)"

@@ -29,14 +29,16 @@ has() { # has DIR "STEP STEP ...": DIR must have exactly these checkpoints, all 
 # Keys of a run that lasts until it is stopped.
 lasting=(train.steps=1000000 train.log_every=100 run.requeue_exit=true)
 
-block() { # block DIR: replaces the checkpoints folder by a file, even while saves recreate it
+block() { # block DIR: replaces the checkpoints folder by a file; no save sees the folder missing
   local count=0
   touch blocked
+  kill -STOP "$pid"
   until [ -f "$1/checkpoints" ]; do
     count=$((count + 1))
     mv "$1/checkpoints" "away$count"
     ln -T blocked "$1/checkpoints" 2>/dev/null || true
   done
+  kill -CONT "$pid"
 }
 
 stop() { # stop CODE DIR
@@ -198,7 +200,9 @@ case $case in
     block lost
     reach lost words 'failed saves so far'
     [ "$(grep -c '^warning' lost.log)" -lt 5 ] || fail "a warning a step: $(grep '^warning' lost.log)"
-    rm lost/checkpoints && mv away1 lost/checkpoints
+    kill -STOP "$pid"
+    rm lost/checkpoints && mv -T away1 lost/checkpoints
+    kill -CONT "$pid"
     reach lost words 'failed saves in a row'
     stop 75 lost
     # Saves that could not start are counted too.

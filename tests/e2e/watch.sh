@@ -53,7 +53,7 @@ case $case in
     command -v python3 >/dev/null || skip 'python3 is not installed'
     python=python3
     if ! python3 -c 'import tensorboard' 2>/dev/null; then
-      { python3 -m venv venv && timeout 100 venv/bin/pip install -q --retries 1 tensorboard; } \
+      { timeout 60 python3 -m venv venv && timeout 100 venv/bin/pip install -q --retries 1 tensorboard; } \
         >venv.log 2>&1 || skip "TensorBoard cannot be installed: $(tail -n 1 venv.log)"
       python=venv/bin/python
     fi

@@ -395,12 +395,12 @@ case $case in
     ;;
   sweep)
     prepare "$@"
-    while read -r site scenario rank place _; do
+    while read -r site scenario rank place _ <&3; do # mpirun reads descriptor 0
       read -ra kinds <<<"$(kinds_of "$site" "${place%@*}")"
       kind=${kinds[0]%+} pass=1
       inject "$site" 1
       report
-    done <places
+    done 3<places
     finish
     ;;
 esac

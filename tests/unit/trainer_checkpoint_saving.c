@@ -206,19 +206,24 @@ static void corrupted_memory_drops_an_unproven_save(void) {
   rn_err_clear(err);
 }
 
+/* Saves step 2 and proves it, passes a bad step, and rolls back to step 2. */
+static void roll_back(fake_run *f) {
+  start(f, 1);
+  pass_steps(f, 3);
+  CHECK(rn_saving_is_proven(&f->saving, 2));
+  pass_step(f, false);
+  CHECK_OK(err, rn_saving_settle(err, &f->saving));
+  CHECK_EQUAL(f->saver.saved, 2);
+  f->counters.step = 2;
+  f->counters.bad_steps = 0;
+  rn_saving_rolled_back(&f->saving, 2);
+}
+
 /* The checkpoint to which a run rolls back stays proven, although the rollback undoes the good step
  * that proved it. */
 static void a_rollback_keeps_its_checkpoint_proven(void) {
   fake_run f;
-  start(&f, 1);
-  pass_steps(&f, 3);
-  CHECK(rn_saving_is_proven(&f.saving, 2));
-  pass_step(&f, false);
-  CHECK_OK(err, rn_saving_settle(err, &f.saving));
-  CHECK_EQUAL(f.saver.saved, 2);
-  f.counters.step = 2;
-  f.counters.bad_steps = 0;
-  rn_saving_rolled_back(&f.saving, 2);
+  roll_back(&f);
   CHECK(rn_saving_is_proven(&f.saving, 2));
   CHECK(!rn_saving_is_proven(&f.saving, 3));
   pass_step(&f, true);
@@ -229,14 +234,7 @@ static void a_rollback_keeps_its_checkpoint_proven(void) {
  * stop must save the step again. */
 static void a_stop_after_a_rollback_saves(void) {
   fake_run f;
-  start(&f, 1);
-  pass_steps(&f, 3);
-  pass_step(&f, false);
-  CHECK_OK(err, rn_saving_settle(err, &f.saving));
-  CHECK_EQUAL(f.saver.saved, 2);
-  f.counters.step = 2;
-  f.counters.bad_steps = 0;
-  rn_saving_rolled_back(&f.saving, 2);
+  roll_back(&f);
   CHECK_OK(err, rn_saving_last(err, &f.saving));
   CHECK_EQUAL(f.saver.started, 2);
   CHECK_EQUAL(f.saver.finished, 2);
