@@ -9,8 +9,8 @@ bool rn_last_wait(int count, MPI_Request *requests) {
   rn_backoff backoff = {0};
   if (count == 0) return true;
   for (int done = 0; MPI_Wtime() - begin_s < LIMIT_S; rn_backoff_wait(&backoff)) {
-    if (MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return false;
-    if (done) return true;
+    const int code = MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE);
+    if (code == MPI_SUCCESS && done) return true;
   }
   return false;
 }

@@ -13,7 +13,8 @@
 
 #define BEAT_WORD "\nbeat "
 
-enum { BEAT_DIGITS = 20 };
+/* ESTALE: NFS has replaced the file since it was opened. The next try finds the new one. */
+enum { BEAT_DIGITS = 20, STALE_TRIES = 3 };
 
 static void parse(rn_lock_record *r) {
   const char *beat = strstr(r->text, BEAT_WORD);
@@ -42,16 +43,31 @@ static ssize_t read_all(int fd, char *text, size_t capacity) {
   return (ssize_t)done;
 }
 
-rn_status rn_lock_record_read(rn_err *err, const char *path, rn_lock_record *out) {
+/* Opens and reads the file once. Sets *used to -1 if it does not exist. Returns 0 or an errno, and
+ * then leaves the record empty. */
+static int read_once(const char *path, rn_lock_record *out, ssize_t *used, const char **what) {
   *out = (rn_lock_record){0};
+  *used = -1;
+  *what = "open";
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return RN_OK;
-  if (fd < 0) return rn_file_fail(err, "open", path, errno);
-  ssize_t used = read_all(fd, out->text, sizeof out->text - 1);
-  const int why = errno;
+  if (fd < 0) return errno == ENOENT ? 0 : errno;
+  *what = "read";
+  *used = read_all(fd, out->text, sizeof out->text - 1);
+  const int why = *used < 0 ? errno : 0;
+  if (why != 0) *out = (rn_lock_record){0};
   close(fd);
-  if (used < 0 && why == ESTALE) return RN_OK; /* replaced while it was read */
-  if (used < 0) return rn_file_fail(err, "read", path, why);
+  return why;
+}
+
+rn_status rn_lock_record_read(rn_err *err, const char *path, rn_lock_record *out) {
+  ssize_t used;
+  const char *what;
+  int why = read_once(path, out, &used, &what);
+  for (int try = 1; try < STALE_TRIES && why == ESTALE; try++) {
+    why = read_once(path, out, &used, &what);
+  }
+  if (why != 0) return rn_file_fail(err, what, path, why);
+  if (used < 0) return RN_OK;
   if (used == 0) snprintf(out->text, sizeof out->text, "empty"); /* another process is writing it */
   parse(out);
   return RN_OK;

@@ -311,11 +311,11 @@ rn_status rn_run_lock_check(rn_err *err, rn_run_lock *l) {
   return rn_run_lock_verify(err, l);
 }
 
-void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]) {
+rn_status rn_run_lock_read_id(rn_err *err, const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]) {
   rn_lock_record owner;
-  (void)rn_lock_record_read(NULL, rn_path_join(run_dir, LOCK_NAME).text,
-                            &owner); /* no id after an error */
-  memcpy(id, owner.id, sizeof owner.id);
+  const rn_status status = rn_lock_record_read(err, rn_path_join(run_dir, LOCK_NAME).text, &owner);
+  memcpy(id, owner.id, sizeof owner.id); /* empty after an error */
+  return status;
 }
 
 static void free_lock(rn_run_lock **lock) {

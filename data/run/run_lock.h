@@ -62,8 +62,8 @@ rn_status rn_run_lock_verify(rn_err *err, rn_run_lock *lock);
 
 /** Sets `id` to the id of the owner of `run_dir`, or to "" if the lock does not exist or cannot be
  * read. Every owner has a different id, and the heartbeat does not change it. The caller need not
- * hold the lock. */
-void rn_run_lock_read_id(const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]);
+ * hold the lock. Errors: RN_ERR_IO. */
+rn_status rn_run_lock_read_id(rn_err *err, const char *run_dir, char id[RN_RUN_LOCK_ID_BYTES]);
 
 /** Stops the heartbeat and removes the lock if this process still owns it. Accepts NULL. */
 void rn_run_lock_release(rn_run_lock **lock);

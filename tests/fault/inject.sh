@@ -216,29 +216,38 @@ is_same() {
 }
 
 leak='^leak: |ERROR: LeakSanitizer'
+# What a program may print before it waits on purpose, for this many seconds.
+announced='^warning: .* waiting up to ([0-9]+) s for the file system$'
 crash='exited on signal|Segmentation|Sanitizer|runtime error|Assertion'
 
 # True if the fault is an error of usage: the configuration file may not be read.
 is_of_user() { [ "$kind" = EACCES ] && grep -qaF ': cannot read the file: ' ../trial.log; }
 
+# True if MPI could not complete the last messages of an object: their buffers are then kept until the
+# process ends (comm/world/last_wait.h).
+holds_on_purpose() { [[ $pass = *+ && $(caller) = rn_last_wait ]]; }
+
 # Injects one fault. Sets outcome, message and left. Good outcomes are survived, named, aborted and
 # unreached. aborted: a fault of MPI is named, and MPI_Abort ends all ranks at once, so that the
-# system frees what they hold. Other outcomes tell what is wrong.
-try() {
-  local code=0 errors
+# system frees what they hold. Other outcomes tell what is wrong. A run that still waits after the time
+# limit, and has said for how long, is tried again with that time added.
+try() { # try [SECONDS ADDED]
+  local code=0 errors wait_s=''
   rm -rf trial injected "$TMPDIR"
   mkdir "$TMPDIR"
   cp -r "from/$scenario" trial
   cd trial
   RETNET_INJECT="$rank $place $pass $kind" RETNET_INJECTED=$work/injected \
-    timeout -k 2 "$limit_s" bash -c "$(declare -p launch bin; declare -f "run_$scenario")
+    timeout -k 2 $((limit_s + ${1:-0})) bash -c "$(declare -p launch bin; declare -f "run_$scenario")
       run_$scenario '$faulty'" >../trial.log 2>&1 || code=$?
   message=$(grep -aE '^(error|retnet-[a-z]+): ' ../trial.log | head -n 1 || true)
   errors=$(grep -acE '^(error|retnet-[a-z]+): ' ../trial.log || true)
   if [ "$code" = 124 ] || [ "$code" = 137 ]; then
     outcome=hangs
+    [ $# != 0 ] || wait_s=$(sed -nE "s/$announced/\\1/p" ../trial.log | tail -n 1)
   elif grep -qaE "$leak" ../trial.log; then
     outcome=leaks
+    ! holds_on_purpose || outcome=survived
   elif grep -qaE "$crash" ../trial.log; then
     outcome=crashes
   elif [ "$code" = 0 ]; then
@@ -254,6 +263,10 @@ try() {
     outcome=aborted
   else
     outcome=named
+  fi
+  if [ -n "$wait_s" ]; then
+    cd .. && try "$wait_s"
+    return
   fi
   list_left
   [ "$code" = 0 ] || repeat

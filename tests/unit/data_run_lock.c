@@ -205,12 +205,12 @@ static void silent_owner_is_succeeded(void) {
 static void id_ignores_the_heartbeat(void) {
   char first[RN_RUN_LOCK_ID_BYTES], second[RN_RUN_LOCK_ID_BYTES];
   write_foreign("lock", 0);
-  rn_run_lock_read_id(folder, first);
+  CHECK_OK(&err, rn_run_lock_read_id(&err, folder, first));
   write_foreign("lock", 1);
-  rn_run_lock_read_id(folder, second);
+  CHECK_OK(&err, rn_run_lock_read_id(&err, folder, second));
   CHECK(first[0] != '\0' && strcmp(first, second) == 0);
   unlink(lock_file().text);
-  rn_run_lock_read_id(folder, first);
+  CHECK_OK(&err, rn_run_lock_read_id(&err, folder, first));
   CHECK(first[0] == '\0');
 }
 

@@ -13,7 +13,7 @@
  *
  * Collective: over the world.
  * Errors:     RN_ERR_MISMATCH, agreed, naming the first rank that does not see the lock, its host,
- *             and the folder; RN_ERR_MPI.
+ *             the folder, and why the lock could not be read; RN_ERR_MPI.
  */
 rn_status rn_run_visible_check(rn_err *err, rn_world *world, const char *run_dir, double timeout_s,
                                rn_collective_stop *stop);

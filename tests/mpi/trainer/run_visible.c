@@ -4,6 +4,7 @@
 #include "trainer/train/run_visible.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
@@ -45,6 +46,10 @@ static void check_folder(rn_world *world, int rank) {
   write_lock("owner of rank 0\nbeat 0000000001\n");
   if (rank > 0) unlink(temp_path("lock"));
   CHECK_FAILS(&err, RN_ERR_MISMATCH, words, check(world, 0.3));
+  if (rank > 0) CHECK(mkdir(temp_path("lock"), 0777) == 0); /* cannot be read */
+  CHECK_FAILS(&err, RN_ERR_MISMATCH, "rank 1 on |is not visible here|/lock: |directory",
+              check(world, 0.3));
+  if (rank > 0) rmdir(temp_path("lock"));
   if (rank > 0) write_lock("another owner\nbeat 0000000001\n");
   CHECK_FAILS(&err, RN_ERR_MISMATCH, words, check(world, 0.3));
   check_stop(world, rank);
