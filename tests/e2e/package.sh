@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks that the installed library can be used by pkg-config and by CMake's find_package, also after
-# the installed files were moved.
+# the installed files were moved; and that only programs that send messages need MPI.
 # usage: package.sh BIN
 set -euo pipefail
 bin=$1
@@ -20,6 +20,12 @@ for page in $(grep -o '](\([A-Za-z/]*\.md\))' moved/share/doc/retnet/README.md |
   [ -s "moved/share/doc/retnet/$page" ] || fail "the README links $page, which is not installed"
 done
 moved/bin/retnet-report --version >version || fail 'an installed program does not start'
+# Programs that send no messages, and those with injected faults, start without the libraries of MPI.
+for program in data ckpt report; do
+  for file in "moved/bin/retnet-$program" "$bin/../tests/fault/bin/retnet-$program"; do
+    if ldd "$file" | grep -q libmpi; then fail "$file is linked with MPI"; fi
+  done
+done
 
 cat >main.c <<'C'
 #include <stdio.h>
