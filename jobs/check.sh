@@ -43,14 +43,14 @@ longest() {
     head -n 10 | awk '{ printf "%s%s %.0f", (NR > 1 ? ", " : ""), $2, $1 } END { print " s" }'
 }
 
-# run_tests PRESET [OPTION]...: runs ctest with these options. A test counts half cores (see rn_test in
-# RnTargets.cmake); three per core are in use, because tests wait for a third of their time.
+# run_tests PRESET [OPTION]...: runs ctest with these options. Four ranks per core run at once, because
+# they mostly wait (see rn_test in RnTargets.cmake).
 run_tests() {
   local preset=$1 build=$RN_ROOT/build out code=0 test
   shift
   [ "$preset" = release ] || build=$build-$preset
   out=$(mktemp)
-  (cd "$RN_ROOT" && ctest --preset "$preset" -j $((3 * RN_JOBS)) "$@") | tee "$out" || code=$?
+  (cd "$RN_ROOT" && ctest --preset "$preset" -j $((4 * RN_JOBS)) "$@") | tee "$out" || code=$?
   {
     printf '%s: ' "$preset"
     grep -E '^[0-9]+% tests passed' "$out" || echo 'no test was run'

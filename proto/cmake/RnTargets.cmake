@@ -91,11 +91,11 @@ endfunction()
 
 # rn_test(<kind>/<name> DEPS targets [SOURCES ...] [NP 1 2 3 ...] [ARGS ...] [TIMEOUT s] [LABELS ...])
 # Builds tests/<kind>/<name>.c and runs it; with NP, runs it once for each number of ranks,
-# oversubscribed. PROCESSORS counts half cores, because two ranks that start, exchange messages and
-# end keep one core busy. Therefore, call `ctest -j` with twice the number of cores. COST, the
-# seconds of a long test, makes ctest start the test early. TIMEOUT turns a deadlock into a failure.
-# A test that cannot run on this machine prints the reason and exits with 77; ctest then counts it
-# as skipped. LABELS threads: a test of threads, which the preset tsan builds (target thread_tests) and
+# oversubscribed. PROCESSORS is the number of ranks, or one or two for tests of programs. They mostly
+# wait: all tests together use a quarter of a core for each. Therefore, call `ctest -j` with four
+# times the number of cores. COST, the seconds of a long test, makes ctest start the test early.
+# TIMEOUT turns a deadlock into a failure. A test that cannot run on this machine prints the reason
+# and exits with 77; ctest then counts it as skipped. LABELS threads: a test of threads, which the preset tsan builds (target thread_tests) and
 # runs.
 add_custom_target(thread_tests)
 function(rn_test path)
