@@ -25,9 +25,25 @@ static void remove_abandoned(const char *run_dir) {
   free(entries);
 }
 
+/* Removes the folder that an earlier save of the step left. If a file in it cannot be removed, for
+ * example because a program still reads it over NFS, renames the folder to step-N.bad, which
+ * rn_ckpt_prune removes later. */
+static rn_status clear_stage(rn_err *err, const char *run_dir, int64_t step) {
+  const rn_path staged = rn_ckpt_stage_path(run_dir, step);
+  const rn_path bad = rn_ckpt_step_path(run_dir, step, RN_CKPT_BAD);
+  rn_err why = {0};
+  const rn_status status = rn_file_remove_left(&why, staged.text);
+  if (status == RN_OK) return RN_OK;
+  if (rn_file_remove_left(NULL, bad.text) == RN_OK &&
+      rn_file_rename(NULL, staged.text, bad.text) == RN_OK) {
+    return RN_OK;
+  }
+  return rn_fail(err, status, "%s", why.text);
+}
+
 rn_status rn_ckpt_stage_dir(rn_err *err, const char *run_dir, int64_t step) {
   rn_path staged = rn_ckpt_stage_path(run_dir, step);
-  RN_TRY(err, rn_file_remove_left(err, staged.text));
+  RN_TRY(err, clear_stage(err, run_dir, step));
   remove_abandoned(run_dir);
   return rn_file_make_folder(err, staged.text);
 }
@@ -80,7 +96,8 @@ static rn_status take_name(rn_err *err, const char *run_dir, int64_t step) {
   RN_TRY(err, rn_file_find(err, final.text, &exists));
   if (!exists) return rn_file_rename(err, staged.text, final.text);
   if (renameat2(AT_FDCWD, staged.text, AT_FDCWD, final.text, RENAME_EXCHANGE) == 0) return RN_OK;
-  if (errno != EINVAL && errno != ENOSYS) {
+  /* EPERM: some FUSE file systems and system call filters return it for an unsupported call. */
+  if (!rn_file_is_unsupported(errno) && errno != EPERM) {
     return rn_file_fail(err, "rename", staged.text, errno);
   }
   return replace(err, run_dir, step);

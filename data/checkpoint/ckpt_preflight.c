@@ -56,9 +56,13 @@ static rn_status find_freed(rn_err *err, const char *run_dir, rn_ckpt_keep keep,
 static rn_status check_space(rn_err *err, const char *folder, int64_t bytes, freed_space freed) {
   const double giga = 1e9;
   struct statvfs info;
-  if (statvfs(folder, &info) != 0)
-    return rn_file_fail(err, "determine the free space of", folder, errno);
-  if (info.f_blocks == 0) return RN_OK; /* some network file systems do not report their size */
+  /* Some network file systems do not report their size. */
+  if (statvfs(folder, &info) != 0) {
+    return rn_file_is_unsupported(errno)
+               ? RN_OK
+               : rn_file_fail(err, "determine the free space of", folder, errno);
+  }
+  if (info.f_blocks == 0) return RN_OK;
   const double available = (double)info.f_bavail * (double)info.f_frsize + freed.before;
   const double need = 2.0 * (double)bytes;
   const double after = freed.after < (double)bytes ? freed.after : (double)bytes;
@@ -94,7 +98,7 @@ rn_status rn_ckpt_preflight(rn_err *err, const char *run_dir, int64_t bytes, rn_
   RN_TRY(err, check_space(err, folder.text, bytes, freed));
   rn_path trial = rn_path_join(folder.text, ".trial");
   rn_status status = write_and_read_back(err, trial.text);
-  if (unlink(trial.text) != 0 && status == RN_OK) {
+  if (unlink(trial.text) != 0 && errno != ENOENT && status == RN_OK) {
     status = rn_file_fail(err, "remove", trial.text, errno);
   }
   return status;

@@ -44,6 +44,11 @@ typedef struct keep_rule {
   rn_err damaged;
 } keep_rule;
 
+static void add_status(rn_status *first, rn_status status) {
+  if (*first == RN_OK) *first = status;
+}
+
+/* Removes as much as possible; returns the first error. */
 static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
   const int keep_last = rule->last;
   const int64_t keep_every = rule->every;
@@ -52,22 +57,22 @@ static rn_status prune(rn_err *err, const char *run_dir, keep_rule *rule) {
   RN_TRY(err, rn_ckpt_list(err, run_dir, &entries, &count));
   rn_status status = RN_OK;
   int kept = 0;
-  for (int i = count - 1; i >= 0 && status == RN_OK; i--) {
+  for (int i = count - 1; i >= 0; i--) {
     const rn_ckpt_entry *entry = &entries[i];
     if (entry->state != RN_CKPT_WHOLE) continue;
     bool settled = keep_last > 0 && kept >= keep_last;
     bool milestone = keep_every > 0 && entry->step % keep_every == 0;
     if (settled && !milestone) {
-      status = remove_whole(err, run_dir, entry);
+      add_status(&status, remove_whole(err, run_dir, entry));
     } else if (!settled && (keep_last > 0 || rule->newest < 0) &&
                rule->check(&rule->damaged, entry->path.text) == RN_OK) {
       kept++;
       if (rule->newest < 0) rule->newest = entry->step;
     }
   }
-  for (int i = 0; i < count && status == RN_OK; i++) {
+  for (int i = 0; i < count; i++) {
     if (entries[i].state == RN_CKPT_WHOLE || entries[i].step > rule->newest) continue;
-    status = rn_file_remove_left(err, entries[i].path.text);
+    add_status(&status, rn_file_remove_left(err, entries[i].path.text));
   }
   free(entries);
   return status;

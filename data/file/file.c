@@ -33,6 +33,8 @@ static const char *advice(int error) {
     case EFBIG:
       return "; raise the file size limit (ulimit -f), or use a file system that allows larger "
              "files";
+    case EBUSY:
+      return "; a program may still have a file open there";
     case EIO:
     case ESTALE:
       return "; check the disk or the network file system";
@@ -62,14 +64,32 @@ rn_path rn_path_folder(const char *path) {
   return folder;
 }
 
+static int open_once(const char *path, int flags) {
+  int fd;
+  do {
+    fd = open(path, flags | O_CLOEXEC, 0666);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+/* Opens the file with O_NONBLOCK, which does not block on a FIFO. On a regular file, that flag
+ * matters only if a file server has given another host a lease of the file: open() then fails
+ * instead of waiting until the lease has been recalled. */
+static int open_without_blocking(const char *path, int flags) {
+  struct stat info;
+  const int fd = open_once(path, flags | O_NONBLOCK);
+  if (fd >= 0 || errno != EWOULDBLOCK) return fd;
+  if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return open_once(path, flags);
+  errno = EWOULDBLOCK;
+  return fd;
+}
+
 static rn_status open_with(rn_err *err, const char *path, int flags, const char *doing,
                            rn_file *out) {
   struct stat info;
   rn_file file = {.path = strdup(path)};
   if (file.path == NULL) return rn_fail(err, RN_ERR_MEMORY, "out of memory while opening %s", path);
-  do {
-    file.fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0666); /* do not block on a FIFO */
-  } while (file.fd < 0 && errno == EINTR);
+  file.fd = open_without_blocking(path, flags);
   if (file.fd < 0 || fstat(file.fd, &info) != 0) {
     int error = errno;
     if (file.fd >= 0) close(file.fd);
@@ -144,39 +164,50 @@ rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const 
   return RN_OK;
 }
 
-static int sync_fd(int fd) {
-  int result;
+bool rn_file_is_unsupported(int error) {
+  return error == EINVAL || error == ENOSYS || error == ENOTSUP;
+}
+
+int rn_file_sync_fd(int fd) {
+  int error;
   rn_progress_unit();
   do {
-    result = fsync(fd);
-  } while (result != 0 && errno == EINTR);
-  const int why = errno;
+    error = fsync(fd) == 0 ? 0 : errno;
+  } while (error == EINTR);
   rn_progress_unit();
-  errno = why;
-  return result;
+  return rn_file_is_unsupported(error) ? 0 : error;
 }
 
 rn_status rn_file_sync(rn_err *err, const rn_file *file) {
-  if (sync_fd(file->fd) != 0) return rn_file_fail(err, "fsync", file->path, errno);
-  return RN_OK;
+  const int error = rn_file_sync_fd(file->fd);
+  return error == 0 ? RN_OK : rn_file_fail(err, "fsync", file->path, error);
 }
 
 rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
-  rn_status status = RN_OK;
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return rn_file_fail(err, "open directory", folder, errno);
-  /* Some file systems cannot sync a folder and return EINVAL. */
-  if (rn_fault_now("file.sync_folder") || (sync_fd(fd) != 0 && errno != EINVAL)) {
-    status = rn_file_fail(err, "fsync directory", folder, errno);
-  }
+  const int error = rn_fault_now("file.sync_folder") ? errno : rn_file_sync_fd(fd);
   close(fd);
-  return status;
+  return error == 0 ? RN_OK : rn_file_fail(err, "fsync directory", folder, error);
+}
+
+/* Renames; returns 0 or an errno. A network file system repeats a call whose reply it lost. If the
+ * first call has already renamed the file, the second one fails with ENOENT. */
+static int rename_once(const char *from, const char *to) {
+  struct stat before, after;
+  const bool known = lstat(from, &before) == 0;
+  if (rename(from, to) == 0) return 0;
+  const int error = errno;
+  const bool moved = error == ENOENT && known && rn_file_is_missing(from) &&
+                     lstat(to, &after) == 0 && after.st_dev == before.st_dev &&
+                     after.st_ino == before.st_ino;
+  return moved ? 0 : error;
 }
 
 rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
   char pair[2 * PATH_MAX];
-  if (!rn_fault_now("file.rename") && rename(from, to) == 0) return RN_OK;
-  int error = errno;
+  const int error = rn_fault_now("file.rename") ? errno : rename_once(from, to);
+  if (error == 0) return RN_OK;
   snprintf(pair, sizeof pair, "%s to %s", from, to);
   if (error == EEXIST || error == ENOTEMPTY) {
     return rn_fail(err, RN_ERR_IO, "cannot rename %s: %s; remove it or choose another path", pair,
@@ -188,10 +219,16 @@ rn_status rn_file_rename(rn_err *err, const char *from, const char *to) {
 /* Creates a folder and syncs its parent; otherwise the folder might not survive a power failure. A
  * parent that is writable but not readable cannot be opened, so it is not synced. */
 static int make_one_folder(const char *folder) {
-  if (mkdir(folder, 0777) != 0) return errno == EEXIST ? 0 : errno;
+  struct stat info;
+  if (mkdir(folder, 0777) != 0) {
+    /* For a folder that exists in a parent that is not writable, NFS and automount may return
+     * EACCES or EROFS. */
+    const int error = errno;
+    return error == EEXIST || (stat(folder, &info) == 0 && S_ISDIR(info.st_mode)) ? 0 : error;
+  }
   const int fd = open(rn_path_folder(folder).text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return 0;
-  const int error = sync_fd(fd) == 0 || errno == EINVAL ? 0 : errno;
+  const int error = rn_file_sync_fd(fd);
   close(fd);
   return error;
 }
@@ -213,18 +250,27 @@ rn_status rn_file_make_folder(rn_err *err, const char *folder) {
   return error == 0 ? RN_OK : rn_file_fail(err, "make directory", folder, error);
 }
 
+/* The first error of a removal, for remove_one, to which nftw passes no context; 0: none. */
+static _Thread_local int removal_error;
+
+/* Continues after an error, so that as much space as possible is freed: on NFS, a file that a
+ * program of this host still reads stays, as .nfsXXXX. A file that is missing was removed by an
+ * earlier call whose reply was lost. */
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
   (void)info;
   (void)kind;
   (void)place;
   rn_progress_unit();
-  return remove(path);
+  if (remove(path) != 0 && errno != ENOENT && removal_error == 0) removal_error = errno;
+  return 0;
 }
 
 rn_status rn_file_remove_tree(rn_err *err, const char *path) {
   enum { OPEN_FOLDERS = 16 };
-  if (nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS) == 0) return RN_OK;
-  return rn_file_fail(err, "remove", path, errno);
+  removal_error = 0;
+  const int walked = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+  if (walked != 0 && removal_error == 0) removal_error = errno;
+  return removal_error == 0 ? RN_OK : rn_file_fail(err, "remove", path, removal_error);
 }
 
 rn_status rn_file_remove_left(rn_err *err, const char *path) {

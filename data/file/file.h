@@ -50,8 +50,14 @@ rn_status rn_file_read(rn_err *err, const rn_file *file, int64_t offset, void *o
 rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const void *data,
                         size_t bytes);
 
-/** Waits until the file's bytes are on the disk. */
+/** Waits until the file's bytes are on the disk, if the file system supports that. */
 rn_status rn_file_sync(rn_err *err, const rn_file *file);
+
+/** Does the same for a descriptor; returns 0 or an errno value. */
+int rn_file_sync_fd(int fd);
+
+/** True if the errno value `error` means that the file system does not support a call. */
+bool rn_file_is_unsupported(int error);
 
 /** Waits until a folder's entries (new, renamed, removed files) are on the disk. */
 rn_status rn_file_sync_folder(rn_err *err, const char *folder);

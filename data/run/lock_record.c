@@ -112,14 +112,9 @@ rn_status rn_lock_record_create(rn_err *err, const char *path, const char *text)
   const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return rn_file_fail(err, "create", path, errno);
   const size_t bytes = strlen(text);
-  bool good = write_all(fd, text, bytes, 0);
-  if (good && fsync(fd) != 0 && errno != EINVAL) good = false;
-  int why = errno;
-  if (close(fd) != 0 && good) {
-    good = false;
-    why = errno;
-  }
-  if (good) return RN_OK;
+  int why = write_all(fd, text, bytes, 0) ? rn_file_sync_fd(fd) : errno;
+  if (close(fd) != 0 && why == 0) why = errno;
+  if (why == 0) return RN_OK;
   unlink(path);
   return rn_file_fail(err, "write", path, why);
 }
@@ -136,5 +131,5 @@ bool rn_lock_record_write_beat(int fd, const rn_lock_record *record, int64_t bea
   const int bytes = snprintf(beat, sizeof beat, "%0*lld", BEAT_DIGITS, (long long)beats);
   const char *digits = strstr(record->text, BEAT_WORD) + sizeof BEAT_WORD - 1;
   const bool good = write_all(fd, beat, (size_t)bytes, digits - record->text);
-  return good && (fsync(fd) == 0 || errno == EINVAL);
+  return good && rn_file_sync_fd(fd) == 0;
 }

@@ -73,9 +73,9 @@ static rn_status make_name(rn_err *err, const rn_run_lock *l, const char *from, 
   /* A network file system may create the link but lose the reply; the link count is then 2. */
   *won = why_not == 0 || (!no_links && stat(from, &info) == 0 && info.st_nlink == 2);
   if (*won || why_not == EEXIST) return RN_OK;
-  if (why_not != EPERM && why_not != ENOTSUP && why_not != ENOSYS && why_not != EMLINK) {
-    return rn_file_fail(err, "link", to, why_not);
-  }
+  const bool unsupported =
+      rn_file_is_unsupported(why_not) || why_not == EPERM || why_not == EMLINK || why_not == EXDEV;
+  if (!unsupported) return rn_file_fail(err, "link", to, why_not);
   rn_err why = {0};
   *won = rn_lock_record_create(&why, to, l->mine.text) == RN_OK;
   if (*won || rn_file_exists(to)) return RN_OK;
