@@ -20,7 +20,8 @@ struct rn_shared_array {
 
 int64_t rn_shared_array_free_bytes(void) {
   struct statvfs about;
-  if (statvfs(SHM_FOLDER, &about) != 0) return INT64_MAX;
+  /* A tmpfs without a size limit reports 0 blocks. */
+  if (statvfs(SHM_FOLDER, &about) != 0 || about.f_blocks == 0) return INT64_MAX;
   const int64_t free_bytes = (int64_t)about.f_bavail * (int64_t)about.f_frsize;
   const int64_t available = free_bytes - free_bytes / RESERVE_DIVISOR - RESERVE_BYTES;
   return available > 0 ? available : 0;
