@@ -38,13 +38,20 @@ static bool close_fails(int fd) {
   return copy >= 0 && close(copy) != 0 && errno != EINTR;
 }
 
+/* Returns the errno of one more write; 0 if it succeeds. A stream does not keep the errno of the
+ * write that failed. */
+static int error_of_write(void) {
+  return write(STDOUT_FILENO, "\n", 1) < 0 ? errno : 0;
+}
+
 rn_status rn_program_check_output(rn_err *err, rn_status status) {
   const bool failed_before = ferror(stdout) != 0;
   errno = 0;
   const bool lost = fflush(stdout) != 0 || failed_before || close_fails(STDOUT_FILENO);
   if (!lost || rn_log_may_drop() || status != RN_OK) return status;
+  const int error = errno != 0 ? errno : error_of_write();
   return rn_fail(err, RN_ERR_IO, "cannot write to standard output%s%s; output is lost",
-                 errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+                 error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 
 /* Prints an error before MPI is initialized. Ranks other than 0 add their number. */

@@ -12,6 +12,7 @@
 
 #include "proto/base/log.h"
 #include "tests/support/check.h"
+#include "tests/support/child.h"
 
 enum { LINES = 40000 }; /* more than a pipe can hold */
 static const char line[] = "a line of output\n";
@@ -117,7 +118,24 @@ static void what_a_launcher_leaves_is_dropped(void) {
   close(reader);
 }
 
+/* Most of the output fails before the program ends, when nothing is left to be written. */
+static void print_to_a_full_disk(int left) {
+  const int full = open("/dev/full", O_WRONLY);
+  dup2(full, STDOUT_FILENO);
+  setvbuf(stdout, NULL, left == 0 ? _IONBF : _IOFBF, BUFSIZ);
+  _exit(print_lines());
+}
+
+static void a_full_disk_is_named(void) {
+  char text[200];
+  for (int left = 0; left <= 1; left++) {
+    CHECK_EQUAL(test_child_status(print_to_a_full_disk, left, text, sizeof text), 1);
+    CHECK(strstr(text, "No space left on device") != NULL);
+  }
+}
+
 int main(void) {
+  a_full_disk_is_named();
   a_slow_reader_gets_everything();
   a_reader_that_is_gone_is_exit_1();
   what_a_launcher_leaves_is_dropped();
