@@ -133,6 +133,12 @@ rn_status rn_args_integers(rn_err *err, const char *name, const rn_words *words,
 static rn_status take_value(rn_err *err, const rn_arg *arg, const char *name, const char *text) {
   char *end;
   if (arg->kind == RN_ARG_PATH && text[0] == '\0') return empty(err, name);
+  if (arg->kind == RN_ARG_PATH && strcmp(text, "-") == 0) {
+    return rn_fail(err, RN_ERR_USAGE,
+                   "%s -: this option needs a path and does not take - for standard input or "
+                   "output (./- is a file with that name)",
+                   name);
+  }
   if (arg->kind == RN_ARG_TEXT || arg->kind == RN_ARG_PATH) {
     *(const char **)arg->out = text;
     return RN_OK;

@@ -30,7 +30,8 @@ void rn_words_free(rn_words *words);
 typedef enum {
   RN_ARG_SWITCH,  /* out is bool *, set to true */
   RN_ARG_TEXT,    /* const char ** */
-  RN_ARG_PATH,    /* const char **; an empty value (as from an unset shell variable) is an error */
+  RN_ARG_PATH,    /* const char **; an empty value (as from an unset shell variable) is an error, as
+                   * is "-", which would not mean standard input or output */
   RN_ARG_LIST,    /* rn_words *; each occurrence of the option adds one word */
   RN_ARG_INTEGER, /* int64_t * */
   RN_ARG_NUMBER   /* double *, finite */

@@ -11,7 +11,7 @@ enum { WORDS = 32 };
 
 static rn_err err;
 static bool json;
-static const char *out_folder;
+static const char *out_folder, *state;
 static rn_words overrides;
 static int64_t tokens;
 static double heat;
@@ -20,6 +20,7 @@ static const rn_arg options[] = {
     {'s', NULL, "key=value", "set a key", RN_ARG_LIST, &overrides, 0, 0},
     {0, "json", NULL, "one JSON object", RN_ARG_SWITCH, &json, 0, 0},
     {'o', "out", "DIR", "where to", RN_ARG_TEXT, &out_folder, 0, 0},
+    {0, "state", "FILE", "what to keep", RN_ARG_PATH, &state, 0, 0},
     {0, "tokens", "N", "how many", RN_ARG_INTEGER, &tokens, 1, 1 << 24},
     {0, "temperature", "X", "how wild", RN_ARG_NUMBER, &heat, 0, 0},
 };
@@ -84,6 +85,7 @@ static void what_does_not_fit_is_named(void) {
   refuse("a --temperature 1e-400", "--temperature|1e-400|rounded to 0");
   refuse("a --json=yes", "--json|no value");
   refuse("a --out", "--out|DIR");
+  refuse("a --state -", "--state -|standard input or output");
   refuse("a -x", "-x");
   refuse("a b c", "c|unexpected");
   refuse("--json", "too few|FILE");
