@@ -99,4 +99,6 @@ done
 refuse 1 'no requests' "$bin/retnet-eval" --checkpoint run --requests bad
 refuse 2 '--requests' "$bin/retnet-eval" --checkpoint run --requests bad --data data
 refuse 1 'nowhere/x' "$bin/retnet-eval" --checkpoint run --data data --token-file nowhere/x
+refuse 1 'No space left' "$bin/retnet-eval" --checkpoint run --data data --token-file /dev/full
+refuse 2 'token-file -' "$bin/retnet-eval" --checkpoint run --data data --token-file -
 finish

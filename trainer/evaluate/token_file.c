@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "data/file/file.h"
 #include "proto/base/json.h"
 
 rn_status rn_token_file_create(rn_err *err, const char *path, rn_token_file *out) {
@@ -31,15 +32,14 @@ void rn_token_file_write(rn_token_file *file, rn_token_line line, const rn_token
     fprintf(out, "%s%s", i > 0 ? ", " : "", score[i].largest ? "true" : "false");
   }
   fprintf(out, "]}\n");
+  if (file->error == 0 && ferror(out) != 0) file->error = errno;
 }
 
 rn_status rn_token_file_close(rn_err *err, rn_token_file *file) {
   if (file->file == NULL) return RN_OK;
-  const bool failed = ferror(file->file) != 0;
-  const bool lost = fclose(file->file) != 0 || failed;
+  if (fclose(file->file) != 0 && file->error == 0) file->error = errno;
   file->file = NULL;
-  if (!lost) return RN_OK;
-  return rn_fail(err, RN_ERR_IO, "cannot write %s: is the disk full?", file->path);
+  return file->error == 0 ? RN_OK : rn_file_fail(err, "write", file->path, file->error);
 }
 
 void rn_token_file_discard(rn_token_file *file) {

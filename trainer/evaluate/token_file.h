@@ -18,6 +18,7 @@
 typedef struct rn_token_file {
   FILE *file; /* NULL: nothing is written */
   const char *path;
+  int error; /* errno value of the first write that failed; 0: none */
 } rn_token_file;
 
 /** Creates the file; `path` NULL: none. Errors: RN_ERR_IO. */
