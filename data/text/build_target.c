@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "data/file/temporary_name.h"
+#include "proto/base/log.h"
 
 static const char work_name[] = ".building-";
 
@@ -100,14 +100,21 @@ static rn_status move_splits(rn_err *err, const rn_build_target *target, bool mo
   return RN_OK;
 }
 
+/* Removes the work folder after its splits were moved. A failure is only a warning, because the
+ * splits are complete. */
+static void remove_work(rn_build_target *target) {
+  rn_err left = {0};
+  if (rn_file_remove_left(&left, target->work.text) != RN_OK) rn_log_warn("%s", left.text);
+  target->work = (rn_path){""};
+}
+
 /* Moves the splits into the existing folder. If a move fails, removes those already moved. */
 static rn_status publish_into(rn_err *err, rn_build_target *target) {
-  const char *out = target->out.text, *work = target->work.text;
+  const char *out = target->out.text;
   bool moved[SPLITS] = {false};
   rn_status status = move_splits(err, target, moved);
-  if (status == RN_OK && rmdir(work) != 0) status = rn_file_fail(err, "remove", work, errno);
   if (status == RN_OK) {
-    target->work = (rn_path){""};
+    remove_work(target);
     status = rn_file_sync_folder(err, out);
   }
   for (int i = 0; status != RN_OK && i < SPLITS; i++) {

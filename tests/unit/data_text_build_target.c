@@ -3,6 +3,7 @@
  * folders of killed builds. */
 #include "data/text/build_target.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "data/file/temporary_name.h"
 #include "tests/support/check.h"
+#include "tests/support/failing_calls.h"
 #include "tests/support/temp.h"
 
 static rn_err err;
@@ -74,6 +76,19 @@ static void open_target(const char *out, bool exists, rn_build_target *target) {
   write_split(target->work.text, "train");
 }
 
+/* NFS keeps a file that is still open in the work folder, as .nfsXXXX. */
+static void a_work_folder_that_stays_does_not_cost_the_splits(void) {
+  const char *out = temp_path("work_stays");
+  rn_build_target target = {.excluded_count = 0};
+  open_target(out, true, &target);
+  failing_calls_set("remove", EBUSY, ".nfs", false);
+  CHECK_OK(&err, rn_file_replace(&err, rn_path_join(target.work.text, ".nfs1").text, "open", 4));
+  CHECK_OK(&err, rn_build_target_publish(&err, &target));
+  failing_calls_set(NULL, 0, NULL, false);
+  rn_build_target_abandon(&target);
+  CHECK(rn_file_exists(file_in(out, "train").text) && rn_file_exists(file_in(out, "val").text));
+}
+
 static void splits_get_their_names(bool exists) {
   const rn_path out = rn_path_join(temp_path("out"), exists ? "empty" : "new");
   rn_build_target target = {.excluded_count = 0};
@@ -103,6 +118,7 @@ static void nothing_stays_if_it_is_not_durable(bool exists) {
 int main(void) {
   another_split_stays("val");
   another_split_stays("train");
+  a_work_folder_that_stays_does_not_cost_the_splits();
   splits_get_their_names(true);
   splits_get_their_names(false);
   nothing_stays_if_it_is_not_durable(true);
