@@ -29,6 +29,17 @@ static rn_status add_entry(rn_err *err, const rn_ckpt_entry *entry, rn_ckpt_entr
   return RN_OK;
 }
 
+/* Removes entries that were listed twice, as network file systems may do while a folder changes; a
+ * checkpoint must count only once. Returns the number of entries left. The entries are sorted. */
+static int drop_repeated(rn_ckpt_entry *entries, int count) {
+  int kept = 0;
+  for (int i = 0; i < count; i++) {
+    if (kept > 0 && by_step(&entries[kept - 1], &entries[i]) == 0) continue;
+    entries[kept++] = entries[i];
+  }
+  return kept;
+}
+
 /* Lists a step-N.old without a step-N as WHOLE. The entries are sorted, and WHOLE comes first. */
 static void adopt_replaced(rn_ckpt_entry *entries, int count) {
   bool whole = false;
@@ -75,6 +86,7 @@ rn_status rn_ckpt_list(rn_err *err, const char *run_dir, rn_ckpt_entry **out, in
   if (status == RN_OK && errno != 0) status = rn_file_fail(err, "read directory", path.text, errno);
   closedir(folder);
   if (*count > 0) qsort(*out, (size_t)*count, sizeof **out, by_step);
+  *count = drop_repeated(*out, *count);
   adopt_replaced(*out, *count);
   if (status != RN_OK) free(*out);
   return status;

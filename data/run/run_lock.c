@@ -372,7 +372,7 @@ void rn_run_lock_release(rn_run_lock **lock) {
   if (rn_run_lock_check(NULL, l) == RN_OK &&
       rn_lock_record_create(NULL, name.text, leaving.text) == RN_OK) {
     if (rn_lock_record_read(NULL, l->path.text, &now) == RN_OK && strcmp(now.id, l->mine.id) == 0) {
-      if (unlink(l->path.text) != 0) {
+      if (unlink(l->path.text) != 0 && errno != ENOENT) {
         rn_log_warn("cannot remove %s: %s; the next job will take over the lock", l->path.text,
                     strerror(errno));
       }

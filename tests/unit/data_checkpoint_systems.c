@@ -1,5 +1,6 @@
 /* Checks that a run can be locked, saved and pruned on file systems that lack a call, lose a reply,
  * or keep a file that is still open; and that an error never costs the checkpoint on disk. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,18 @@
 #include "tests/support/temp.h"
 
 static rn_err *err = &(rn_err){0};
+
+/* True: a folder seems to have each entry twice, as while it changes on a network file system. */
+static bool repeats;
+
+struct dirent *__real_readdir(DIR *folder);
+struct dirent *__wrap_readdir(DIR *folder);
+struct dirent *__wrap_readdir(DIR *folder) {
+  static struct dirent *last; /* to be returned again */
+  struct dirent *entry = last != NULL ? last : __real_readdir(folder);
+  last = repeats && last == NULL ? entry : NULL;
+  return entry;
+}
 
 static const int unsupported[] = {EINVAL, ENOSYS, EOPNOTSUPP, EPERM};
 enum { UNSUPPORTED = sizeof unsupported / sizeof *unsupported };
@@ -122,7 +135,38 @@ static void a_file_that_is_read_stops_neither_pruning_nor_saving(void) {
   CHECK(!rn_file_exists(rn_ckpt_step_path(run, 3, RN_CKPT_BAD).text));
 }
 
+static void a_checkpoint_that_is_listed_twice_counts_once(void) {
+  const char *run = temp_path("twice");
+  rn_ckpt_entry *entries = NULL;
+  int count = 0;
+  for (int step = 1; step <= 3; step++) CHECK_OK(err, fake_save(err, run, step, 1, 1, 0));
+  repeats = true;
+  CHECK_OK(err, rn_ckpt_list(err, run, &entries, &count));
+  CHECK_EQUAL(count, 3);
+  free(entries);
+  CHECK_OK(err, rn_ckpt_prune(err, run, 2, 0));
+  repeats = false;
+  CHECK(!rn_file_exists(rn_ckpt_step_path(run, 1, RN_CKPT_WHOLE).text));
+  CHECK(holds(run, 2, 1) && holds(run, 3, 1));
+}
+
+/* The repeated call of link finds the name that the first call has made. */
+static void a_link_whose_reply_is_lost_is_the_lock(void) {
+  const char *run = temp_path("linked");
+  rn_run_lock *lock = NULL;
+  CHECK_OK(err, rn_file_make_folder(err, run));
+  failing_calls_set("link", EEXIST, NULL, true);
+  CHECK_OK(err, rn_run_lock_take(err, run, rule, &lock));
+  CHECK_EQUAL(failing_calls_count(), 1);
+  failing_calls_set("unlink", ENOENT, "lock", true);
+  rn_run_lock_release(&lock);
+  works_again();
+  CHECK(!rn_file_exists(rn_path_join(run, "lock").text));
+}
+
 int main(void) {
+  a_checkpoint_that_is_listed_twice_counts_once();
+  a_link_whose_reply_is_lost_is_the_lock();
   a_step_is_replaced_without_an_exchange();
   a_save_whose_rename_lost_its_reply_is_saved();
   a_run_is_locked_and_saved_without_fsync();
