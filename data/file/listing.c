@@ -129,14 +129,16 @@ static rn_status read_folder(rn_err *err, walk *w, const char *path, rn_listing 
   for (int i = 0; i < count; i++) {
     const char *name = entry[i]->d_name;
     const bool itself = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    /* A network file system may return a name twice while the folder changes. */
+    const bool again = i > 0 && strcmp(name, entry[i - 1]->d_name) == 0;
     const rn_path inner = rn_path_join(path, name);
     if (status == RN_OK && strlen(path) + strlen(name) + 2 > sizeof inner.text) {
       status = rn_fail(err, RN_ERR_USAGE, "the paths of the files in %s are too long", path);
-    } else if (status == RN_OK && !itself) {
+    } else if (status == RN_OK && !itself && !again) {
       status = sort_entry(err, w, inner.text, folders);
     }
-    free(entry[i]);
   }
+  for (int i = 0; i < count; i++) free(entry[i]);
   free(entry);
   return status;
 }

@@ -1,6 +1,7 @@
 /* Checks that files can be replaced, synced, renamed and removed on network file systems that lack
  * a call, lose a reply, or keep a file that is still open; and that real errors are still errors.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,11 +13,35 @@
 #include <unistd.h>
 
 #include "data/file/file.h"
+#include "data/file/listing.h"
 #include "tests/support/check.h"
 #include "tests/support/failing_calls.h"
 #include "tests/support/temp.h"
 
 static rn_err *err = &(rn_err){0};
+
+typedef int entry_filter(const struct dirent *entry);
+typedef int entry_order(const struct dirent **a, const struct dirent **b);
+int __real_scandir(const char *path, struct dirent ***out, entry_filter *filter,
+                   entry_order *order);
+int __wrap_scandir(const char *path, struct dirent ***out, entry_filter *filter,
+                   entry_order *order);
+
+/* Lists each entry twice, as a network file system may do while a folder changes. */
+int __wrap_scandir(const char *path, struct dirent ***out, entry_filter *filter,
+                   entry_order *order) {
+  struct dirent **once = NULL, **twice = NULL;
+  const int count = __real_scandir(path, &once, filter, order);
+  if (count > 0) twice = malloc(2 * (size_t)count * sizeof *twice);
+  for (int i = 0; i < count; i++) {
+    twice[2 * i] = once[i];
+    twice[2 * i + 1] = malloc(sizeof **once);
+    memcpy(twice[2 * i + 1], once[i], once[i]->d_reclen);
+  }
+  free(once);
+  *out = twice;
+  return 2 * count;
+}
 
 static const int unsupported[] = {EINVAL, ENOSYS, EOPNOTSUPP};
 enum { UNSUPPORTED = sizeof unsupported / sizeof *unsupported };
@@ -105,6 +130,18 @@ static void a_removal_whose_reply_is_lost_has_succeeded(void) {
   CHECK(!rn_file_exists(folder));
 }
 
+static void a_file_that_is_listed_twice_is_read_once(void) {
+  rn_listing files;
+  CHECK_OK(err, rn_file_make_folder(err, temp_path("listed/inner")));
+  put(temp_path("listed/a"));
+  put(temp_path("listed/b"));
+  put(temp_path("listed/inner/c"));
+  CHECK_OK(err, rn_listing_make(err, temp_path("listed"), NULL, 0, &files));
+  CHECK_EQUAL(files.count, 3);
+  CHECK_EQUAL(files.left_out, 0);
+  rn_listing_free(&files);
+}
+
 /* ---- leases ---- */
 
 /* Set by the signal with which the system recalls a lease. */
@@ -152,6 +189,7 @@ static void an_open_waits_for_a_lease(void) {
 }
 
 int main(void) {
+  a_file_that_is_listed_twice_is_read_once();
   a_missing_fsync_is_no_error();
   a_failed_fsync_is_an_error();
   a_rename_whose_reply_is_lost_has_succeeded();
