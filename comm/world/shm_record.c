@@ -70,11 +70,21 @@ static bool write_text(const char *path, const char *text, size_t bytes) {
   return file != NULL && fclose(file) == 0 && good;
 }
 
+/* Renames a file that exists. If NFS loses the reply and repeats the call, it reports the file as
+ * missing, because the first call has renamed it. */
+static bool rename_file(const char *from, const char *to) {
+  if (rename(from, to) == 0) return true;
+  const int why = errno;
+  const bool renamed = why == ENOENT && access(from, F_OK) != 0 && access(to, F_OK) == 0;
+  errno = why;
+  return renamed;
+}
+
 static rn_status replace_record(rn_err *err, const char *run_dir, const char *text, size_t bytes) {
   char path[PATH_MAX], temporary[PATH_MAX];
   record_path(run_dir, "", path);
   record_path(run_dir, ".tmp", temporary);
-  if (write_text(temporary, text, bytes) && rename(temporary, path) == 0) return RN_OK;
+  if (write_text(temporary, text, bytes) && rename_file(temporary, path)) return RN_OK;
   const rn_status status = rn_fail(
       err, RN_ERR_IO,
       "cannot write %s: %s; check that run.dir is writable and that its file system has free space",

@@ -4,6 +4,7 @@
  * line for each file, does not grow without bound, and is replaced if it is not a record. */
 #include "comm/world/shm_record.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "data/file/file.h"
 #include "tests/support/check.h"
+#include "tests/support/failing_calls.h"
 #include "tests/support/world.h"
 
 static rn_err err;
@@ -171,6 +173,15 @@ static void a_record_that_cannot_be_read_is_an_error(rn_world *world) {
   CHECK_FAILS(&err, RN_ERR_IO, "shared-memory.txt", rn_shm_record_clean(&err, world, folder));
 }
 
+/* As on NFS, whose repeated call no longer finds the temporary file. */
+static void a_rename_whose_reply_is_lost_is_no_error(rn_world *world) {
+  failing_calls_set("rename", ENOENT, "shared-memory", true);
+  CHECK_OK(&err, rn_shm_record_write(&err, world, folder));
+  failing_calls_set("rename", ENOENT, "shared-memory", false);
+  CHECK_FAILS(&err, RN_ERR_IO, "shared-memory.txt", rn_shm_record_write(&err, world, folder));
+  failing_calls_set(NULL, 0, NULL, false);
+}
+
 int main(int argc, char **argv) {
   rn_world *world = NULL;
   rn_status status = rn_world_start(&err, &argc, &argv, &world);
@@ -189,6 +200,7 @@ int main(int argc, char **argv) {
   old_lines_of_other_hosts_are_dropped(world);
   a_file_that_is_no_record_is_replaced(world, "\xff\x01\n\n", 0);
   a_file_that_is_no_record_is_replaced(world, "far 7 5 1 /dev/shm/x\n", (1 << 28) + 1);
+  a_rename_whose_reply_is_lost_is_no_error(world);
   a_record_that_cannot_be_read_is_an_error(world);
   CHECK_OK(&err, rn_world_barrier(&err, world));
   if (first) {
