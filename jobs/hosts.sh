@@ -108,6 +108,9 @@ fi
 [ -r "$hosts" ] || refuse "cannot read the host file $hosts"
 [[ "$ranks $cores" =~ ^[1-9][0-9]*\ [1-9][0-9]*$ ]] ||
   refuse "--ranks and --cores must be positive integers"
+# mpirun would report these after up to two minutes, or with an exit code after which the run is started again.
+[ -r "$config" ] || refuse "cannot read the configuration $config"
+[ -x "$programs/retnet-train" ] || refuse "there is no program $programs/retnet-train: see --programs"
 for argument in "$@"; do
   case $argument in
     *run.dir=*) refuse "use --run-dir, not $argument" ;;

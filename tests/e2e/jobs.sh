@@ -29,6 +29,7 @@ exit "\$code"
 EOF
 done
 printf '#!/bin/sh\n[ ! -e %s/sleep.hook ] || . %s/sleep.hook\n' "$work" "$work" >stub/sleep
+printf '#!/bin/sh\n' >stub/retnet-train
 chmod +x stub/*
 export PATH=$work/stub:$PATH RETNET_PROGRAMS=$work/stub
 printf 'n1\nn1\n# a comment\nn2 slots=7\n' >hosts
@@ -149,6 +150,12 @@ grep -q 'submit the job again' refused.log || fail "a refused qsub: $(cat refuse
 rm qsub.codes
 script key 2 "${train[@]}" run.yaml -s run.dir=other
 script nohosts 2 bash "$jobs/hosts.sh" run.yaml
+# A wrong path must not be tried again and again, which takes mpirun up to two minutes each time.
+script noconfig 2 "${train[@]}" nowhere.yaml
+grep -q 'the configuration nowhere.yaml' noconfig.log || fail "no configuration: $(cat noconfig.log)"
+script noprogram 2 "${train[@]}" --programs nowhere run.yaml
+grep -q 'no program nowhere/retnet-train' noprogram.log || fail "no program: $(cat noprogram.log)"
+[ ! -e RUN ] || fail 'a refused start makes a run directory'
 must_call mpirun 0
 
 # A signal is forwarded, and then the run is not started again.

@@ -32,7 +32,10 @@ printf 'train:\n  steps: 9\n' >RUN/config.yaml
 exit "\$(cat $work/srun.code)"
 EOF
 printf '#!/bin/sh\n' >stub/sleep
-chmod +x stub/*
+mkdir -p build/bin
+cp stub/sleep build/bin/retnet-train
+chmod +x stub/* build/bin/*
+touch run.yaml
 
 end_time=4000000000
 # piece NAME CODE SQUEUE SCONTROL WANT REQUEUES [ARGUMENT ...]: runs the script with a program that
@@ -59,6 +62,9 @@ piece lost 0 '0 RUNNING' 0 0 1
 echo 9 >srun.step
 piece stopped 75 '0 RUNNING' 0 0 1
 piece finished 0 '0 RUNNING' 0 0 0
+# A wrong path is an error, and not tried again.
+RETNET_PROGRAMS=nowhere piece noprogram 132 '0 RUNNING' 0 2 0
+RETNET_CONFIG=nowhere piece noconfig 75 '0 RUNNING' 0 2 0
 piece watchdog 3 '0 RUNNING' 0 0 1
 # A signal when the launcher ends: the exit code must not be lost, as bash's wait may lose it.
 # shellcheck disable=SC2016 # expanded by the substitute
