@@ -50,6 +50,7 @@ class Retnet(CMakePackage):
         return [
             self.define("RN_TESTS", self.run_tests),
             self.define("CMAKE_DISABLE_FIND_PACKAGE_dnnl", "~onednn" in self.spec),
+            self.define_from_variant("RN_SENTENCEPIECE", "sentencepiece"),
         ]
 
     def check(self):
