@@ -22,8 +22,8 @@ usage: jobs/hosts.sh --hosts FILE [OPTION]... CONFIG.yaml [-s KEY=VALUE]...
 
 Starts the ranks with mpirun. If a rank is killed, the watchdog ends the run (exit code 3), or mpirun
 ends with 0 before train.steps are reached, starts it again from the newest checkpoint, up to 3 times
-without a new checkpoint. TERM, INT, USR1 and USR2 are forwarded: the run saves a checkpoint and ends,
-and is not started again. All hosts need the programs, the data and the run directory at the same
+without a new checkpoint. TERM, INT, HUP (a closed terminal), USR1 and USR2 are forwarded: the run saves
+a checkpoint and ends, and is not started again. `nohup` keeps it running without the terminal. All hosts need the programs, the data and the run directory at the same
 paths, and must be reachable with ssh without a password.
 
   --hosts FILE        names of hosts, one per line; repeated names and words after a name are ignored
@@ -140,7 +140,7 @@ check_progress() {
 stopped='' # the signal that stops the run: TERM, or the first of USR1 and USR2
 pid=''     # of mpirun
 
-# Forwards a signal to mpirun. The first TERM or INT becomes USR1, on which all ranks save at once: mpirun
+# Forwards a signal to mpirun. The first TERM, INT or HUP becomes USR1, on which all ranks save at once: mpirun
 # passes TERM on only after odls_base_sigkill_timeout seconds.
 forward() {
   local signal=$1
@@ -190,7 +190,7 @@ pause() {
 }
 
 # A signal during a command with two command substitutions may be lost (bash 5.2), so there is none below.
-trap 'forward TERM' TERM INT
+trap 'forward TERM' TERM INT HUP
 trap 'forward USR1' USR1
 trap 'forward USR2' USR2
 

@@ -198,6 +198,10 @@ for signal in TERM USR1 USR2; do
   LS_SUBCWD=$work LSB_DJOB_HOSTFILE=$work/hosts LSB_JOBID=$signal RETNET_JOBS=$jobs signalled "lsf$signal" \
     "$([ "$signal" = TERM ] && echo 143 || echo 75)" -PID bash "$jobs/train.lsf"
 done
+# A closed terminal must not leave mpirun without hosts.sh. With nohup, HUP has no effect.
+signal=HUP
+signalled hostsHUP 75 PID "${train[@]}" run.yaml
+[ "$(cat heard)" = USR1 ] || fail "mpirun gets $(cat heard) for HUP"
 cp stub/srun stub/mpirun
 sed -i 's/srun\./mpirun./g' stub/mpirun
 
