@@ -22,9 +22,10 @@ usage: jobs/hosts.sh --hosts FILE [OPTION]... CONFIG.yaml [-s KEY=VALUE]...
 
 Starts the ranks with mpirun. If a rank is killed, the watchdog ends the run (exit code 3), or mpirun
 ends with 0 before train.steps are reached, starts it again from the newest checkpoint, up to 3 times
-without a new checkpoint. TERM, INT, HUP (a closed terminal), USR1 and USR2 are forwarded: the run saves
-a checkpoint and ends, and is not started again. `nohup` keeps it running without the terminal. All hosts need the programs, the data and the run directory at the same
-paths, and must be reachable with ssh without a password.
+without a new checkpoint. TERM, INT, HUP (a closed terminal), USR1 and USR2 are forwarded: the run
+saves a checkpoint and ends, and is not started again; with `nohup`, a closed terminal has no effect.
+All hosts need the programs, the data and the run directory at the same paths, and must be reachable
+with ssh without a password.
 
   --hosts FILE        names of hosts, one per line; repeated names and words after a name are ignored
   --ranks N           ranks per host (2)
@@ -108,7 +109,8 @@ fi
 [ -r "$hosts" ] || refuse "cannot read the host file $hosts"
 [[ "$ranks $cores" =~ ^[1-9][0-9]*\ [1-9][0-9]*$ ]] ||
   refuse "--ranks and --cores must be positive integers"
-# mpirun would report these after up to two minutes, or with an exit code after which the run is started again.
+# mpirun reports these after up to two minutes, or with an exit code after which the run is started
+# again.
 [ -r "$config" ] || refuse "cannot read the configuration $config"
 [ -x "$programs/retnet-train" ] || refuse "there is no program $programs/retnet-train: see --programs"
 for argument in "$@"; do
@@ -140,8 +142,8 @@ check_progress() {
 stopped='' # the signal that stops the run: TERM, or the first of USR1 and USR2
 pid=''     # of mpirun
 
-# Forwards a signal to mpirun. The first TERM, INT or HUP becomes USR1, on which all ranks save at once: mpirun
-# passes TERM on only after odls_base_sigkill_timeout seconds.
+# Forwards a signal to mpirun. The first TERM, INT or HUP becomes USR1, on which all ranks save at once:
+# mpirun passes TERM on only after odls_base_sigkill_timeout seconds.
 forward() {
   local signal=$1
   if [ "$signal" = TERM ]; then
