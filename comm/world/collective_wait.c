@@ -72,6 +72,18 @@ static bool start_job(pthread_t *thread, job *j) {
   return rn_thread_create(thread, run_job, j) == 0;
 }
 
+/* Joins the thread, which uses memory of the caller. If MPI has failed, the other ranks wait until
+ * this rank aborts the job. The work may take much longer, for example if the file system hangs:
+ * after LAST_MS, this function aborts the job itself. */
+static void join_job(pthread_t thread, job *j, rn_status wait_status, const rn_err *failed) {
+  enum { LAST_MS = 1000, POLL_MS = 10 };
+  for (int ms = 0; wait_status != RN_OK && is_job_working(j); ms += POLL_MS) {
+    if (ms == LAST_MS) rn_world_abort(failed);
+    nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+  }
+  pthread_join(thread, NULL);
+}
+
 /* If the thread cannot be created, rank 0 does the work in this function before its first round,
  * and the other ranks wait in their first round. */
 rn_status rn_collective_wait_for_root_or_stop(rn_err *err, rn_world *world,
@@ -87,7 +99,7 @@ rn_status rn_collective_wait_for_root_or_stop(rn_err *err, rn_world *world,
     if (!started) run_job(&j);
   }
   const rn_status wait_status = wait_in_rounds(&failed, world, is_job_working, &j, stop);
-  if (started) pthread_join(thread, NULL);
+  if (started) join_job(thread, &j, wait_status, &failed);
   *err = wait_status != RN_OK ? failed : own;
   return wait_status != RN_OK ? wait_status : j.status;
 }

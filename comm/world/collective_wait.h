@@ -30,7 +30,8 @@ rn_status rn_collective_wait(rn_err *err, rn_world *world, bool (*is_working)(vo
  * that one rank does for all. `work` must not call MPI.
  *
  * Collective: over the world.
- * Errors:     the status of `work`, on rank 0 only; RN_ERR_MPI if a round fails.
+ * Errors:     the status of `work`, on rank 0 only; RN_ERR_MPI if a round fails. If `work` then
+ *             goes on for more than a second, the function aborts the job (rn_world_abort).
  */
 rn_status rn_collective_wait_for_root(rn_err *err, rn_world *world,
                                       rn_status (*work)(rn_err *err, void *context), void *context);

@@ -137,6 +137,11 @@ static void print_failure(const rn_err *err) {
   if (getenv("RETNET_TRACE") != NULL) fprintf(stderr, "%s", err->trace);
 }
 
+void rn_world_abort(const rn_err *err) {
+  print_failure(err);
+  MPI_Abort(MPI_COMM_WORLD, rn_status_exit_code(RN_ERR_MPI));
+}
+
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   int started = 0, rank = 0;
   MPI_Initialized(&started);
@@ -146,8 +151,11 @@ int rn_world_finish(rn_world **world, rn_status status, const rn_err *err) {
   if (rank == 0) status = rn_program_check_output(&agreed, status);
   const int code = rn_status_exit_code(status);
   if (status == RN_ERR_MPI) {
-    print_failure(&agreed);
-    if (started) MPI_Abort(MPI_COMM_WORLD, code);
+    if (started) {
+      rn_world_abort(&agreed);
+    } else {
+      print_failure(&agreed);
+    }
     rn_world_close(world);
     return code;
   }

@@ -52,6 +52,12 @@ rn_status rn_world_open(rn_err *err, int *argc, char ***argv, rn_world **out);
 int rn_world_finish(rn_world **world, rn_status status, const rn_err *err);
 
 /**
+ * Prints an MPI failure and aborts the job, as rn_world_finish does. For code that cannot return
+ * RN_ERR_MPI to its caller soon. Not collective. Errors: none.
+ */
+void rn_world_abort(const rn_err *err);
+
+/**
  * Splits `world` into one subset per color, in which the ranks keep their order; *out is NULL on
  * ranks with a negative color.
  *

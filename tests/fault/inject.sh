@@ -10,6 +10,7 @@
 #
 # usage: inject.sh BIN slice SEED COUNT            injects COUNT faults, drawn from SEED
 #        inject.sh BIN sweep SCENARIO...           lets the first pass through each call fail
+#        inject.sh BIN abort                       lets MPI fail while a file operation hangs
 #        inject.sh BIN table FILE FIRST LAST [SITE...]
 #            appends a line to FILE for each site (default: all) and each seed from FIRST to LAST,
 #            unless FILE has that line; then prints the outcomes by site. By hand:
@@ -21,12 +22,13 @@ bin=$(realpath "$1") case=$2
 faulty=$(realpath "$bin/../tests/fault/bin")
 shift 2
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-[ "$case" = slice ] || [ "$case" = sweep ] || { touch "$1" && set -- "$(realpath "$1")" "${@:2}"; }
+[[ $case = @(slice|sweep|abort) ]] || { touch "$1" && set -- "$(realpath "$1")" "${@:2}"; }
 # shellcheck source=tests/e2e/common.sh
 source "$here/../e2e/common.sh"
 # Reports of sanitizers stay in the output, where `try` finds them.
 export ASAN_OPTIONS=${ASAN_OPTIONS%:log_path=*} UBSAN_OPTIONS=${UBSAN_OPTIONS%:log_path=*}
 limit_s=${RN_FAULT_LIMIT_S:-60} # a run that takes longer counts as hanging
+slow=                           # a fault of RETNET_FAULT that delays the disturbed run
 end_at_once
 export TMPDIR=$work/tmp
 # For calls by hand; ctest sets these.
@@ -237,7 +239,7 @@ try() { # try [SECONDS ADDED]
   mkdir "$TMPDIR"
   cp -r "from/$scenario" trial
   cd trial
-  RETNET_INJECT="$rank $place $pass $kind" RETNET_INJECTED=$work/injected \
+  RETNET_FAULT=$slow RETNET_INJECT="$rank $place $pass $kind" RETNET_INJECTED=$work/injected \
     timeout -k 2 $((limit_s + ${1:-0})) bash -c "$(declare -p launch bin; declare -f "run_$scenario")
       run_$scenario '$faulty'" >../trial.log 2>&1 || code=$?
   message=$(grep -aE '^(error|retnet-[a-z]+): ' ../trial.log | head -n 1 || true)
@@ -414,6 +416,24 @@ case $case in
       inject "$site" 1
       report
     done 3<places
+    finish
+    ;;
+  abort)
+    # A checkpoint writer or the removal of old checkpoints hangs, and meanwhile MPI fails on the rank
+    # that waits for it: the job ends at once, not after the file operation. An undisturbed run does
+    # not reach this pass.
+    prepare data
+    limit_s=30 kind=EIO
+    while read -r _ scenario rank place pass <&3; do
+      [ "$rank ${place%@*} $(caller)" = '0 MPI_Allreduce rn_world_sum' ] || continue
+      pass=$((pass + 10))
+      for slow in ckpt.write:1:slow=90000 ckpt.prune:1:slow=90000; do
+        inject mpi.collective 1
+        [ "$outcome" != unreached ] || fail "$slow: the fault did not strike"
+        report
+      done
+    done 3<places
+    [ -n "$slow" ] || fail 'no call to disturb'
     finish
     ;;
 esac

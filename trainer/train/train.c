@@ -220,9 +220,11 @@ static rn_status train_steps(rn_err *err, launch *l) {
       status = RN_ERR_MPI;
     }
   }
-  const bool whole = status != RN_ERR_MPI;
+  /* After a failure of MPI, the job is aborted at once: a save in progress, for which the destroyer
+   * would wait, may take long. */
+  if (status == RN_ERR_MPI) return status;
   rn_saver_destroy(&l->saver);
-  if (whole) rn_write_token_destroy(&write_token);
+  rn_write_token_destroy(&write_token);
   return status;
 }
 
