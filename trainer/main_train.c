@@ -113,6 +113,13 @@ static rn_status start(rn_err *err, int *argc, char ***argv, options *o, rn_worl
   return o->plan ? RN_OK : rn_host_check(err, *world, (*config)->run->reproducible);
 }
 
+/* Fails on all ranks if the output of rank 0 is lost. Otherwise only rank 0 would end with the code
+ * of a failure, and the launcher might report the EXIT_REQUEUE of another rank. */
+static rn_status check_output(rn_err *err, const rn_world *world) {
+  const bool root = rn_world_rank(world) == 0;
+  return rn_agree(err, world, root ? rn_program_check_output(err, RN_OK) : RN_OK);
+}
+
 static void free_words(options *o) {
   rn_words_free(&o->overrides);
   rn_words_free(&o->found.words);
@@ -138,9 +145,10 @@ int main(int argc, char **argv) {
                     : rn_train(&err, config, &o.locations, world, &end);
   }
   const bool requeue = config != NULL && config->run->requeue_exit && end == RN_TRAIN_STOPPED;
+  if (status == RN_OK && requeue) status = check_output(&err, world);
   rn_options_free(&config);
   rn_config_text_free(&o.text);
   free_words(&o);
   const int code = rn_world_finish(&world, status, &err);
-  return status == RN_OK && requeue ? EXIT_REQUEUE : code;
+  return code == EXIT_SUCCESS && requeue ? EXIT_REQUEUE : code;
 }

@@ -67,6 +67,15 @@ ends 4 2 wild run.requeue_exit=true train.max_bad_steps=2 train.steps=50 optimiz
 RETNET_FAULT=ckpt.rename:1 ends 1 2 lost "$soon" run.requeue_exit=true
 if [ -e lost/checkpoints/step-00000001 ]; then fail 'the fault did not strike'; fi
 
+# If output is lost, neither.
+for ranks in 1 2; do
+  key_options "run.dir=full$ranks" "$soon" run.requeue_exit=true
+  # shellcheck disable=SC2016
+  refuse 1 'cannot write to standard output' mpirun -n "$ranks" --oversubscribe --bind-to none \
+    bash -c '"$@" >/dev/full' train "$bin/retnet-train" run.yaml "${keys[@]}"
+  at_step "full$ranks" 1
+done
+
 # Exit codes of all other programs.
 for program in train data eval generate ckpt bench; do
   "$bin/retnet-$program" --help >out || fail "retnet-$program --help: $?"
