@@ -20,7 +20,10 @@
 #include "proto/base/progress.h"
 #include "proto/base/stack_dump.h"
 
-/* The watchdog counts CHECKS checks without progress instead of measuring the elapsed time, so a
+/* The thread of the watchdog allocates no memory: the main thread may hang while it holds the lock
+ * of malloc.
+ *
+ * The watchdog counts CHECKS checks without progress instead of measuring the elapsed time, so a
  * suspension of the process counts as at most one check. A rank whose watchdog has not reported for
  * SILENT_CHECKS checks is considered stopped, dead or disconnected. */
 enum {
@@ -97,25 +100,21 @@ static rn_rank_state state_elsewhere(const rn_watchdog *w, int rank) {
   return out;
 }
 
-static int compare_ranks(const void *a, const void *b) {
-  return ((const rn_rank_state *)a)->rank - ((const rn_rank_state *)b)->rank;
-}
-
 /* For rank 0. Writes the states of all ranks of the job to w->states and returns their number;
  * returns 0 if no rank of another node has ever reported. */
 static int list_job(const rn_watchdog *w) {
-  int count = list_node(w), on_node = 0, heard = 0;
-  for (int r = 0; r < count; r++) w->states[r].host = rn_world_host(w->world);
-  for (int rank = 0; rank < rn_world_size(w->world); rank++) {
-    if (on_node < rn_world_node_ranks(w->world) && w->node[on_node].rank == rank) {
-      on_node++;
-      continue;
+  const int ranks = rn_world_size(w->world), node_ranks = rn_world_node_ranks(w->world);
+  int on_node = 0, heard = 0;
+  for (int rank = 0; rank < ranks; rank++) {
+    if (on_node < node_ranks && w->node[on_node].rank == rank) {
+      w->states[rank] = state_on_node(w, on_node++);
+      w->states[rank].host = rn_world_host(w->world);
+    } else {
+      w->states[rank] = state_elsewhere(w, rank);
+      heard += rn_rank_reports_get(w->reports, rank).silent_s >= 0;
     }
-    heard += rn_rank_reports_get(w->reports, rank).silent_s >= 0;
-    w->states[count++] = state_elsewhere(w, rank);
   }
-  qsort(w->states, (size_t)count, sizeof *w->states, compare_ranks);
-  return heard > 0 ? count : 0;
+  return heard > 0 ? ranks : 0;
 }
 
 static void print_node(const rn_watchdog *w) {

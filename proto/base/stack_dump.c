@@ -1,6 +1,7 @@
 #include "proto/base/stack_dump.h"
 
 #include <execinfo.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -66,14 +67,15 @@ bool rn_stack_dump_print(int timeout_ms) {
   return wait_for(&begun, timeout_ms) && wait_for(&printed, timeout_ms);
 }
 
+/* Allocates no memory: the main thread may hang while it holds the lock of malloc. */
 char rn_stack_dump_state(void) {
   char path[64], text[512] = "";
   snprintf(path, sizeof path, "/proc/self/task/%ld/stat", (long)getpid());
-  FILE *file = fopen(path, "r");
-  if (file == NULL) return '?';
-  const size_t used = fread(text, 1, sizeof text - 1, file);
-  fclose(file);
-  text[used] = '\0';
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return '?';
+  const ssize_t used = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (used <= 0) return '?';
   const char *after = strrchr(text, ')');
   return after != NULL && after[1] == ' ' ? after[2] : '?';
 }
