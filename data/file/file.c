@@ -170,23 +170,29 @@ bool rn_file_is_unsupported(int error) {
 
 int rn_file_sync_fd(int fd) {
   int error;
-  rn_progress_unit();
   do {
     error = fsync(fd) == 0 ? 0 : errno;
   } while (error == EINTR);
-  rn_progress_unit();
   return rn_file_is_unsupported(error) ? 0 : error;
 }
 
+/* Does the same, and counts as progress for the watchdog. */
+static int sync_fd(int fd) {
+  rn_progress_unit();
+  const int error = rn_file_sync_fd(fd);
+  rn_progress_unit();
+  return error;
+}
+
 rn_status rn_file_sync(rn_err *err, const rn_file *file) {
-  const int error = rn_file_sync_fd(file->fd);
+  const int error = sync_fd(file->fd);
   return error == 0 ? RN_OK : rn_file_fail(err, "fsync", file->path, error);
 }
 
 rn_status rn_file_sync_folder(rn_err *err, const char *folder) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return rn_file_fail(err, "open directory", folder, errno);
-  const int error = rn_fault_now("file.sync_folder") ? errno : rn_file_sync_fd(fd);
+  const int error = rn_fault_now("file.sync_folder") ? errno : sync_fd(fd);
   close(fd);
   return error == 0 ? RN_OK : rn_file_fail(err, "fsync directory", folder, error);
 }
@@ -228,7 +234,7 @@ static int make_one_folder(const char *folder) {
   }
   const int fd = open(rn_path_folder(folder).text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return 0;
-  const int error = rn_file_sync_fd(fd);
+  const int error = sync_fd(fd);
   close(fd);
   return error;
 }

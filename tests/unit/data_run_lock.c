@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "data/file/file.h"
+#include "proto/base/progress.h"
 #include "tests/support/check.h"
 #include "tests/support/temp.h"
 
@@ -214,6 +215,32 @@ static void id_ignores_the_heartbeat(void) {
   CHECK(first[0] == '\0');
 }
 
+/* Sets `beat` to the heartbeat in the lock file. */
+static void read_beat(char beat[32]) {
+  FILE *file = fopen(lock_file().text, "r");
+  char line[200];
+  while (file != NULL && fgets(line, sizeof line, file) != NULL) sscanf(line, "beat %31s", beat);
+  if (file != NULL) fclose(file);
+}
+
+/* A job may hang while its heartbeat goes on: the watchdog must still see no progress. */
+static void the_heartbeat_is_no_progress(void) {
+  char first[32] = "", now[32] = "";
+  rn_run_lock *lock = NULL;
+  CHECK_OK(&err, rn_run_lock_take(&err, folder, lively, &lock));
+  const int64_t units = rn_progress_units();
+  read_beat(first);
+  for (int changes = 0, i = 0; changes < 3 && i < 1000; i++) {
+    usleep(10000);
+    read_beat(now);
+    if (strcmp(first, now) != 0) changes++;
+    memcpy(first, now, sizeof first);
+  }
+  CHECK(atoi(now) >= 3);
+  CHECK_EQUAL(rn_progress_units(), units);
+  rn_run_lock_release(&lock);
+}
+
 /* The lock of another host is not taken while its heartbeat changes. */
 static void moving_heartbeat_is_refused(void) {
   write_foreign("lock", 0);
@@ -349,6 +376,7 @@ int main(void) {
   silent_owner_is_succeeded();
   moving_heartbeat_is_refused();
   id_ignores_the_heartbeat();
+  the_heartbeat_is_no_progress();
   remains_are_succeeded();
   exactly_one_succeeds("lock.succeed:1-:slow=200");
   exactly_one_succeeds("lock.link:1-");
