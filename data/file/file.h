@@ -53,8 +53,8 @@ rn_status rn_file_write(rn_err *err, const rn_file *file, int64_t offset, const 
 /** Waits until the file's bytes are on the disk, if the file system supports that. */
 rn_status rn_file_sync(rn_err *err, const rn_file *file);
 
-/** Does the same for a descriptor; returns 0 or an errno value. Unlike the other functions, it counts
- * no progress: for threads that work while the run may hang. */
+/** Does the same for a descriptor; returns 0 or an errno value. Unlike the other functions, it
+ * counts no progress: for threads that work while the run may hang. */
 int rn_file_sync_fd(int fd);
 
 /** True if the errno value `error` means that the file system does not support a call. */
