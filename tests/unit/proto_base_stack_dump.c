@@ -7,26 +7,31 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
 #include "tests/support/child.h"
 
-enum { TRIES = 10, LIMIT_S = 10, START_US = 10000, PRINT_MS = 20, READ_STATE = 3 };
+enum { TRIES = 10, LIMIT_S = 30, START_US = 10000, LOOK_US = 1000, PRINT_MS = 20, READ_STATE = 3 };
+
+static atomic_bool hangs;
 
 static void hang(int signal) {
   (void)signal;
+  atomic_store(&hangs, true);
   for (;;) pause();
 }
 
-/* Lets the main thread hang, and then reads its state. */
+/* Lets the main thread hang, and then reads its state until it sleeps. */
 static void *watch(void *main_thread) {
   usleep(START_US);
   pthread_kill(*(pthread_t *)main_thread, SIGUSR1);
-  usleep(START_US);
+  while (!atomic_load(&hangs)) usleep(LOOK_US);
   CHECK(!rn_stack_dump_print(PRINT_MS));
-  CHECK(rn_stack_dump_state() == 'S');
+  while (rn_stack_dump_state() != 'S') usleep(LOOK_US);
   _exit(check_failures() == 0 ? READ_STATE : 1);
 }
 
