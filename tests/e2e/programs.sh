@@ -120,7 +120,7 @@ case $case in
       "$bin/retnet-train" run.yaml -s run.dir=none -s parallel.share_weights=on
     # A tmpfs without a limit reports a size of 0. Open MPI takes it for full, so it gets messages and
     # windows elsewhere.
-    export OMPI_MCA_btl=self,tcp OMPI_MCA_osc_sm_backing_directory=$work
+    export OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_osc_sm_backing_directory=$work
     # shellcheck disable=SC2016
     unshare --mount sh -c 'mount -t tmpfs -o size=0 tmpfs /dev/shm && "$@"' large \
       mpirun -n 2 --oversubscribe "$bin/retnet-train" run.yaml -s run.dir=large \
