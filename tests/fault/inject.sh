@@ -242,6 +242,7 @@ try() { # try [SECONDS ADDED]
   RETNET_FAULT=$slow RETNET_INJECT="$rank $place $pass $kind" RETNET_INJECTED=$work/injected \
     timeout -k 2 $((limit_s + ${1:-0})) bash -c "$(declare -p launch bin; declare -f "run_$scenario")
       run_$scenario '$faulty'" >../trial.log 2>&1 || code=$?
+  sed -i 's/\x00//g' ../trial.log # prterun ends a text with one, in the line of the next message
   message=$(grep -aE '^(error|retnet-[a-z]+): ' ../trial.log | head -n 1 || true)
   errors=$(grep -acE '^(error|retnet-[a-z]+): ' ../trial.log || true)
   if [ "$code" = 124 ] || [ "$code" = 137 ]; then
